@@ -1,0 +1,273 @@
+/**
+ * What the use cases need from the world, in their own words: rooms, keys, time. The adapters implement these.
+ * Every method is asynchronous, so that a store may live in this process, on another thread or across a network.
+ */
+import type { Pdu } from '../matrix/event.ts'
+import type { EventId, KeyId, RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
+
+/** Milliseconds since the Unix epoch. */
+export type Clock = () => number
+
+/** One event of a room: its id beside its PDU, because PDUs of version 3 and later do not carry one. */
+export interface RoomEvent {
+  readonly eventId: EventId
+  readonly pdu: Pdu
+}
+
+/**
+ * The newest numbers of a room. `revision` grows with every change; `factsRevision` is the revision at which anything
+ * but members and extremities last changed, so decoded facts stay good while people knock.
+ */
+export interface RoomHead {
+  readonly roomId: RoomId
+  /** Room version name, as the create event states it. */
+  readonly version: string
+  readonly revision: number
+  readonly factsRevision: number
+  /** Our server has a joined member and its state is whole. */
+  readonly resident: boolean
+}
+
+/** State of the room that is not a membership, with the revision at which it last changed. */
+export interface RoomFactsRecord {
+  readonly factsRevision: number
+  /** Every event of FACT_TYPES (state-facts.ts) with an empty state key that the room has and that may be used. */
+  readonly state: readonly RoomEvent[]
+}
+
+export interface Extremity {
+  readonly eventId: EventId
+  readonly depth: number
+}
+
+/** At most ten extremities for a template: all, or the 5 deepest and the 5 oldest. */
+export interface ExtremitySelection {
+  readonly revision: number
+  readonly extremities: readonly Extremity[]
+}
+
+/** The state after one of the events that `prev_events` names, as far as a knock reads it. */
+export interface Branch {
+  readonly eventId: EventId
+  readonly depth: number
+  readonly joinRules: RoomEvent | undefined
+  /** The knocker's member event on this branch. */
+  readonly member: RoomEvent | undefined
+}
+
+export interface KnockQuestion {
+  readonly roomId: RoomId
+  readonly sender: UserId
+  readonly eventId: EventId
+  readonly prevEvents: readonly EventId[]
+  readonly authEvents: readonly EventId[]
+}
+
+/** All that send_knock reads of a room beside its facts, in one look. */
+export interface KnockContext {
+  readonly head: RoomHead
+  /** The knocker's current member event. */
+  readonly member: RoomEvent | undefined
+  /** The event was accepted here before. */
+  readonly accepted: boolean
+  /** One entry per known `prev_events` id; an id that is missing here is unknown. */
+  readonly branches: ReadonlyMap<EventId, Branch>
+  /** The `auth_events` that we can name; an id that is missing here is unknown. */
+  readonly authEvents: ReadonlyMap<EventId, RoomEvent>
+}
+
+/** One decision, kept for `knocks list` and audits. Never holds `reason` or `displayname`. */
+export interface Decision {
+  readonly time: number
+  readonly endpoint: 'make_knock' | 'send_knock'
+  readonly roomId: RoomId
+  readonly userId: UserId
+  readonly origin: ServerName
+  readonly eventId: EventId | undefined
+  readonly outcome: 'accepted' | 'refused'
+  readonly status: number
+  readonly errcode: string | undefined
+  /** The specification's rule that decided. */
+  readonly rule: string
+  readonly reason: string
+  readonly facts: DecisionFacts
+}
+
+/** The facts that a decision rests on. */
+export interface DecisionFacts {
+  readonly roomVersion: string | undefined
+  readonly revision: number | undefined
+  readonly joinRule: string | undefined
+  readonly membership: string | undefined
+}
+
+/**
+ * A knock to be recorded: event, membership, extremities, decision and one outbox row in one transaction.
+ * `expect` is what the decision read of the current state: the store compares it inside the transaction, so a decision
+ * that another change has overtaken is never written.
+ */
+export interface KnockCommit {
+  readonly roomId: RoomId
+  readonly event: RoomEvent
+  readonly sender: UserId
+  readonly expect: { readonly factsRevision: number; readonly membership: string | undefined }
+  readonly decision: Decision
+  /** Servers that get no copy: our own and the knocker's. */
+  readonly skipServers: readonly ServerName[]
+}
+
+export type CommitOutcome =
+  | { readonly kind: 'committed'; readonly revision: number }
+  /** The same event is recorded already: nothing was written. */
+  | { readonly kind: 'duplicate' }
+  /** What the decision rested on has changed: nothing was written; read again and decide again. */
+  | { readonly kind: 'conflict' }
+  /** The store could not write (disk full, database gone): nothing was written. */
+  | { readonly kind: 'failed'; readonly reason: string }
+
+/** Rooms as the knock use cases read and write them. */
+export interface RoomStore {
+  /** Newest numbers of a room with the user's current member event, or undefined for an unknown room. One round trip. */
+  readRoom(roomId: RoomId, userId: UserId): Promise<{ head: RoomHead; member: RoomEvent | undefined } | undefined>
+  readFacts(roomId: RoomId): Promise<RoomFactsRecord | undefined>
+  readExtremities(roomId: RoomId): Promise<ExtremitySelection | undefined>
+  readContext(question: KnockQuestion): Promise<KnockContext | undefined>
+  commitKnock(commit: KnockCommit): Promise<CommitOutcome>
+  /** Keeps the record of a refusal. Returns at once; bounded in memory and on disk, the newest win. */
+  recordRefusal(decision: Decision): void
+}
+
+/** A public key of a server as our keyring knows it. Times in milliseconds since the epoch. */
+export interface VerifyKey {
+  readonly keyId: KeyId
+  readonly key: Uint8Array
+  /** For current keys: the last instant at which it is valid, already capped to seven days after it was fetched. */
+  readonly validUntil: number
+  /** It was listed in `old_verify_keys`: good for events up to `validUntil`, never for requests. */
+  readonly old: boolean
+}
+
+export type KeyLookup =
+  | { readonly kind: 'keys'; readonly keys: readonly VerifyKey[] }
+  /** None of the wanted keys could be had in time. */
+  | { readonly kind: 'unavailable'; readonly reason: string }
+
+/** Public keys of other servers, and of our own. */
+export interface Keyring {
+  /**
+   * Keys of a server that are usable at an instant.
+   * Answers from memory where every wanted id is known and valid at that time; otherwise asks the store, the server
+   * and the notaries, within the deadline.
+   * @param keyIds the ids that the signatures name; ids that nobody knows are simply missing from the answer
+   * @param at the instant at which the keys must be valid: now for a request, `origin_server_ts` for an event
+   * @param use `request`: current keys only; `event`: keys in `old_verify_keys` count up to their `expired_ts`
+   * @param deadline absolute time in milliseconds at which to give up
+   */
+  keysFor(
+    server: ServerName,
+    keyIds: readonly KeyId[],
+    at: number,
+    use: 'request' | 'event',
+    deadline: number,
+  ): Promise<KeyLookup>
+}
+
+/** A server's key response as it is kept across restarts. */
+export interface StoredServerKeys {
+  readonly server: ServerName
+  readonly fetchedAt: number
+  readonly keys: readonly VerifyKey[]
+}
+
+export interface KeyStore {
+  readServerKeys(server: ServerName): Promise<StoredServerKeys | undefined>
+  writeServerKeys(keys: StoredServerKeys): Promise<void>
+}
+
+/** One transaction for one destination: resent unchanged, under the same id, until the destination answers 200. */
+export interface OutgoingTransaction {
+  readonly destination: ServerName
+  readonly txnId: string
+  readonly attempts: number
+  /** At most 50, oldest first. */
+  readonly events: readonly RoomEvent[]
+}
+
+/** The durable outbox, seen by the delivery worker. */
+export interface DeliveryQueue {
+  /** Turns accepted knocks into rows per destination, a bounded chunk at a time. True while there is more to do. */
+  expand(): Promise<boolean>
+  /** Destinations with something due, soonest first. */
+  due(now: number, limit: number): Promise<readonly ServerName[]>
+  /** When the next destination falls due, or undefined where nothing waits. */
+  nextDue(): Promise<number | undefined>
+  /** The transaction to send next to a destination; asking again before `delivered` gives the same one. */
+  transactionFor(destination: ServerName): Promise<OutgoingTransaction | undefined>
+  delivered(destination: ServerName, txnId: string): Promise<void>
+  /** The attempt failed: nothing is due for this destination before `retryAt`. */
+  failed(destination: ServerName, txnId: string, retryAt: number, reason: string): Promise<void>
+  /** Numbers for metrics: rows waiting, destinations failing, age of the oldest row in milliseconds. */
+  depth(now: number): Promise<{ readonly waiting: number; readonly failing: number; readonly oldestAge: number }>
+  /** Calls back when an accepted knock was recorded by this process, so that delivery starts at once. */
+  onEnqueued(listener: () => void): void
+}
+
+/** What an import file says of the whole room. */
+export interface ImportHeader {
+  readonly roomId: RoomId
+  readonly version: string
+  /** A server with a joined member is ours: the room is resident. */
+  readonly ownServer: ServerName
+  readonly discardKnocks: boolean
+}
+
+export type ImportOutcome =
+  | { readonly kind: 'imported'; readonly revision: number; readonly keptKnocks: number; readonly droppedKnocks: number }
+  | { readonly kind: 'refused'; readonly reason: string }
+
+/** A room being staged beside the one in use: nothing is visible before `swap`, and `abort` leaves no trace. */
+export interface RoomImport {
+  /** Current state, events that they reference, or extremities; in chunks of any size. */
+  addState(events: readonly RoomEvent[]): Promise<void>
+  addAuthChain(events: readonly RoomEvent[]): Promise<void>
+  addExtremities(events: readonly RoomEvent[]): Promise<void>
+  swap(): Promise<ImportOutcome>
+  abort(): Promise<void>
+}
+
+export interface RoomSummary extends RoomHead {
+  readonly members: number
+  readonly servers: number
+  readonly extremities: number
+  readonly name: string | undefined
+}
+
+/** The room commands' view of the store. */
+export interface RoomAdministration {
+  beginImport(header: ImportHeader): Promise<RoomImport>
+  listRooms(after: RoomId | undefined, limit: number): Promise<readonly RoomSummary[]>
+  roomSummary(roomId: RoomId): Promise<RoomSummary | undefined>
+  /** Decisions, newest first. */
+  listDecisions(filter: DecisionFilter): Promise<readonly Decision[]>
+}
+
+export interface DecisionFilter {
+  readonly roomId?: RoomId
+  readonly userId?: UserId
+  readonly limit: number
+}
+
+/** Whether a store can serve, for `/ready`. */
+export interface StoreHealth {
+  check(): Promise<{ readonly ok: true } | { readonly ok: false; readonly reason: string }>
+}
+
+/** A whole store with its lifetime. */
+export interface Store
+  extends RoomStore,
+    KeyStore,
+    DeliveryQueue,
+    RoomAdministration,
+    StoreHealth {
+  close(): Promise<void>
+}
