@@ -225,10 +225,16 @@ export type ImportOutcome =
   | { readonly kind: 'imported'; readonly revision: number; readonly keptKnocks: number; readonly droppedKnocks: number }
   | { readonly kind: 'refused'; readonly reason: string }
 
+/** An event of the current state as an import stages it. */
+export interface StagedEvent extends RoomEvent {
+  /** Its signatures were checked and hold; false where a key could not be had yet. */
+  readonly verified: boolean
+}
+
 /** A room being staged beside the one in use: nothing is visible before `swap`, and `abort` leaves no trace. */
 export interface RoomImport {
   /** Current state, events that they reference, or extremities; in chunks of any size. */
-  addState(events: readonly RoomEvent[]): Promise<void>
+  addState(events: readonly StagedEvent[]): Promise<void>
   addAuthChain(events: readonly RoomEvent[]): Promise<void>
   addExtremities(events: readonly RoomEvent[]): Promise<void>
   swap(): Promise<ImportOutcome>
@@ -257,6 +263,13 @@ export interface DecisionFilter {
   readonly limit: number
 }
 
+/** Events that decide or are served and whose signatures could not be checked at import. */
+export interface SignatureAudit {
+  unverifiedEvents(limit: number): Promise<readonly { readonly roomId: RoomId; readonly event: RoomEvent }[]>
+  /** `wrong` leaves the event out of the facts from now on (a room without its create event is unusable). */
+  settle(roomId: RoomId, eventId: EventId, verdict: 'verified' | 'wrong'): Promise<void>
+}
+
 /** Whether a store can serve, for `/ready`. */
 export interface StoreHealth {
   check(): Promise<{ readonly ok: true } | { readonly ok: false; readonly reason: string }>
@@ -268,6 +281,7 @@ export interface Store
     KeyStore,
     DeliveryQueue,
     RoomAdministration,
+    SignatureAudit,
     StoreHealth {
   close(): Promise<void>
 }
