@@ -2,17 +2,13 @@
  * What the use cases need from the world, in their own words: rooms, keys, time. The adapters implement these.
  * Every method is asynchronous, so that a store may live in this process, on another thread or across a network.
  */
-import type { Pdu } from '../matrix/event.ts'
+import type { RoomEvent } from '../matrix/event.ts'
 import type { EventId, KeyId, RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
+
+export type { RoomEvent } from '../matrix/event.ts'
 
 /** Milliseconds since the Unix epoch. */
 export type Clock = () => number
-
-/** One event of a room: its id beside its PDU, because PDUs of version 3 and later do not carry one. */
-export interface RoomEvent {
-  readonly eventId: EventId
-  readonly pdu: Pdu
-}
 
 /**
  * The newest numbers of a room. `revision` grows with every change; `factsRevision` is the revision at which anything

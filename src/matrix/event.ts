@@ -1,9 +1,16 @@
 /**
- * Persistent data units (PDUs): their format check, hashes and ids.
+ * Persistent data units (PDUs): their format check, size limits, hashes and ids.
  * https://spec.matrix.org/latest/server-server-api/#pdus
  */
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { decodeBase64, encodeBase64, encodeBase64Url } from './base64.ts'
+import { canonicalJson } from './canonical-json.ts'
+import { type Refusal, refusal } from './errors.ts'
 import type { EventId } from './identifiers.ts'
-import type { JsonObject } from './json.ts'
+import { isJsonObject, type JsonObject, type JsonValue } from './json.ts'
+import { redact } from './redaction.ts'
+import type { RoomVersion } from './room-versions.ts'
+import { signedBytes, without } from './signed-json.ts'
 
 /**
  * An event in the format of its room version, every key as it was received. The named keys have passed the format
@@ -17,8 +24,139 @@ export interface Pdu extends JsonObject {
   readonly content: JsonObject
   readonly origin_server_ts: number
   readonly depth: number
-  readonly prev_events: readonly EventId[]
-  readonly auth_events: readonly EventId[]
+  /** Event ids; in versions 1 and 2 pairs of id and hashes: read them with prevEventIds. */
+  readonly prev_events: readonly JsonValue[]
+  readonly auth_events: readonly JsonValue[]
   readonly hashes: JsonObject & { readonly sha256: string }
   readonly signatures: { readonly [server: string]: { readonly [keyId: string]: string } }
+}
+
+/** One event of a room: its id beside its PDU, because PDUs of version 3 and later do not carry one. */
+export interface RoomEvent {
+  readonly eventId: EventId
+  readonly pdu: Pdu
+}
+
+/** A whole event, signatures included, as canonical JSON. https://spec.matrix.org/latest/client-server-api/#size-limits */
+export const MAX_PDU_BYTES = 65_536
+export const MAX_PREV_EVENTS = 20
+export const MAX_AUTH_EVENTS = 10
+/** The greatest depth that an event can have in the versions that enforce canonical JSON. */
+export const MAX_DEPTH = Number.MAX_SAFE_INTEGER
+const MAX_FIELD_BYTES = 255
+
+/**
+ * Whether an object is an event in the format of a room version. Says nothing about signatures, hashes or rules.
+ * @returns the object itself as a Pdu, or `M_BAD_JSON` naming the key, or `M_TOO_LARGE`
+ * @see https://spec.matrix.org/latest/rooms/v4/#event-format and its sisters
+ */
+export function checkPduFormat(object: JsonObject, version: RoomVersion): { ok: true; pdu: Pdu } | Refusal {
+  const flaw = formatFlaw(object, version)
+  if (flaw !== undefined) return refusal('M_BAD_JSON', flaw, `event format v${version.id}`)
+  if (canonicalJson(object).length > MAX_PDU_BYTES) {
+    return refusal('M_TOO_LARGE', `The event is larger than ${MAX_PDU_BYTES} bytes`, 'size limits')
+  }
+  return { ok: true, pdu: object as Pdu }
+}
+
+function formatFlaw(object: JsonObject, version: RoomVersion): string | undefined {
+  const isCreate = object.type === 'm.room.create' && object.state_key === ''
+  for (const key of ['type', 'sender', 'room_id', 'state_key', 'event_id'] as const) {
+    const value = object[key]
+    if (value === undefined) continue
+    if (typeof value !== 'string') return `${key} must be a string`
+    if (Buffer.byteLength(value) > MAX_FIELD_BYTES) return `${key} must be at most ${MAX_FIELD_BYTES} bytes`
+  }
+  if (object.type === undefined) return 'type is missing'
+  if (object.sender === undefined) return 'sender is missing'
+  if (version.hashRoomId && isCreate) {
+    if (object.room_id !== undefined) return 'a create event of this room version has no room_id'
+  } else if (object.room_id === undefined) return 'room_id is missing'
+  // It would survive redaction and so change the id that everybody else computes.
+  if ((object.event_id !== undefined) !== (version.eventId === 'in-pdu')) {
+    return version.eventId === 'in-pdu' ? 'event_id is missing' : 'events of this room version carry no event_id'
+  }
+  return (
+    integerFlaw(object, 'origin_server_ts') ??
+    integerFlaw(object, 'depth') ??
+    ((object.depth as number) < 0 ? 'depth must not be negative' : undefined) ??
+    (isJsonObject(object.content) ? undefined : 'content must be an object') ??
+    (object.unsigned === undefined || isJsonObject(object.unsigned) ? undefined : 'unsigned must be an object') ??
+    referencesFlaw(object, 'prev_events', MAX_PREV_EVENTS, version) ??
+    referencesFlaw(object, 'auth_events', MAX_AUTH_EVENTS, version) ??
+    (isJsonObject(object.hashes) && typeof object.hashes.sha256 === 'string'
+      ? undefined
+      : 'hashes.sha256 must be a string') ??
+    signaturesFlaw(object.signatures)
+  )
+}
+
+function integerFlaw(object: JsonObject, key: string): string | undefined {
+  return Number.isSafeInteger(object[key]) ? undefined : `${key} must be an integer`
+}
+
+function referencesFlaw(object: JsonObject, key: string, most: number, version: RoomVersion): string | undefined {
+  const list = object[key]
+  if (!Array.isArray(list)) return `${key} must be a list`
+  if (list.length > most) return `${key} must name at most ${most} events`
+  const wellFormed =
+    version.eventId === 'in-pdu'
+      ? (item: JsonValue) => Array.isArray(item) && typeof item[0] === 'string'
+      : (item: JsonValue) => typeof item === 'string'
+  return list.every(wellFormed) ? undefined : `${key} must be a list of event ids`
+}
+
+function signaturesFlaw(signatures: JsonValue | undefined): string | undefined {
+  if (!isJsonObject(signatures)) return 'signatures must be an object'
+  const wellFormed = Object.values(signatures).every(
+    (byKey) => isJsonObject(byKey) && Object.values(byKey).every((signature) => typeof signature === 'string'),
+  )
+  return wellFormed ? undefined : 'signatures must map servers to key ids to strings'
+}
+
+/** The ids that `prev_events` names, in every room version. */
+export function prevEventIds(pdu: Pdu): readonly EventId[] {
+  return pdu.prev_events.map(referencedId)
+}
+
+/** The ids that `auth_events` names, in every room version. */
+export function authEventIds(pdu: Pdu): readonly EventId[] {
+  return pdu.auth_events.map(referencedId)
+}
+
+function referencedId(reference: JsonValue): EventId {
+  return (Array.isArray(reference) ? reference[0] : reference) as EventId
+}
+
+/**
+ * The bytes that signatures and the reference hash of an event cover: its redacted form without `signatures` and
+ * `unsigned`. https://spec.matrix.org/latest/server-server-api/#signing-events
+ */
+export function signedForm(pdu: Pdu, version: RoomVersion): Buffer {
+  return signedBytes(redact(pdu, version))
+}
+
+/** The event id that belongs to a signed form. https://spec.matrix.org/latest/server-server-api/#calculating-the-reference-hash-for-an-event */
+export function eventIdOfSignedForm(bytes: Uint8Array, version: RoomVersion): EventId {
+  const hash = createHash('sha256').update(bytes).digest()
+  return `$${version.eventId === 'hash-base64' ? encodeBase64(hash) : encodeBase64Url(hash)}` as EventId
+}
+
+/** An event's id: computed, or in versions 1 and 2 as the PDU says. */
+export function eventId(pdu: Pdu, version: RoomVersion): EventId {
+  if (version.eventId === 'in-pdu') return pdu.event_id as EventId
+  return eventIdOfSignedForm(signedForm(pdu, version), version)
+}
+
+/** The SHA-256 of an event without `unsigned`, `signatures` and `hashes`. https://spec.matrix.org/latest/server-server-api/#calculating-the-content-hash-for-an-event */
+export function contentHash(object: JsonObject): Buffer {
+  return createHash('sha256')
+    .update(canonicalJson(without(object, ['unsigned', 'signatures', 'hashes'])))
+    .digest()
+}
+
+/** Whether `hashes.sha256` is the event's content hash. Where it is not, only the redacted copy may be used. */
+export function contentHashHolds(pdu: Pdu): boolean {
+  const claimed = decodeBase64(pdu.hashes.sha256)
+  return claimed?.length === 32 && timingSafeEqual(claimed, contentHash(pdu))
 }
