@@ -127,6 +127,8 @@ export interface RoomStore {
   readRoom(roomId: RoomId, userId: UserId): Promise<{ head: RoomHead; member: RoomEvent | undefined } | undefined>
   readFacts(roomId: RoomId): Promise<RoomFactsRecord | undefined>
   readExtremities(roomId: RoomId): Promise<ExtremitySelection | undefined>
+  /** Whether a server has a user with membership `join` in the room. */
+  hasJoinedMember(roomId: RoomId, server: ServerName): Promise<boolean>
   readContext(question: KnockQuestion): Promise<KnockContext | undefined>
   commitKnock(commit: KnockCommit): Promise<CommitOutcome>
   /** Keeps the record of a refusal. Returns at once; bounded in memory and on disk, the newest win. */
@@ -218,7 +220,12 @@ export interface ImportHeader {
 }
 
 export type ImportOutcome =
-  | { readonly kind: 'imported'; readonly revision: number; readonly keptKnocks: number; readonly droppedKnocks: number }
+  | {
+      readonly kind: 'imported'
+      readonly revision: number
+      readonly keptKnocks: number
+      readonly droppedKnocks: number
+    }
   | { readonly kind: 'refused'; readonly reason: string }
 
 /** An event of the current state as an import stages it. */
@@ -272,12 +279,6 @@ export interface StoreHealth {
 }
 
 /** A whole store with its lifetime. */
-export interface Store
-  extends RoomStore,
-    KeyStore,
-    DeliveryQueue,
-    RoomAdministration,
-    SignatureAudit,
-    StoreHealth {
+export interface Store extends RoomStore, KeyStore, DeliveryQueue, RoomAdministration, SignatureAudit, StoreHealth {
   close(): Promise<void>
 }

@@ -22,7 +22,7 @@ const SCHEME = /^x-matrix(?: +|$)/i
 const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y
 /** RFC 9110 wants a token here; senders also leave `:`, `/` and `=` unquoted. */
 const BARE_VALUE = /[^\s",]+/y
-const QUOTED_VALUE = /"((?:[^"\\]|\\[^])*)"/y
+const QUOTED_VALUE = /"((?:[^"\\]|\\[\s\S])*)"/y
 const EQUALS = /[ \t]*=[ \t]*/y
 const LIST_GAP = /[ \t,]*/y
 const OPTIONAL_SPACE = /[ \t]*/y
@@ -61,7 +61,7 @@ function readParameters(text: string): ReadonlyMap<string, string> | undefined {
     if (!name || !value) return undefined
     const key = name.whole.toLowerCase()
     if (parameters.has(key)) return undefined
-    parameters.set(key, value.group === undefined ? value.whole : value.group.replace(/\\([^])/g, '$1'))
+    parameters.set(key, value.group === undefined ? value.whole : value.group.replace(/\\([\s\S])/g, '$1'))
     const end = matchAt(OPTIONAL_SPACE, text, value.end)?.end ?? value.end
     if (end < text.length && text[end] !== ',') return undefined
     at = matchAt(LIST_GAP, text, end)?.end ?? end
@@ -105,7 +105,5 @@ export interface SignedRequest {
 /** The object whose signature authenticates a request. */
 export function requestObject(request: SignedRequest): JsonObject {
   const { method, uri, origin, destination, content } = request
-  return content === undefined
-    ? { method, uri, origin, destination }
-    : { method, uri, origin, destination, content }
+  return content === undefined ? { method, uri, origin, destination } : { method, uri, origin, destination, content }
 }

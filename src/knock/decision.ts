@@ -1,0 +1,96 @@
+/**
+ * The part of the decision that both endpoints share: may this server and this user knock on the room as it is now?
+ * Each check cites its rule. https://spec.matrix.org/latest/server-server-api/#knocking-upon-a-room
+ */
+import { authoriseKnock, type KnockToJudge, membershipOf } from '../matrix/auth/knock-rules.ts'
+import type { Verdict } from '../matrix/auth/verdict.ts'
+import { type Refusal, refusal } from '../matrix/errors.ts'
+import type { RoomEvent } from '../matrix/event.ts'
+import type { RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
+import { type RoomVersion, roomVersion } from '../matrix/room-versions.ts'
+import type { DecisionFacts, RoomHead, RoomStore } from './ports.ts'
+import { knockableVersion, type RoomFacts } from './room-facts.ts'
+import type { OpenRoom } from './rooms.ts'
+
+/** A room that a server may ask about: we are in it, its state is whole, and its ACL lets the server in. */
+export interface AdmittedRoom {
+  readonly ok: true
+  readonly head: RoomHead
+  readonly facts: RoomFacts
+  readonly member: RoomEvent | undefined
+}
+
+/** The gate before all else: rooms that we cannot answer for are 404, servers that the ACL denies learn nothing more. */
+export function admitServer(room: OpenRoom | undefined, origin: ServerName): AdmittedRoom | Refusal {
+  if (room === undefined) return refusal('M_NOT_FOUND', 'Unknown room', 'room known')
+  if (!room.head.resident) return refusal('M_NOT_FOUND', 'This server is not in the room', 'resident server')
+  if (room.facts === undefined) {
+    return refusal('M_NOT_FOUND', 'The state of the room is not available', 'create event usable')
+  }
+  if (room.facts.acl?.allows(origin) === false) {
+    return refusal('M_FORBIDDEN', 'Your server is denied by the server ACL of the room', 'server ACL')
+  }
+  return { ok: true, head: room.head, facts: room.facts, member: room.member }
+}
+
+/** The room's version if users can knock in it. */
+export function requireKnockableVersion(head: RoomHead): { ok: true; version: RoomVersion } | Refusal {
+  if (roomVersion(head.version) === undefined) {
+    return refusal('M_UNSUPPORTED_ROOM_VERSION', 'This server does not support the version of the room', 'room version')
+  }
+  const version = knockableVersion(head.version)
+  if (version === undefined) {
+    return refusal('M_FORBIDDEN', 'The version of the room does not support knocking', `auth v${head.version} knock`)
+  }
+  return { ok: true, version }
+}
+
+/** Judges a knock against the room's current state. */
+export function judgeCurrentState(
+  knock: KnockToJudge,
+  facts: RoomFacts,
+  member: RoomEvent | undefined,
+  version: RoomVersion,
+): Verdict {
+  return authoriseKnock(knock, { create: facts.create, joinRules: facts.joinRules, member }, version)
+}
+
+/** Refuses rooms with an enabled policy server: no event may enter them without its signature, and we ask none yet. */
+export async function refusePolicyServer(
+  store: RoomStore,
+  roomId: RoomId,
+  facts: RoomFacts,
+): Promise<Refusal | undefined> {
+  const via = facts.policyServer
+  if (via === undefined || !(await store.hasJoinedMember(roomId, via))) return undefined
+  return refusal(
+    'M_FORBIDDEN',
+    'The room uses a policy server, which this server cannot ask for its approval',
+    'policy servers',
+  )
+}
+
+/** A rejection by the auth rules as the answer to the remote. */
+export function forbidden(verdict: { readonly rule: string; readonly reason: string }): Refusal {
+  return refusal('M_FORBIDDEN', `You cannot knock on this room: ${verdict.reason}`, verdict.rule)
+}
+
+/** A template's knock before it exists. */
+export function knockBy(userId: UserId, roomId: RoomId): KnockToJudge {
+  return { sender: userId, stateKey: userId, roomId }
+}
+
+/** What a decision rests on, for its record. */
+export function decisionFacts(
+  head: RoomHead | undefined,
+  facts: RoomFacts | undefined,
+  member: RoomEvent | undefined,
+): DecisionFacts {
+  const joinRule = facts?.joinRules?.pdu.content.join_rule
+  return {
+    roomVersion: head?.version,
+    revision: head?.revision,
+    joinRule: typeof joinRule === 'string' ? joinRule : undefined,
+    membership: membershipOf(member),
+  }
+}

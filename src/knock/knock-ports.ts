@@ -1,0 +1,25 @@
+/** What the two use cases are given: our name, the rooms, the keys, the time and the operator's policy. */
+import type { Ed25519 } from '../matrix/ed25519.ts'
+import type { ServerName } from '../matrix/identifiers.ts'
+import type { KnockPolicy } from './policy.ts'
+import type { Clock, Keyring, RoomStore } from './ports.ts'
+import { createRooms, type Rooms } from './rooms.ts'
+
+export interface KnockPorts {
+  /** Our own, undelegated name. */
+  readonly serverName: ServerName
+  readonly store: RoomStore
+  readonly rooms: Rooms
+  readonly keyring: Keyring
+  readonly ed25519: Ed25519
+  readonly policy: KnockPolicy
+  readonly clock: Clock
+}
+
+/** Rooms whose decoded facts stay in memory. */
+const MAX_ROOMS_IN_MEMORY = 1_000
+
+/** The ports with a cache of rooms over the store. */
+export function createKnockPorts(ports: Omit<KnockPorts, 'rooms'>): KnockPorts {
+  return { ...ports, rooms: createRooms(ports.store, MAX_ROOMS_IN_MEMORY) }
+}

@@ -1,0 +1,136 @@
+/**
+ * `make_knock`: may this user knock, and if so, the event template to sign.
+ * https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1make_knockroomiduserid
+ */
+import { selectAuthEvents } from '../matrix/auth/auth-events.ts'
+import { type Refusal, refusal } from '../matrix/errors.ts'
+import { MAX_DEPTH } from '../matrix/event.ts'
+import { type RoomId, type ServerName, serverNameOf, type UserId } from '../matrix/identifiers.ts'
+import type { JsonObject } from '../matrix/json.ts'
+import type { RoomVersion } from '../matrix/room-versions.ts'
+import {
+  type AdmittedRoom,
+  admitServer,
+  decisionFacts,
+  forbidden,
+  judgeCurrentState,
+  knockBy,
+  refusePolicyServer,
+  requireKnockableVersion,
+} from './decision.ts'
+import type { KnockPorts } from './knock-ports.ts'
+import type { Extremity } from './ports.ts'
+import type { OpenRoom } from './rooms.ts'
+
+export interface MakeKnockRequest {
+  /** The authenticated server. */
+  readonly origin: ServerName
+  readonly roomId: RoomId
+  readonly userId: UserId
+  /** The values of `ver`, decoded: room versions that the caller supports, as opaque names. */
+  readonly versions: readonly string[]
+}
+
+export interface MakeKnockAnswer {
+  readonly ok: true
+  readonly template: { readonly room_version: string; readonly event: JsonObject }
+}
+
+/** Answers one authenticated make_knock. A refusal is recorded, a template changes nothing. */
+export async function makeKnock(ports: KnockPorts, request: MakeKnockRequest): Promise<MakeKnockAnswer | Refusal> {
+  if (request.versions.length === 0) {
+    return refusal('M_MISSING_PARAM', 'The query parameter ver is missing', 'make_knock: ver')
+  }
+  const room = await ports.rooms.open(request.roomId, request.userId)
+  const outcome = await decide(ports, request, room)
+  if (!outcome.ok) recordRefusal(ports, request, room, outcome)
+  return outcome
+}
+
+async function decide(
+  ports: KnockPorts,
+  request: MakeKnockRequest,
+  opened: OpenRoom | undefined,
+): Promise<MakeKnockAnswer | Refusal> {
+  const { origin, roomId, userId } = request
+  const room = admitServer(opened, origin)
+  if (!room.ok) return room
+  if (serverNameOf(userId) !== origin) {
+    return refusal('M_FORBIDDEN', 'The user does not belong to the requesting server', 'make_knock: user of the origin')
+  }
+  const version = negotiateVersion(room, request.versions)
+  if (!version.ok) return version
+  const verdict = judgeCurrentState(knockBy(userId, roomId), room.facts, room.member, version.version)
+  if (!verdict.allowed) return forbidden(verdict)
+  const refused = (await refusePolicyServer(ports.store, roomId, room.facts)) ?? ports.policy.check(request)
+  if (refused !== undefined) return refused
+  const selection = await ports.rooms.extremities(room.head)
+  if (selection === undefined || selection.extremities.length === 0) {
+    return refusal('M_NOT_FOUND', 'The state of the room is not available', 'forward extremities known')
+  }
+  const event = buildTemplate(ports, request, room, version.version, selection.extremities)
+  return { ok: true, template: { room_version: version.version.id, event } }
+}
+
+function negotiateVersion(
+  room: AdmittedRoom,
+  versions: readonly string[],
+): { ok: true; version: RoomVersion } | Refusal {
+  if (!versions.includes(room.head.version)) {
+    return refusal(
+      'M_INCOMPATIBLE_ROOM_VERSION',
+      'Your server does not support the version of the room',
+      'make_knock: ver',
+      { room_version: room.head.version },
+    )
+  }
+  return requireKnockableVersion(room.head)
+}
+
+/**
+ * The event that the remote completes and signs: neither signatures nor hashes, nor anything that it would carry into
+ * the signed event unseen.
+ */
+function buildTemplate(
+  ports: KnockPorts,
+  { roomId, userId }: MakeKnockRequest,
+  { facts, member }: AdmittedRoom,
+  version: RoomVersion,
+  extremities: readonly Extremity[],
+): JsonObject {
+  const deepest = Math.max(...extremities.map(({ depth }) => depth))
+  return {
+    type: 'm.room.member',
+    room_id: roomId,
+    sender: userId,
+    state_key: userId,
+    content: { membership: 'knock' },
+    origin: ports.serverName,
+    origin_server_ts: ports.clock(),
+    depth: Math.min(deepest + 1, MAX_DEPTH),
+    prev_events: extremities.map(({ eventId }) => eventId),
+    auth_events: selectAuthEvents({ ...facts, member }, version),
+  }
+}
+
+function recordRefusal(
+  ports: KnockPorts,
+  { origin, roomId, userId }: MakeKnockRequest,
+  room: OpenRoom | undefined,
+  refused: Refusal,
+): void {
+  ports.store.recordRefusal({
+    time: ports.clock(),
+    endpoint: 'make_knock',
+    roomId,
+    userId,
+    origin,
+    eventId: undefined,
+    outcome: 'refused',
+    status: refused.status,
+    errcode: refused.errcode,
+    rule: refused.rule,
+    reason: refused.error,
+    facts: decisionFacts(room?.head, room?.facts, room?.member),
+  })
+}

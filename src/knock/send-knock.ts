@@ -1,0 +1,206 @@
+/**
+ * `send_knock`: checks a signed knock, records it, and answers with what the knocker may see of the room.
+ * https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv1send_knockroomideventid
+ */
+import { membershipOf } from '../matrix/auth/knock-rules.ts'
+import { type Refusal, refusal } from '../matrix/errors.ts'
+import { authEventIds, contentHashHolds, type Pdu, prevEventIds, type RoomEvent } from '../matrix/event.ts'
+import { parseUserId, serverNameOf, type UserId } from '../matrix/identifiers.ts'
+import { redact } from '../matrix/redaction.ts'
+import type { RoomVersion } from '../matrix/room-versions.ts'
+import { without } from '../matrix/signed-json.ts'
+import { authoriseInRoom } from './auth-passes.ts'
+import {
+  type AdmittedRoom,
+  admitServer,
+  decisionFacts,
+  refusePolicyServer,
+  requireKnockableVersion,
+} from './decision.ts'
+import { checkSubmittedKnock, type Submission, type SubmittedKnock } from './knock-event.ts'
+import type { KnockPorts } from './knock-ports.ts'
+import { checkKnockSignatures, type KnockSignatures } from './knock-signatures.ts'
+import type { Decision, KnockContext } from './ports.ts'
+import type { RoomFacts } from './room-facts.ts'
+
+export interface SendKnockRequest extends Submission {
+  /** Absolute time in milliseconds after which keys are no longer waited for. */
+  readonly deadline: number
+}
+
+export interface SendKnockAnswer {
+  readonly ok: true
+  /** The whole response body, serialised. */
+  readonly body: string
+}
+
+type Outcome = SendKnockAnswer | Refusal | 'overtaken'
+
+/** How often a decision is taken anew because the room changed between reading and writing. */
+const MAX_ATTEMPTS = 16
+
+/** Answers one authenticated send_knock. A 200 means that the knock is recorded and will be delivered. */
+export async function sendKnock(ports: KnockPorts, request: SendKnockRequest): Promise<SendKnockAnswer | Refusal> {
+  // The user is needed to look at the room, the room to know the format that says whether the user is one.
+  const userId = typeof request.body.sender === 'string' ? parseUserId(request.body.sender) : undefined
+  const room = await openRoom(ports, request, userId)
+  if (!room.ok) return refuse(ports, request, userId, undefined, room)
+  const version = requireKnockableVersion(room.head)
+  if (!version.ok) return refuse(ports, request, userId, room, version)
+  const knock = checkSubmittedKnock(request, version.version)
+  if (!knock.ok) return refuse(ports, request, userId, room, knock)
+  const signatures = await checkKnockSignatures(ports, knock, version.version, request.deadline)
+  if (!signatures.ok) return refuse(ports, request, userId, room, signatures)
+  const event = eventToKeep(knock, version.version)
+  return decideUntilSettled(ports, request, knock, room, { version: version.version, event, signatures })
+}
+
+/** A knock that is what it says and comes from whom it says: only the room's rules are left to ask. */
+interface AuthenticKnock {
+  readonly version: RoomVersion
+  readonly event: RoomEvent
+  readonly signatures: KnockSignatures
+}
+
+async function openRoom(
+  { rooms }: KnockPorts,
+  { roomId, origin }: SendKnockRequest,
+  userId: UserId | undefined,
+): Promise<AdmittedRoom | Refusal> {
+  // A sender that is no user id has no membership: any name of that kind serves to look at the room.
+  return admitServer(await rooms.open(roomId, userId ?? ('' as UserId)), origin)
+}
+
+/**
+ * The copy that is judged, recorded and delivered: without `unsigned`, and redacted where the content hash is wrong, so
+ * that nothing which the sender's server did not sign goes any further.
+ */
+function eventToKeep({ pdu, eventId }: SubmittedKnock, version: RoomVersion): RoomEvent {
+  return { eventId, pdu: contentHashHolds(pdu) ? (without(pdu, ['unsigned']) as Pdu) : redact(pdu, version) }
+}
+
+/** Decides and writes; where the room changed in between, looks again. */
+async function decideUntilSettled(
+  ports: KnockPorts,
+  request: SendKnockRequest,
+  knock: SubmittedKnock,
+  opened: AdmittedRoom,
+  authentic: AuthenticKnock,
+): Promise<SendKnockAnswer | Refusal> {
+  let room: AdmittedRoom | Refusal = opened
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    if (!room.ok) return refuse(ports, request, knock.sender, undefined, room)
+    const outcome = await decideOnce(ports, request, knock, room, authentic)
+    if (outcome !== 'overtaken') return outcome.ok ? outcome : refuse(ports, request, knock.sender, room, outcome)
+    room = await openRoom(ports, request, knock.sender)
+  }
+  const busy = refusal('M_UNKNOWN', 'The room is changing too fast, try again', 'recording the knock')
+  return refuse(ports, request, knock.sender, opened, busy)
+}
+
+async function decideOnce(
+  ports: KnockPorts,
+  { roomId, origin }: SendKnockRequest,
+  { sender }: SubmittedKnock,
+  { facts }: AdmittedRoom,
+  { version, event, signatures }: AuthenticKnock,
+): Promise<Outcome> {
+  const { eventId, pdu } = event
+  const context = await ports.store.readContext({
+    roomId,
+    sender,
+    eventId,
+    prevEvents: prevEventIds(pdu),
+    authEvents: authEventIds(pdu),
+  })
+  if (context === undefined || context.head.factsRevision !== facts.factsRevision) return 'overtaken'
+  if (context.accepted) return repeat(facts, context)
+
+  const authorisingUser = authorisingUserOf(pdu, signatures)
+  const toJudge = { sender, stateKey: sender, roomId, ...(authorisingUser && { authorisingUser }) }
+  const authorised = authoriseInRoom({ pdu, toJudge, facts, context, version })
+  if (!authorised.ok) return authorised
+  const knocker = { origin, userId: sender, roomId }
+  const refused = (await refusePolicyServer(ports.store, roomId, facts)) ?? ports.policy.check(knocker)
+  if (refused !== undefined) return refused
+  const outcome = await record(ports, event, knocker, facts, context, authorised.rule)
+  if (outcome === 'recorded') ports.policy.count(knocker)
+  return outcome === 'recorded' ? { ok: true, body: facts.sendKnockResponse } : outcome
+}
+
+/** An event that was accepted before: the same answer and nothing more, while the user still knocks. */
+function repeat(facts: RoomFacts, { member }: KnockContext): SendKnockAnswer | Refusal {
+  if (membershipOf(member) === 'knock') return { ok: true, body: facts.sendKnockResponse }
+  return refusal('M_FORBIDDEN', 'This knock has been answered since', 'repeated knock')
+}
+
+function authorisingUserOf(pdu: Pdu, { authorisingServerSigned: signed }: KnockSignatures) {
+  const userId = pdu.content.join_authorised_via_users_server
+  return userId === undefined ? undefined : { userId, signed }
+}
+
+/** One transaction: the event, the membership, the extremities, the decision and the order to deliver. */
+async function record(
+  ports: KnockPorts,
+  event: RoomEvent,
+  {
+    origin,
+    userId,
+    roomId,
+  }: { origin: SendKnockRequest['origin']; userId: UserId; roomId: SendKnockRequest['roomId'] },
+  facts: RoomFacts,
+  context: KnockContext,
+  rule: string,
+): Promise<'recorded' | 'overtaken' | Refusal> {
+  const outcome = await ports.store.commitKnock({
+    roomId,
+    event,
+    sender: userId,
+    expect: { factsRevision: facts.factsRevision, membership: membershipOf(context.member) },
+    decision: {
+      time: ports.clock(),
+      endpoint: 'send_knock',
+      roomId,
+      userId,
+      origin,
+      eventId: event.eventId,
+      outcome: 'accepted',
+      status: 200,
+      errcode: undefined,
+      rule,
+      reason: 'accepted',
+      facts: decisionFacts(context.head, facts, context.member),
+    },
+    skipServers: [ports.serverName, serverNameOf(userId)],
+  })
+  if (outcome.kind === 'committed') return 'recorded'
+  // A duplicate was recorded by another request meanwhile: looking again finds it accepted.
+  if (outcome.kind === 'conflict' || outcome.kind === 'duplicate') return 'overtaken'
+  return refusal('M_UNKNOWN', 'The knock could not be recorded, try again', 'recording the knock')
+}
+
+function refuse(
+  ports: KnockPorts,
+  { origin, roomId, eventId }: SendKnockRequest,
+  userId: UserId | undefined,
+  room: AdmittedRoom | undefined,
+  refused: Refusal,
+): Refusal {
+  if (userId === undefined) return refused
+  const decision: Decision = {
+    time: ports.clock(),
+    endpoint: 'send_knock',
+    roomId,
+    userId,
+    origin,
+    eventId,
+    outcome: 'refused',
+    status: refused.status,
+    errcode: refused.errcode,
+    rule: refused.rule,
+    reason: refused.error,
+    facts: decisionFacts(room?.head, room?.facts, room?.member),
+  }
+  ports.store.recordRefusal(decision)
+  return refused
+}
