@@ -1,0 +1,112 @@
+/** Connections to the database file: what every writing one must be, and what a reading one may do. */
+import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync } from '@photostructure/sqlite'
+import { MIGRATIONS } from './schema.ts'
+
+export type Database = InstanceType<typeof DatabaseSync>
+export type Statement = ReturnType<Database['prepare']>
+
+/** How long a writer waits for another process before it gives up, in milliseconds. */
+export const BUSY_DEADLINE_MS = 10_000
+/** SQLite's own wait is kept short: its pauses grow, and the writer would miss the gaps between an import's chunks. */
+const BUSY_POLL_MS = 5
+const READER_BUSY_MS = 5_000
+const FULL = 2
+/** The log is cut back to this size once it has been copied into the database. */
+const LOG_LIMIT_BYTES = 64 * 1024 * 1024
+
+export interface WriterOptions {
+  readonly path: string
+  /** The file never grows beyond this; a write that would is refused as on a full disk. */
+  readonly maxBytes?: number
+}
+
+/**
+ * Opens the writing connection: creates the file (readable by its owner only) and brings its schema up to date.
+ * @throws Error where the file was written by a newer version, or the connection would not sync before a commit returns
+ */
+export function openWriter({ path, maxBytes }: WriterOptions): Database {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  closeSync(openSync(path, 'a', 0o600))
+  const db = new DatabaseSync(path, { timeout: BUSY_POLL_MS, enableForeignKeyConstraints: false })
+  try {
+    retryWhileBusy(() => db.exec('PRAGMA journal_mode = WAL'))
+    db.exec('PRAGMA synchronous = FULL')
+    db.exec(`PRAGMA journal_size_limit = ${LOG_LIMIT_BYTES}`)
+    db.exec('PRAGMA cache_size = -16000')
+    assertDurable(db)
+    if (maxBytes !== undefined) db.exec(`PRAGMA max_page_count = ${Math.ceil(maxBytes / pragma(db, 'page_size'))}`)
+    migrate(db)
+    return db
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+/** Opens a connection that can only read. The file must exist. */
+export function openReader(path: string): Database {
+  const db = new DatabaseSync(path, { readOnly: true, timeout: READER_BUSY_MS })
+  db.exec('PRAGMA query_only = ON')
+  db.exec('PRAGMA cache_size = -8000')
+  return db
+}
+
+/** Refuses a connection whose commits could return before the log is on disk: a 200 would promise too much. */
+export function assertDurable(db: Database): void {
+  const mode = db.prepare('PRAGMA journal_mode').get() as { journal_mode: string }
+  if (mode.journal_mode !== 'wal') throw new Error(`the store's journal mode is ${mode.journal_mode}, it must be wal`)
+  const synchronous = pragma(db, 'synchronous')
+  if (synchronous < FULL) throw new Error(`the store's synchronous level is ${synchronous}, it must be ${FULL} (FULL)`)
+}
+
+/** Starts a transaction that may write, waiting for other processes up to the deadline. */
+export function beginImmediate(db: Database): void {
+  retryWhileBusy(() => db.exec('BEGIN IMMEDIATE'))
+}
+
+function migrate(db: Database): void {
+  beginImmediate(db)
+  try {
+    const version = pragma(db, 'user_version')
+    if (version > MIGRATIONS.length) {
+      throw new Error(
+        `the store has schema version ${version}, this program knows versions up to ${MIGRATIONS.length}: use a newer program`,
+      )
+    }
+    for (const migration of MIGRATIONS.slice(version)) db.exec(migration)
+    db.exec(`PRAGMA user_version = ${MIGRATIONS.length}`)
+    db.exec('COMMIT')
+  } catch (error) {
+    if (db.isTransaction) db.exec('ROLLBACK')
+    throw error
+  }
+}
+
+function pragma(db: Database, name: string): number {
+  return Object.values(db.prepare(`PRAGMA ${name}`).get() as Record<string, number>)[0] ?? 0
+}
+
+function retryWhileBusy(action: () => void): void {
+  const deadline = Date.now() + BUSY_DEADLINE_MS
+  for (;;) {
+    try {
+      action()
+      return
+    } catch (error) {
+      if (!isBusy(error) || Date.now() > deadline) throw error
+      pause(1)
+    }
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  const code = (error as { sqliteCode?: unknown }).sqliteCode
+  return code === 5 || code === 6
+}
+
+/** Holds this thread; only ever called on the writer's own. */
+function pause(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}

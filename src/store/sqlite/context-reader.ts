@@ -1,0 +1,92 @@
+/**
+ * All that send_knock reads of a room beside its facts: the state after each known `prev_events` id, as far as a knock
+ * asks, and the auth events. https://spec.matrix.org/latest/server-server-api/#checks-performed-on-receipt-of-a-pdu
+ */
+import type { Branch, KnockContext, KnockQuestion } from '../../knock/ports.ts'
+import type { RoomEvent } from '../../matrix/event.ts'
+import type { EventId, RoomId } from '../../matrix/identifiers.ts'
+import type { Database } from './connection.ts'
+import type { EventReader } from './event-reader.ts'
+import type { HeadReader, ReaderOptions } from './room-reader.ts'
+
+export type ContextReader = (question: KnockQuestion) => KnockContext | undefined
+
+interface BranchRow {
+  readonly snapshot: number
+  readonly depth: number
+  readonly revision: number
+}
+
+export function createContextReader(
+  db: Database,
+  sources: ReaderOptions & { readonly events: EventReader; readonly readRoom: HeadReader },
+): ContextReader {
+  const readAccepted = db.prepare(`
+    SELECT 1 FROM rooms r JOIN events e ON e.room = r.room
+    WHERE r.room_id = ? AND e.event_id = ? AND e.snapshot = 0`)
+  const readBranch = createBranchReader(db, sources)
+  const readAuthEvent = createAuthEventReader(db, sources.events)
+  return ({ roomId, sender, eventId, prevEvents, authEvents }) => {
+    const room = sources.readRoom(roomId, sender)
+    if (room === undefined) return undefined
+    return {
+      ...room,
+      accepted: readAccepted.get(roomId, eventId) !== undefined,
+      branches: collect(prevEvents, (id) => readBranch(roomId, id, sender)),
+      authEvents: collect(authEvents, (id) => readAuthEvent(roomId, id)),
+    }
+  }
+}
+
+function createBranchReader(
+  db: Database,
+  { events, clock, historyMs }: ReaderOptions & { readonly events: EventReader },
+): (roomId: RoomId, id: EventId, sender: string) => Branch | undefined {
+  // An event that several imports named has the state of the last: branches of one template must not differ by age.
+  const readExtremity = db.prepare(`
+    SELECT x.snapshot, x.depth, max(x.from_revision, s.from_revision) AS revision
+    FROM rooms r JOIN extremities x ON x.room = r.room JOIN snapshots s ON s.snapshot = x.snapshot
+    WHERE r.room_id = ?1 AND x.event_id = ?2 AND s.phase IN ('current', 'former')
+      AND (x.ended_at IS NULL OR x.ended_at > ?3) AND (s.phase = 'current' OR s.changed_at > ?3)
+    ORDER BY s.from_revision DESC LIMIT 1`)
+  const readState = db.prepare(`
+    SELECT event FROM state WHERE snapshot = ? AND type = ? AND state_key = ? AND from_revision <= ?
+    ORDER BY from_revision DESC LIMIT 1`)
+  const stateAt = ({ snapshot, revision }: BranchRow, type: string, stateKey: string): RoomEvent | undefined => {
+    const row = readState.get(snapshot, type, stateKey, revision) as { event: number } | undefined
+    return row && events(row.event)
+  }
+  return (roomId, eventId, sender) => {
+    const row = readExtremity.get(roomId, eventId, clock() - historyMs) as BranchRow | undefined
+    if (row === undefined) return undefined
+    return {
+      eventId,
+      depth: row.depth,
+      joinRules: stateAt(row, 'm.room.join_rules', ''),
+      member: stateAt(row, 'm.room.member', sender),
+    }
+  }
+}
+
+function createAuthEventReader(
+  db: Database,
+  events: EventReader,
+): (roomId: RoomId, id: EventId) => RoomEvent | undefined {
+  const read = db.prepare(`
+    SELECT e.event FROM rooms r JOIN events e ON e.room = r.room LEFT JOIN snapshots s ON s.snapshot = e.snapshot
+    WHERE r.room_id = ? AND e.event_id = ? AND e.checked < 2 AND (e.snapshot = 0 OR s.phase IN ('current', 'former'))
+    ORDER BY s.from_revision DESC LIMIT 1`)
+  return (roomId, id) => {
+    const row = read.get(roomId, id) as { event: number } | undefined
+    return row && events(row.event)
+  }
+}
+
+function collect<Value>(ids: readonly EventId[], read: (id: EventId) => Value | undefined): Map<EventId, Value> {
+  const found = new Map<EventId, Value>()
+  for (const id of ids) {
+    const value = read(id)
+    if (value !== undefined) found.set(id, value)
+  }
+  return found
+}

@@ -1,0 +1,54 @@
+/** Decisions as rows: written for audits, bounded, read newest first. */
+
+import type { Decision, DecisionFilter } from '../../knock/ports.ts'
+import { type JsonObject, parseJson } from '../../matrix/json.ts'
+import type { Database } from './connection.ts'
+import type { Handlers } from './jobs.ts'
+
+export function createDecisionWriter(db: Database): Pick<Handlers, 'refusals'> {
+  const insert = db.prepare('INSERT INTO decisions (refused, room_id, user_id, json) VALUES (1, ?, ?, ?)')
+  return {
+    refusals(rows) {
+      for (const { roomId, userId, json } of rows) insert.run(roomId, userId, json)
+      return null
+    },
+  }
+}
+
+/** The decisions that a filter asks for, newest first. */
+export function createDecisionReader(db: Database): (filter: DecisionFilter) => readonly Decision[] {
+  const all = db.prepare('SELECT json FROM decisions ORDER BY seq DESC LIMIT ?')
+  const ofRoom = db.prepare('SELECT json FROM decisions WHERE room_id = ? ORDER BY seq DESC LIMIT ?')
+  const ofUser = db.prepare('SELECT json FROM decisions WHERE user_id = ? ORDER BY seq DESC LIMIT ?')
+  const ofBoth = db.prepare('SELECT json FROM decisions WHERE user_id = ? AND room_id = ? ORDER BY seq DESC LIMIT ?')
+  return ({ roomId, userId, limit }) => {
+    const rows =
+      roomId !== undefined && userId !== undefined
+        ? ofBoth.all(userId, roomId, limit)
+        : roomId !== undefined
+          ? ofRoom.all(roomId, limit)
+          : userId !== undefined
+            ? ofUser.all(userId, limit)
+            : all.all(limit)
+    return (rows as { json: string }[]).map(({ json }) => decodeDecision(json))
+  }
+}
+
+/** A decision as the text that decodeDecision reads. */
+export function encodeDecision(decision: Decision): string {
+  return JSON.stringify(decision)
+}
+
+function decodeDecision(json: string): Decision {
+  const parsed = parseJson(Buffer.from(json))
+  if (!parsed.ok) throw new Error(`a stored decision is damaged: ${parsed.reason}`)
+  const { facts, ...rest } = parsed.value as JsonObject & { facts: JsonObject }
+  const { roomVersion, revision, joinRule, membership } = facts
+  const complete = {
+    eventId: undefined,
+    errcode: undefined,
+    ...rest,
+    facts: { roomVersion, revision, joinRule, membership },
+  }
+  return complete as unknown as Decision
+}

@@ -1,0 +1,27 @@
+/** Stored events by row, decoded once: a row never changes its event, while one event id can have several copies. */
+import { LRUCache } from 'lru-cache'
+import type { RoomEvent } from '../../matrix/event.ts'
+import type { EventId } from '../../matrix/identifiers.ts'
+import type { Database } from './connection.ts'
+import { parsePdu } from './stored-pdu.ts'
+
+/** Decoded events in memory: this many, and this many characters of JSON at most. */
+const MAX_EVENTS = 5_000
+const MAX_CHARACTERS = 4_000_000
+
+/** The event of a row of `events`, or undefined where the row is gone. */
+export type EventReader = (row: number) => RoomEvent | undefined
+
+export function createEventReader(db: Database): EventReader {
+  const read = db.prepare('SELECT event_id AS eventId, json FROM events WHERE event = ?')
+  const decoded = new LRUCache<number, RoomEvent>({ max: MAX_EVENTS, maxSize: MAX_CHARACTERS })
+  return (row) => {
+    const kept = decoded.get(row)
+    if (kept !== undefined) return kept
+    const stored = read.get(row) as { eventId: string; json: string } | undefined
+    if (stored === undefined) return undefined
+    const event = { eventId: stored.eventId as EventId, pdu: parsePdu(stored.json) }
+    decoded.set(row, event, { size: stored.json.length })
+    return event
+  }
+}

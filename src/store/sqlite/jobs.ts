@@ -1,0 +1,96 @@
+/** What the main thread asks of the writer's thread: one entry per kind of job, its input and its answer. */
+import type { CommitOutcome, ImportOutcome } from '../../knock/ports.ts'
+import type { WriterOptions } from './connection.ts'
+
+/** A knock to record, with everything already serialised: strings cross threads cheaply. */
+export interface CommitJob {
+  readonly now: number
+  readonly roomId: string
+  readonly eventId: string
+  readonly sender: string
+  readonly prevEvents: readonly string[]
+  readonly json: string
+  readonly factsRevision: number
+  readonly membership: string | undefined
+  readonly decision: string
+  readonly skipServers: string
+}
+
+export interface RefusalRow {
+  readonly roomId: string
+  readonly userId: string
+  readonly json: string
+}
+
+export interface StageRow {
+  readonly use: 'state' | 'auth chain' | 'extremity'
+  readonly eventId: string
+  readonly type: string
+  readonly stateKey: string
+  readonly membership: string | null
+  /** The server of a joined member. */
+  readonly joined: string | null
+  readonly depth: number
+  readonly checked: boolean
+  readonly json: string
+}
+
+export interface BeginImport {
+  readonly now: number
+  readonly roomId: string
+  readonly version: string
+  readonly ownServer: string
+  readonly discardKnocks: boolean
+}
+
+export interface PruneJob {
+  readonly now: number
+  readonly historyMs: number
+  readonly abandonedMs: number
+  readonly maxRefusals: number
+}
+
+export interface TransactionRow {
+  readonly txnId: string
+  readonly attempts: number
+  /** Rows of `events`, oldest first. */
+  readonly events: readonly number[]
+}
+
+export interface Jobs {
+  commit: { input: CommitJob; output: CommitOutcome }
+  refusals: { input: readonly RefusalRow[]; output: null }
+  writeKeys: { input: { server: string; fetchedAt: number; json: string }; output: null }
+  beginImport: { input: BeginImport; output: number }
+  stage: { input: { now: number; snapshot: number; rows: readonly StageRow[] }; output: null }
+  touchImport: { input: { now: number; snapshot: number }; output: null }
+  /** Takes over some of the knocks that the room has now. True while there are more. */
+  keepKnocks: { input: { snapshot: number }; output: boolean }
+  /** Undefined where knocks came in meanwhile, too many for one short transaction. */
+  swap: { input: { now: number; snapshot: number }; output: ImportOutcome | undefined }
+  abortImport: { input: { snapshot: number }; output: null }
+  settle: { input: { roomId: string; eventId: string; verdict: 'verified' | 'wrong' }; output: null }
+  expand: { input: { now: number }; output: boolean }
+  transactionFor: { input: { destination: string }; output: TransactionRow | undefined }
+  delivered: { input: { now: number; destination: string; txnId: string }; output: null }
+  deliveryFailed: { input: { destination: string; txnId: string; retryAt: number; reason: string }; output: null }
+  /** One bounded pass. True while there is more to remove. */
+  prune: { input: PruneJob; output: boolean }
+  /** Fails while the last transaction could not be written and a new one cannot either. */
+  probe: { input: null; output: null }
+}
+
+export type JobKind = keyof Jobs
+
+export type Handlers = { readonly [K in JobKind]: (input: Jobs[K]['input']) => Jobs[K]['output'] }
+
+/** Id, kind and input of a job; `close` ends the thread after all that came before. */
+export type JobMessage = readonly [id: number, kind: JobKind | 'close', input: unknown]
+
+/** Id, whether it was done and is on disk, and the output or the reason. */
+export type AnswerMessage = readonly [id: number, done: boolean, value: unknown]
+
+/** What the thread says first. */
+export type StartMessage = { readonly ready: true } | { readonly ready: false; readonly reason: string }
+
+export interface WriterData extends WriterOptions {}

@@ -1,0 +1,157 @@
+/**
+ * Knocks accepted here that an import's file cannot know stay in the room: they are taken over into the new snapshot,
+ * in chunks while it stages, the last of them inside the swap. docs/architecture.md, "Importing".
+ */
+import { authEventIds, type Pdu, prevEventIds } from '../../matrix/event.ts'
+import type { Database } from './connection.ts'
+import type { Handlers } from './jobs.ts'
+import { createJoinedServers } from './joined-servers.ts'
+import { parsePdu } from './stored-pdu.ts'
+
+/** A chunk ends after so many knocks or milliseconds, whichever comes first. */
+const CHUNK_KNOCKS = 100
+const CHUNK_MS = 10
+
+/** The import and the snapshot in use, whose knocks it takes over. */
+export interface Takeover {
+  readonly room: number
+  readonly snapshot: number
+  readonly inUse: number
+}
+
+interface Knock {
+  readonly event: number
+  readonly eventId: string
+  readonly json: string
+}
+
+interface Member {
+  readonly event: number
+  readonly eventId: string
+  readonly membership: string | null
+}
+
+export interface KnockTakeover {
+  /**
+   * Takes over knocks, oldest first, that came after those already taken over.
+   * @returns true while there are more
+   */
+  some(takeover: Takeover): boolean
+}
+
+/** Takes over some of the knocks of the room as it is now, in the writer's thread. */
+export function createKnockKeeping(db: Database): Pick<Handlers, 'keepKnocks'> {
+  const takeover = createKnockTakeover(db)
+  const start = db.prepare(`
+    UPDATE snapshots SET base = (SELECT r.snapshot FROM rooms r WHERE r.room = snapshots.room)
+    WHERE snapshot = ? AND phase = 'staging' AND discard_knocks = 0 AND base IS NULL`)
+  const read = db.prepare(`
+    SELECT n.room, n.snapshot, n.base AS inUse FROM snapshots n JOIN rooms r ON r.room = n.room
+    WHERE n.snapshot = ? AND n.phase = 'staging' AND n.discard_knocks = 0 AND n.base = r.snapshot`)
+  return {
+    keepKnocks({ snapshot }) {
+      start.run(snapshot)
+      const found = read.get(snapshot) as Takeover | undefined
+      return found !== undefined && takeover.some(found)
+    },
+  }
+}
+
+export function createKnockTakeover(db: Database): KnockTakeover {
+  const next = db.prepare(`
+    SELECT k.event, e.event_id AS eventId, e.json FROM knocks k JOIN events e ON e.event = k.event
+    WHERE k.snapshot = ? AND k.event > (SELECT last_knock FROM snapshots WHERE snapshot = ?)
+    ORDER BY k.event LIMIT ${CHUNK_KNOCKS}`)
+  const remember = db.prepare('UPDATE snapshots SET last_knock = ? WHERE snapshot = ?')
+  const unmerge = db.prepare('DELETE FROM extremities WHERE room = ? AND event_id = ? AND snapshot = ? AND kept = 1')
+  const insertKnock = db.prepare('INSERT INTO knocks (snapshot, event, in_file) VALUES (?, ?, ?)')
+  const judge = prepareJudgement(db)
+  const keep = prepareKeeping(db)
+
+  const takeOne = (takeover: Takeover, knock: Knock) => {
+    const pdu = parsePdu(knock.json)
+    // A knock that another one has built on since it was taken over is no extremity any more.
+    for (const id of prevEventIds(pdu)) unmerge.run(takeover.room, id, takeover.snapshot)
+    const verdict = judge(takeover, knock, pdu.sender)
+    if (verdict === 'keep') keep(takeover, knock, pdu.sender)
+    if (verdict !== 'drop') insertKnock.run(takeover.snapshot, knock.event, verdict === 'in file' ? 1 : 0)
+  }
+
+  return {
+    some(takeover) {
+      const knocks = next.all(takeover.inUse, takeover.snapshot) as Knock[]
+      const until = Date.now() + CHUNK_MS
+      let taken = 0
+      for (const knock of knocks) {
+        takeOne(takeover, knock)
+        taken++
+        if (Date.now() >= until) break
+      }
+      const last = knocks[taken - 1]
+      if (last !== undefined) remember.run(last.event, takeover.snapshot)
+      return taken < knocks.length || knocks.length === CHUNK_KNOCKS
+    },
+  }
+}
+
+/** Decides what becomes of a knock: the file's word counts where it knows the knock, and where it bans the user. */
+function prepareJudgement(
+  db: Database,
+): (takeover: Takeover, knock: Knock, sender: string) => 'keep' | 'drop' | 'in file' {
+  const readMember = db.prepare(`
+    SELECT s.event, s.membership, e.event_id AS eventId FROM state s JOIN events e ON e.event = s.event
+    WHERE s.snapshot = ? AND s.type = 'm.room.member' AND s.state_key = ? AND s.from_revision = 0`)
+  const inFile = db.prepare('SELECT 1 FROM events WHERE room = ? AND event_id = ? AND snapshot = ?')
+  const readEvent = db.prepare(
+    'SELECT json FROM events WHERE room = ?1 AND event_id = ?2 AND snapshot IN (0, ?3) ORDER BY snapshot DESC LIMIT 1',
+  )
+
+  /** Whether an event has another among its ancestors, as far as the file (and knocks accepted here) shows them. */
+  const descends = ({ room, snapshot }: Takeover, from: string, ancestor: string): boolean => {
+    const seen = new Set([from])
+    // A set hands out what is added to it while it is walked.
+    for (const id of seen) {
+      if (id === ancestor) return true
+      const row = readEvent.get(room, id, snapshot) as { json: string } | undefined
+      if (row === undefined) continue
+      for (const parent of parentsOf(parsePdu(row.json))) seen.add(parent)
+    }
+    return false
+  }
+
+  return (takeover, knock, sender) => {
+    const member = readMember.get(takeover.snapshot, sender) as Member | undefined
+    if (inFile.get(takeover.room, knock.eventId, takeover.snapshot) !== undefined) {
+      return member?.eventId === knock.eventId ? 'in file' : 'drop'
+    }
+    if (member === undefined) return 'keep'
+    if (member.membership === 'ban' || descends(takeover, member.eventId, knock.eventId)) return 'drop'
+    return 'keep'
+  }
+}
+
+function prepareKeeping(db: Database): (takeover: Takeover, knock: Knock, sender: string) => void {
+  const readMember = db.prepare(`
+    SELECT event, membership FROM state
+    WHERE snapshot = ? AND type = 'm.room.member' AND state_key = ? AND from_revision = 0`)
+  const forgetKnock = db.prepare('DELETE FROM knocks WHERE snapshot = ? AND event = ?')
+  const putMember = db.prepare(`
+    INSERT OR REPLACE INTO state (snapshot, type, state_key, from_revision, event, membership)
+    VALUES (?, 'm.room.member', ?, 0, ?, 'knock')`)
+  const copyExtremity = db.prepare(`
+    INSERT OR IGNORE INTO extremities (room, event_id, snapshot, depth, from_revision, kept)
+    SELECT room, event_id, ?, depth, 0, 1 FROM extremities
+    WHERE room = ? AND event_id = ? AND snapshot = ? AND to_revision IS NULL`)
+  const joined = createJoinedServers(db)
+  return ({ room, snapshot, inUse }, { event, eventId }, sender) => {
+    const member = readMember.get(snapshot, sender) as Omit<Member, 'eventId'> | undefined
+    if (member?.membership === 'join') joined.remove(snapshot, sender)
+    if (member !== undefined) forgetKnock.run(snapshot, member.event)
+    putMember.run(snapshot, sender, event)
+    copyExtremity.run(snapshot, room, eventId, inUse)
+  }
+}
+
+function parentsOf(pdu: Pdu): readonly string[] {
+  return [...authEventIds(pdu), ...prevEventIds(pdu)]
+}

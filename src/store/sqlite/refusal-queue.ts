@@ -1,0 +1,58 @@
+/** Refusals on their way to the disk: bounded in memory, written together, never waited for. */
+import type { Decision } from '../../knock/ports.ts'
+import { encodeDecision } from './decision-rows.ts'
+import type { WriterClient } from './writer-client.ts'
+
+/** Refusals that wait at most; beyond it the oldest are forgotten. */
+const MAX_WAITING = 10_000
+const BATCH = 500
+const DELAY_MS = 50
+
+export interface RefusalQueue {
+  add(decision: Decision): void
+  /** Writes all that wait. */
+  flush(): Promise<void>
+  /** Refusals that were forgotten because too many waited or could not be written. */
+  lost(): number
+}
+
+export function createRefusalQueue(writer: WriterClient): RefusalQueue {
+  const waiting: Decision[] = []
+  let lost = 0
+  let timer: NodeJS.Timeout | undefined
+  let writing: Promise<void> | undefined
+
+  const writeAll = async () => {
+    while (waiting.length > 0) {
+      const batch = waiting.splice(0, BATCH)
+      const rows = batch.map((decision) => ({
+        roomId: decision.roomId,
+        userId: decision.userId,
+        json: encodeDecision(decision),
+      }))
+      const result = await writer.run('refusals', rows)
+      if (!result.ok) lost += batch.length
+    }
+    writing = undefined
+  }
+  const flush = async () => {
+    clearTimeout(timer)
+    timer = undefined
+    writing ??= writeAll()
+    await writing
+  }
+
+  return {
+    add(decision) {
+      waiting.push(decision)
+      if (waiting.length > MAX_WAITING) {
+        waiting.shift()
+        lost++
+      }
+      timer ??= setTimeout(() => void flush(), DELAY_MS)
+      timer.unref()
+    },
+    flush,
+    lost: () => lost,
+  }
+}

@@ -1,0 +1,113 @@
+/** An import as its caller sees it: events go to the writer in chunks that are short transactions. */
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Clock, ImportHeader, ImportOutcome, RoomEvent, RoomImport, StagedEvent } from '../../knock/ports.ts'
+import { canonicalJsonText } from '../../matrix/canonical-json.ts'
+import type { StageRow } from './jobs.ts'
+import type { WriterClient } from './writer-client.ts'
+
+/** A chunk holds this many events or characters of JSON at most: some milliseconds of the database's only write lock. */
+const CHUNK_EVENTS = 250
+const CHUNK_CHARACTERS = 512 * 1024
+/** Between two chunks the lock is free this long, so that the service's writer gets its turn. */
+const GAP_MS = 4
+/** An import that waits for keys says so often that nobody takes it for abandoned. */
+const SIGN_OF_LIFE_MS = 30_000
+/** Knocks that arrive while the last ones are taken over are followed up at most so often. */
+const MAX_ROUNDS = 10_000
+
+/** Starts to stage a room. Faults that show up on the way are told by `swap`, which then refuses. */
+export async function beginRoomImport(writer: WriterClient, header: ImportHeader, clock: Clock): Promise<RoomImport> {
+  const { roomId, version, ownServer, discardKnocks } = header
+  const snapshot = await writer.demand('beginImport', { now: clock(), roomId, version, ownServer, discardKnocks })
+  const alive = setInterval(() => void writer.run('touchImport', { now: clock(), snapshot }), SIGN_OF_LIFE_MS)
+  alive.unref()
+  let fault: string | undefined
+
+  const stage = async (rows: Iterable<StageRow>) => {
+    for (const chunk of chunks(rows)) {
+      if (fault !== undefined) return
+      const result = await writer.run('stage', { now: clock(), snapshot, rows: chunk })
+      if (!result.ok) fault = result.reason
+      await pause(GAP_MS)
+    }
+  }
+  const abort = async () => {
+    clearInterval(alive)
+    await writer.run('abortImport', { snapshot })
+  }
+
+  return {
+    addState: (events) => stage(mapLazily(events, stateRow)),
+    addAuthChain: (events) => stage(mapLazily(events, (event) => otherRow(event, 'auth chain'))),
+    addExtremities: (events) => stage(mapLazily(events, (event) => otherRow(event, 'extremity'))),
+    abort,
+    async swap() {
+      clearInterval(alive)
+      if (fault === undefined) {
+        const outcome = await bringIntoUse(writer, snapshot, clock)
+        if (outcome.ok) return outcome.output
+        fault = outcome.reason
+      }
+      await abort()
+      return { kind: 'refused', reason: `the import could not be written: ${fault}` }
+    },
+  }
+}
+
+async function bringIntoUse(
+  writer: WriterClient,
+  snapshot: number,
+  clock: Clock,
+): Promise<{ ok: true; output: ImportOutcome } | { ok: false; reason: string }> {
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const kept = await writer.run('keepKnocks', { snapshot })
+    if (!kept.ok) return kept
+    if (kept.output) {
+      await pause(GAP_MS)
+      continue
+    }
+    const swapped = await writer.run('swap', { now: clock(), snapshot })
+    if (!swapped.ok) return swapped
+    if (swapped.output !== undefined) return { ok: true, output: swapped.output }
+  }
+  return { ok: false, reason: 'knocks keep arriving faster than they can be taken over' }
+}
+
+function* mapLazily<Item>(items: readonly Item[], map: (item: Item) => StageRow): Generator<StageRow> {
+  for (const item of items) yield map(item)
+}
+
+function* chunks(rows: Iterable<StageRow>): Generator<readonly StageRow[]> {
+  let chunk: StageRow[] = []
+  let characters = 0
+  for (const row of rows) {
+    chunk.push(row)
+    characters += row.json.length
+    if (chunk.length < CHUNK_EVENTS && characters < CHUNK_CHARACTERS) continue
+    yield chunk
+    chunk = []
+    characters = 0
+  }
+  if (chunk.length > 0) yield chunk
+}
+
+function stateRow(event: StagedEvent): StageRow {
+  const { type, state_key: stateKey = '', content } = event.pdu
+  const membership = type === 'm.room.member' && typeof content.membership === 'string' ? content.membership : null
+  const joined = membership === 'join' ? stateKey.slice(stateKey.indexOf(':') + 1) : null
+  return { ...otherRow(event, 'state'), type, stateKey, membership, joined, checked: event.verified }
+}
+
+function otherRow({ eventId, pdu }: RoomEvent, use: StageRow['use']): StageRow {
+  return {
+    use,
+    eventId,
+    type: '',
+    stateKey: '',
+    membership: null,
+    joined: null,
+    depth: pdu.depth,
+    checked: true,
+    json: canonicalJsonText(pdu),
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * Rooms as the use cases read them: point look-ups on a connection that cannot write.
+ * docs/architecture.md, "What is kept of a room".
+ */
+import { FACT_TYPES } from '../../knock/fact-types.ts'
+import type { Clock, ExtremitySelection, RoomFactsRecord, RoomHead } from '../../knock/ports.ts'
+import type { RoomEvent } from '../../matrix/event.ts'
+import type { RoomId, ServerName, UserId } from '../../matrix/identifiers.ts'
+import type { Database } from './connection.ts'
+import { type ContextReader, createContextReader } from './context-reader.ts'
+import type { EventReader } from './event-reader.ts'
+import { createExtremityReader } from './extremity-reader.ts'
+
+export interface RoomReader {
+  room(roomId: RoomId, userId: UserId): { head: RoomHead; member: RoomEvent | undefined } | undefined
+  facts(roomId: RoomId): RoomFactsRecord | undefined
+  extremities(roomId: RoomId): ExtremitySelection | undefined
+  hasJoinedMember(roomId: RoomId, server: ServerName): boolean
+  readonly context: ContextReader
+}
+
+interface HeadRow {
+  readonly version: string
+  readonly revision: number
+  readonly factsRevision: number
+  readonly resident: number
+  readonly member: number | null
+}
+
+export interface ReaderOptions {
+  readonly clock: Clock
+  readonly historyMs: number
+}
+
+export function createRoomReader(db: Database, events: EventReader, options: ReaderOptions): RoomReader {
+  const together = createReadTransaction(db)
+  const readRoom = createHeadReader(db, events)
+  const readUse = db.prepare(
+    'SELECT snapshot, facts_revision AS factsRevision FROM rooms WHERE room_id = ? AND snapshot IS NOT NULL',
+  )
+  const readFact = db.prepare(`
+    SELECT event FROM state WHERE snapshot = ? AND type = ? AND state_key = '' ORDER BY from_revision DESC LIMIT 1`)
+  const readServer = db.prepare(`
+    SELECT 1 FROM rooms r JOIN joined_servers j ON j.snapshot = r.snapshot WHERE r.room_id = ? AND j.server = ?`)
+  const extremities = createExtremityReader(db)
+  const context = createContextReader(db, { events, readRoom, ...options })
+
+  return {
+    room: (roomId, userId) => together(() => readRoom(roomId, userId)),
+    facts: (roomId) =>
+      together(() => {
+        const use = readUse.get(roomId) as { snapshot: number; factsRevision: number } | undefined
+        if (use === undefined) return undefined
+        const state = FACT_TYPES.flatMap((type) => {
+          const row = readFact.get(use.snapshot, type) as { event: number } | undefined
+          return (row && events(row.event)) ?? []
+        })
+        return { factsRevision: use.factsRevision, state }
+      }),
+    extremities: (roomId) => together(() => extremities(roomId)),
+    hasJoinedMember: (roomId, server) => readServer.get(roomId, server) !== undefined,
+    context: (question) => together(() => context(question)),
+  }
+}
+
+export type HeadReader = (
+  roomId: RoomId,
+  userId: UserId,
+) => { head: RoomHead; member: RoomEvent | undefined } | undefined
+
+function createHeadReader(db: Database, events: EventReader): HeadReader {
+  const read = db.prepare(`
+    SELECT version, revision, facts_revision AS factsRevision, resident,
+      (SELECT s.event FROM state s
+        WHERE s.snapshot = r.snapshot AND s.type = 'm.room.member' AND s.state_key = ?1
+        ORDER BY s.from_revision DESC LIMIT 1) AS member
+    FROM rooms r WHERE r.room_id = ?2 AND r.snapshot IS NOT NULL`)
+  return (roomId, userId) => {
+    const row = read.get(userId, roomId) as HeadRow | undefined
+    if (row === undefined) return undefined
+    const { version, revision, factsRevision, resident, member } = row
+    return {
+      head: { roomId, version, revision, factsRevision, resident: resident === 1 },
+      member: member === null ? undefined : events(member),
+    }
+  }
+}
+
+/** Several look-ups that see the database at one instant. */
+function createReadTransaction(db: Database): <T>(read: () => T) => T {
+  const begin = db.prepare('BEGIN')
+  const end = db.prepare('COMMIT')
+  return (read) => {
+    begin.run()
+    try {
+      return read()
+    } finally {
+      end.run()
+    }
+  }
+}

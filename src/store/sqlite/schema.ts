@@ -1,0 +1,138 @@
+/**
+ * The tables of the embedded store, as numbered migrations: what is released is never edited, only added to.
+ * What they hold is described in docs/architecture.md, "What is kept of a room".
+ */
+
+/** Version 1. A room's state is a snapshot (one import) and the changes on top of it. */
+const FIRST = `
+CREATE TABLE rooms (
+  room INTEGER PRIMARY KEY,
+  room_id TEXT NOT NULL UNIQUE,
+  version TEXT NOT NULL,
+  create_event TEXT,
+  revision INTEGER NOT NULL,
+  facts_revision INTEGER NOT NULL,
+  resident INTEGER NOT NULL,
+  snapshot INTEGER                     -- in use; NULL while the first import is still staging
+) STRICT;
+
+CREATE TABLE snapshots (
+  snapshot INTEGER PRIMARY KEY AUTOINCREMENT,
+  room INTEGER NOT NULL,
+  phase TEXT NOT NULL CHECK (phase IN ('staging', 'current', 'former', 'dropping')),
+  changed_at INTEGER NOT NULL,         -- staging: last sign of life; former: when it went out of use
+  from_revision INTEGER,               -- the revision at which it came into use
+  version TEXT NOT NULL,
+  own_server TEXT NOT NULL,
+  discard_knocks INTEGER NOT NULL,
+  base INTEGER,                        -- the snapshot whose knocks were taken over so far
+  last_knock INTEGER NOT NULL DEFAULT 0, -- the last of them
+  members INTEGER NOT NULL DEFAULT 0,
+  servers INTEGER NOT NULL DEFAULT 0,
+  flaw TEXT                            -- why it must not come into use
+) STRICT;
+CREATE INDEX snapshots_by_phase ON snapshots (phase, changed_at);
+CREATE INDEX snapshots_of_room ON snapshots (room);
+
+CREATE TABLE events (
+  event INTEGER PRIMARY KEY AUTOINCREMENT, -- never used twice: readers cache by it
+  room INTEGER NOT NULL,
+  snapshot INTEGER NOT NULL,           -- 0: a knock that was accepted here
+  event_id TEXT NOT NULL,
+  checked INTEGER NOT NULL,            -- signatures: 0 not yet, 1 yes or not needed, 2 wrong
+  json TEXT NOT NULL                   -- canonical JSON
+) STRICT;
+CREATE UNIQUE INDEX events_by_id ON events (room, event_id, snapshot);
+CREATE INDEX events_of_snapshot ON events (snapshot) WHERE snapshot > 0;
+CREATE INDEX events_unchecked ON events (event) WHERE checked = 0;
+
+CREATE TABLE state (
+  snapshot INTEGER NOT NULL,
+  type TEXT NOT NULL,
+  state_key TEXT NOT NULL,
+  from_revision INTEGER NOT NULL,      -- 0: since the snapshot is in use
+  to_revision INTEGER,
+  ended_at INTEGER,
+  event INTEGER NOT NULL,
+  membership TEXT,                     -- of m.room.member events
+  PRIMARY KEY (snapshot, type, state_key, from_revision)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX state_ended ON state (ended_at) WHERE ended_at IS NOT NULL;
+
+CREATE TABLE joined_servers (
+  snapshot INTEGER NOT NULL,
+  server TEXT NOT NULL,
+  members INTEGER NOT NULL,
+  PRIMARY KEY (snapshot, server)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE knocks (                  -- accepted here and still the membership of their sender
+  snapshot INTEGER NOT NULL,
+  event INTEGER NOT NULL,
+  in_file INTEGER NOT NULL,            -- the import knew it too
+  PRIMARY KEY (snapshot, event)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE extremities (             -- that are, and that were
+  room INTEGER NOT NULL,
+  event_id TEXT NOT NULL,
+  snapshot INTEGER NOT NULL,
+  depth INTEGER NOT NULL,
+  from_revision INTEGER NOT NULL,      -- 0: since the snapshot is in use
+  to_revision INTEGER,
+  ended_at INTEGER,
+  kept INTEGER NOT NULL,               -- a knock that an import took over
+  PRIMARY KEY (room, event_id, snapshot)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX extremities_by_depth ON extremities (snapshot, depth) WHERE to_revision IS NULL;
+CREATE INDEX extremities_by_age ON extremities (snapshot, from_revision) WHERE to_revision IS NULL;
+CREATE INDEX extremities_ended ON extremities (ended_at) WHERE ended_at IS NOT NULL;
+
+CREATE TABLE decisions (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  refused INTEGER NOT NULL,
+  room_id TEXT NOT NULL,
+  user_id TEXT NOT NULL,
+  json TEXT NOT NULL
+) STRICT;
+CREATE INDEX decisions_of_room ON decisions (room_id);
+CREATE INDEX decisions_of_user ON decisions (user_id);
+CREATE INDEX refusals ON decisions (seq) WHERE refused = 1;
+
+CREATE TABLE outbox (                  -- accepted knocks that are not yet rows per destination
+  event INTEGER PRIMARY KEY,
+  snapshot INTEGER NOT NULL,
+  skip_servers TEXT NOT NULL,
+  last_server TEXT NOT NULL,
+  queued_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE deliveries (
+  destination TEXT NOT NULL,
+  event INTEGER NOT NULL,
+  queued_at INTEGER NOT NULL,
+  PRIMARY KEY (destination, event)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE destinations (            -- that wait for something
+  destination TEXT PRIMARY KEY,
+  due_at INTEGER NOT NULL,
+  waiting INTEGER NOT NULL,
+  oldest_at INTEGER NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  txn_id TEXT,
+  txn_last INTEGER,                    -- the last event of the transaction
+  reason TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX destinations_due ON destinations (due_at);
+
+CREATE TABLE server_keys (
+  server TEXT PRIMARY KEY,
+  fetched_at INTEGER NOT NULL,
+  json TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX server_keys_by_age ON server_keys (fetched_at);
+`
+
+/** Migration n takes a database from version n - 1 to n. */
+export const MIGRATIONS: readonly string[] = [FIRST]

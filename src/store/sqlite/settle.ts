@@ -1,0 +1,49 @@
+/** What a late signature check does to an event: it stays, or it leaves the room's state as if it had never been in it. */
+import type { Database } from './connection.ts'
+import type { Handlers } from './jobs.ts'
+import { createJoinedServers } from './joined-servers.ts'
+
+interface EventRow {
+  readonly event: number
+  readonly snapshot: number
+  readonly type: string | null
+  readonly stateKey: string | null
+  readonly membership: string | null
+}
+
+const UNCHECKED = 0
+const GOOD = 1
+const WRONG = 2
+
+export function createSettlement(db: Database): Pick<Handlers, 'settle'> {
+  const find = db.prepare(`
+    SELECT e.event, e.snapshot, json_extract(e.json, '$.type') AS type, json_extract(e.json, '$.state_key') AS stateKey,
+      json_extract(e.json, '$.content.membership') AS membership
+    FROM events e JOIN rooms r ON r.room = e.room
+    WHERE r.room_id = ? AND e.event_id = ? AND e.snapshot > 0 AND e.checked = ${UNCHECKED}`)
+  const mark = db.prepare('UPDATE events SET checked = ? WHERE event = ?')
+  const remove = db.prepare('DELETE FROM state WHERE snapshot = ? AND type = ? AND state_key = ? AND event = ?')
+  const raise = db.prepare(`
+    UPDATE rooms SET revision = revision + 1, facts_revision = revision + 1,
+      resident = EXISTS (SELECT 1 FROM joined_servers j JOIN snapshots s ON s.snapshot = j.snapshot
+        WHERE j.snapshot = rooms.snapshot AND j.server = s.own_server)
+    WHERE room_id = ? AND snapshot IS NOT NULL`)
+  const joined = createJoinedServers(db)
+
+  const leaveOut = ({ event, snapshot, type, stateKey, membership }: EventRow) => {
+    mark.run(WRONG, event)
+    const { changes } = remove.run(snapshot, type, stateKey, event)
+    if (Number(changes) > 0 && type === 'm.room.member' && membership === 'join')
+      joined.remove(snapshot, stateKey ?? '')
+  }
+
+  return {
+    settle({ roomId, eventId, verdict }) {
+      const rows = find.all(roomId, eventId) as EventRow[]
+      if (verdict === 'verified') for (const { event } of rows) mark.run(GOOD, event)
+      else rows.forEach(leaveOut)
+      if (verdict === 'wrong' && rows.length > 0) raise.run(roomId)
+      return null
+    },
+  }
+}

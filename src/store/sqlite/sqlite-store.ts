@@ -1,0 +1,140 @@
+/** The embedded store: one file, one writing thread, reads on the caller's thread. docs/architecture.md, "A commit". */
+import type { Clock, CommitOutcome, KnockCommit, Store } from '../../knock/ports.ts'
+import { canonicalJsonText } from '../../matrix/canonical-json.ts'
+import { prevEventIds } from '../../matrix/event.ts'
+import { type Database, openReader } from './connection.ts'
+import { createDecisionReader, encodeDecision } from './decision-rows.ts'
+import { createDeliveryQueue } from './delivery-queue.ts'
+import { createEventReader } from './event-reader.ts'
+import { createKeyReader, encodeKeys } from './key-rows.ts'
+import { type Maintenance, startMaintenance } from './maintenance.ts'
+import { createRefusalQueue } from './refusal-queue.ts'
+import { beginRoomImport } from './room-import.ts'
+import { createRoomList } from './room-list.ts'
+import { createRoomReader } from './room-reader.ts'
+import { createUncheckedReader } from './unchecked-events.ts'
+import { startWriter, type WriterClient } from './writer-client.ts'
+
+/** State history is kept this long unless the operator says otherwise. */
+export const DEFAULT_HISTORY_MS = 7 * 24 * 60 * 60 * 1000
+
+export interface SqliteStoreOptions {
+  readonly path: string
+  readonly clock: Clock
+  /** How long former state and former extremities are kept, in milliseconds. */
+  readonly historyMs?: number
+  /** The newest refusals of which the record is kept. */
+  readonly maxRefusals?: number
+  /** An import that gave no sign of life for so long is abandoned, in milliseconds. */
+  readonly abandonedMs?: number
+  /** The file never grows beyond this. */
+  readonly maxBytes?: number
+}
+
+export interface SqliteStore extends Store {
+  /** Removes everything that is no longer kept, in bounded passes. The store does so by itself every minute. */
+  prune(): Promise<void>
+  /** Records of refusals that were lost because too many waited or the disk was full. */
+  lostRefusals(): number
+}
+
+const DEFAULT_MAX_REFUSALS = 100_000
+const DEFAULT_ABANDONED_MS = 10 * 60 * 1000
+
+/**
+ * Opens the store, and creates its file (mode 0600) where there is none.
+ * @throws Error where the file is damaged, of a newer version, or cannot be written durably
+ */
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
+  const { path, clock, maxBytes, historyMs = DEFAULT_HISTORY_MS } = options
+  const { maxRefusals = DEFAULT_MAX_REFUSALS, abandonedMs = DEFAULT_ABANDONED_MS } = options
+  const writer = await startWriter({ path, ...(maxBytes !== undefined && { maxBytes }) })
+  const db = openReader(path)
+  const limits = { historyMs, maxRefusals, abandonedMs }
+  return assemble(db, writer, startMaintenance(writer, clock, limits), { clock, historyMs })
+}
+
+function assemble(
+  db: Database,
+  writer: WriterClient,
+  maintenance: Maintenance,
+  { clock, historyMs }: { readonly clock: Clock; readonly historyMs: number },
+): SqliteStore {
+  const events = createEventReader(db)
+  const rooms = createRoomReader(db, events, { clock, historyMs })
+  const list = createRoomList(db, events)
+  const refusals = createRefusalQueue(writer)
+  const decisions = createDecisionReader(db)
+  const keys = createKeyReader(db)
+  const unchecked = createUncheckedReader(db, events)
+  const listeners: (() => void)[] = []
+
+  return {
+    ...createDeliveryQueue(db, events, writer, clock),
+    onEnqueued: (listener) => listeners.push(listener),
+    readRoom: async (roomId, userId) => rooms.room(roomId, userId),
+    readFacts: async (roomId) => rooms.facts(roomId),
+    readExtremities: async (roomId) => rooms.extremities(roomId),
+    hasJoinedMember: async (roomId, server) => rooms.hasJoinedMember(roomId, server),
+    readContext: async (question) => rooms.context(question),
+    async commitKnock(commit) {
+      const outcome = await record(writer, commit, clock())
+      if (outcome.kind === 'committed') for (const listener of listeners) listener()
+      return outcome
+    },
+    recordRefusal: (decision) => refusals.add(decision),
+    readServerKeys: async (server) => keys(server),
+    async writeServerKeys({ server, fetchedAt, keys: verifyKeys }) {
+      await writer.demand('writeKeys', { server, fetchedAt, json: encodeKeys(verifyKeys) })
+    },
+    beginImport: (header) => beginRoomImport(writer, header, clock),
+    listRooms: async (after, limit) => list.list(after, limit),
+    roomSummary: async (roomId) => list.summary(roomId),
+    async listDecisions(filter) {
+      await refusals.flush()
+      return decisions(filter)
+    },
+    unverifiedEvents: async (limit) => unchecked(limit),
+    async settle(roomId, eventId, verdict) {
+      await writer.demand('settle', { roomId, eventId, verdict })
+    },
+    check: () => check(db, writer),
+    prune: maintenance.now,
+    lostRefusals: refusals.lost,
+    async close() {
+      maintenance.stop()
+      await refusals.flush()
+      await writer.close()
+      if (db.isOpen) db.close()
+    },
+  }
+}
+
+async function record(writer: WriterClient, commit: KnockCommit, now: number): Promise<CommitOutcome> {
+  const { eventId, pdu } = commit.event
+  const result = await writer.run('commit', {
+    now,
+    roomId: commit.roomId,
+    eventId,
+    sender: commit.sender,
+    prevEvents: prevEventIds(pdu),
+    json: canonicalJsonText(pdu),
+    factsRevision: commit.expect.factsRevision,
+    membership: commit.expect.membership,
+    decision: encodeDecision(commit.decision),
+    skipServers: JSON.stringify(commit.skipServers),
+  })
+  return result.ok ? result.output : { kind: 'failed', reason: result.reason }
+}
+
+/** Reads, and while the last transaction failed, tries whether another one does. */
+async function check(db: Database, writer: WriterClient): ReturnType<Store['check']> {
+  try {
+    db.prepare('SELECT 1 FROM rooms LIMIT 1').get()
+  } catch (error) {
+    return { ok: false, reason: `the store cannot be read: ${(error as Error).message}` }
+  }
+  if (writer.lastFailure() === undefined) return { ok: true }
+  const probe = await writer.run('probe', null)
+  return probe.ok ? { ok: true } : { ok: false, reason: `the store cannot be written: ${probe.reason}` }
+}

@@ -1,0 +1,112 @@
+/** The main thread's end of the writer: jobs go out in one message per turn, answers come back after the commit. */
+import { createRequire } from 'node:module'
+import { pathToFileURL } from 'node:url'
+import { Worker } from 'node:worker_threads'
+import type { AnswerMessage, JobKind, JobMessage, Jobs, StartMessage, WriterData } from './jobs.ts'
+
+export type JobResult<Output> =
+  | { readonly ok: true; readonly output: Output }
+  /** Nothing of the job was written. */
+  | { readonly ok: false; readonly reason: string }
+
+export interface WriterClient {
+  /** Runs a job; answers once it is on disk. */
+  run<K extends JobKind>(kind: K, input: Jobs[K]['input']): Promise<JobResult<Jobs[K]['output']>>
+  /** Runs a job that has no way to tell its caller of a failure but an exception. */
+  demand<K extends JobKind>(kind: K, input: Jobs[K]['input']): Promise<Jobs[K]['output']>
+  /** Why the last transaction failed, until one succeeds. */
+  lastFailure(): string | undefined
+  /** Finishes what was asked before and closes the connection. */
+  close(): Promise<void>
+}
+
+type Settle = (result: JobResult<unknown>) => void
+
+/**
+ * Starts the writer's thread on a database.
+ * @throws Error where the database cannot be opened, with the reason for the operator
+ */
+export async function startWriter(data: WriterData): Promise<WriterClient> {
+  const worker = spawn(data)
+  await started(worker)
+  return createClient(worker)
+}
+
+/** From source the thread needs the loader for TypeScript too; the built program does not have it. */
+function spawn(workerData: WriterData): Worker {
+  if (!import.meta.url.endsWith('.ts')) {
+    return new Worker(new URL('./writer.js', import.meta.url), { workerData })
+  }
+  // A thread does not take the loader over from `--import tsx`; it registers its own.
+  const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx'))
+  const preload = `import { register } from ${JSON.stringify(new URL('./esm/api/index.mjs', tsx).href)}; register()`
+  const execArgv = ['--import', `data:text/javascript,${encodeURIComponent(preload)}`]
+  return new Worker(new URL('./writer.ts', import.meta.url), { workerData, execArgv })
+}
+
+function started(worker: Worker): Promise<void> {
+  return new Promise((resolve, reject) => {
+    worker.once('error', reject)
+    worker.once('exit', (code) => reject(new Error(`the writer ended before it began (exit code ${code})`)))
+    worker.once('message', (message: StartMessage) => {
+      worker.off('error', reject)
+      if (message.ready) resolve()
+      else reject(new Error(message.reason))
+    })
+  })
+}
+
+function createClient(worker: Worker): WriterClient {
+  const pending = new Map<number, Settle>()
+  const outgoing: JobMessage[] = []
+  let lastId = 0
+  let failure: string | undefined
+  let ended: string | undefined
+
+  const finish = (reason: string) => {
+    ended = reason
+    for (const settle of pending.values()) settle({ ok: false, reason })
+    pending.clear()
+  }
+  const exited = new Promise<void>((resolve) => {
+    worker.on('error', (error) => finish(`the writer failed: ${error.message}`))
+    worker.on('exit', () => {
+      finish('the store is closed')
+      resolve()
+    })
+  })
+  worker.on('message', (answers: readonly AnswerMessage[]) => {
+    for (const [id, done, value] of answers) {
+      failure = done ? undefined : String(value)
+      pending.get(id)?.(done ? { ok: true, output: value } : { ok: false, reason: String(value) })
+      pending.delete(id)
+    }
+  })
+
+  const send = (kind: JobMessage[1], input: unknown, settle?: Settle) => {
+    const id = ++lastId
+    if (settle !== undefined) pending.set(id, settle)
+    if (outgoing.push([id, kind, input]) > 1) return
+    // What else this turn of the event loop brings goes along.
+    setImmediate(() => worker.postMessage(outgoing.splice(0)))
+  }
+  const run: WriterClient['run'] = (kind, input) =>
+    new Promise((resolve) => {
+      if (ended !== undefined) resolve({ ok: false, reason: ended })
+      else send(kind, input, resolve as Settle)
+    })
+
+  return {
+    run,
+    async demand(kind, input) {
+      const result = await run(kind, input)
+      if (!result.ok) throw new Error(`the store could not write: ${result.reason}`)
+      return result.output
+    },
+    lastFailure: () => ended ?? failure,
+    async close() {
+      if (ended === undefined) send('close', null)
+      await exited
+    },
+  }
+}

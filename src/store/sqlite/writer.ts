@@ -1,0 +1,81 @@
+/** The thread that owns the process's only writing connection. */
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { createKnockCommit } from './commit-knock.ts'
+import { type Database, openWriter } from './connection.ts'
+import { createDecisionWriter } from './decision-rows.ts'
+import { createDeliveryWriter } from './delivery-rows.ts'
+import { createGroupCommit } from './group-commit.ts'
+import { createImportStaging } from './import-staging.ts'
+import { createImportSwap } from './import-swap.ts'
+import type { AnswerMessage, Handlers, JobMessage, StartMessage, WriterData } from './jobs.ts'
+import { createKnockKeeping } from './kept-knocks.ts'
+import { createKeyWriter } from './key-rows.ts'
+import { createPruning } from './prune.ts'
+import { createSettlement } from './settle.ts'
+
+/** Jobs in one transaction: enough to share a sync, few enough that nobody waits long for it. */
+const GROUP_SIZE = 256
+/** Each has a transaction to itself, with a group of the others between two of them. */
+const BULK: ReadonlySet<JobMessage[1]> = new Set(['stage', 'keepKnocks', 'swap', 'prune', 'expand'])
+
+function createHandlers(db: Database): Handlers {
+  return {
+    commit: createKnockCommit(db),
+    ...createDecisionWriter(db),
+    ...createKeyWriter(db),
+    ...createImportStaging(db),
+    ...createKnockKeeping(db),
+    ...createImportSwap(db),
+    ...createSettlement(db),
+    ...createDeliveryWriter(db),
+    ...createPruning(db),
+    probe: () => null,
+  }
+}
+
+function serve(port: MessagePort, db: Database): void {
+  const commit = createGroupCommit(db, createHandlers(db))
+  const small: JobMessage[] = []
+  const bulk: JobMessage[] = []
+  let closing = false
+
+  const accept = (jobs: readonly JobMessage[]) => {
+    for (const job of jobs) {
+      if (job[1] === 'close') closing = true
+      else (BULK.has(job[1]) ? bulk : small).push(job)
+    }
+  }
+  const run = (jobs: readonly JobMessage[]) => {
+    const answers: readonly AnswerMessage[] = jobs.length === 0 ? [] : commit(jobs)
+    if (answers.length > 0) port.postMessage(answers)
+    // What arrived during the commit joins the next group at once, without a turn of the event loop between.
+    for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
+      accept(next.message)
+    }
+  }
+
+  port.on('message', (jobs: readonly JobMessage[]) => {
+    accept(jobs)
+    while (small.length > 0 || bulk.length > 0) {
+      run(small.splice(0, GROUP_SIZE))
+      run(bulk.splice(0, 1))
+    }
+    if (!closing) return
+    db.close()
+    port.close()
+  })
+}
+
+function start(port: MessagePort): void {
+  let message: StartMessage
+  try {
+    serve(port, openWriter(workerData as WriterData))
+    message = { ready: true }
+  } catch (error) {
+    message = { ready: false, reason: error instanceof Error ? error.message : String(error) }
+  }
+  port.postMessage(message)
+  if (!message.ready) port.close()
+}
+
+if (parentPort !== null) start(parentPort)
