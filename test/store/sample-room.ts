@@ -73,7 +73,7 @@ export interface ImportParts {
 
 /** Imports a room as a file would: state, auth chain, extremities, swap. */
 export async function importRoom(store: Store, parts: ImportParts = {}): Promise<ImportOutcome> {
-  const { state: events = sampleState(), chain = [], extremities = events.slice(-1), unverified = [] } = parts
+  const { state: events = sampleState(), chain = [], extremities = sampleState().slice(-1), unverified = [] } = parts
   const header = { roomId: ROOM, version: '10', ownServer: HERE, discardKnocks: false, ...parts.header }
   const staging = await store.beginImport(header)
   const doubtful = new Set(unverified.map(id))

@@ -2,7 +2,8 @@
  * Knocks accepted here that an import's file cannot know stay in the room: they are taken over into the new snapshot,
  * in chunks while it stages, the last of them inside the swap. docs/architecture.md, "Importing".
  */
-import { authEventIds, type Pdu, prevEventIds } from '../../matrix/event.ts'
+import { prevEventIds } from '../../matrix/event.ts'
+import { fateOfKnock } from '../kept-knock.ts'
 import type { Database } from './connection.ts'
 import type { Handlers } from './jobs.ts'
 import { createJoinedServers } from './joined-servers.ts'
@@ -25,11 +26,7 @@ interface Knock {
   readonly json: string
 }
 
-interface Member {
-  readonly event: number
-  readonly eventId: string
-  readonly membership: string | null
-}
+type Fate = ReturnType<typeof fateOfKnock>
 
 export interface KnockTakeover {
   /**
@@ -94,39 +91,25 @@ export function createKnockTakeover(db: Database): KnockTakeover {
   }
 }
 
-/** Decides what becomes of a knock: the file's word counts where it knows the knock, and where it bans the user. */
-function prepareJudgement(
-  db: Database,
-): (takeover: Takeover, knock: Knock, sender: string) => 'keep' | 'drop' | 'in file' {
+/** Asks the staged rows what becomes of a knock. */
+function prepareJudgement(db: Database): (takeover: Takeover, knock: Knock, sender: string) => Fate {
   const readMember = db.prepare(`
-    SELECT s.event, s.membership, e.event_id AS eventId FROM state s JOIN events e ON e.event = s.event
+    SELECT s.membership, e.event_id AS eventId FROM state s JOIN events e ON e.event = s.event
     WHERE s.snapshot = ? AND s.type = 'm.room.member' AND s.state_key = ? AND s.from_revision = 0`)
   const inFile = db.prepare('SELECT 1 FROM events WHERE room = ? AND event_id = ? AND snapshot = ?')
   const readEvent = db.prepare(
     'SELECT json FROM events WHERE room = ?1 AND event_id = ?2 AND snapshot IN (0, ?3) ORDER BY snapshot DESC LIMIT 1',
   )
-
-  /** Whether an event has another among its ancestors, as far as the file (and knocks accepted here) shows them. */
-  const descends = ({ room, snapshot }: Takeover, from: string, ancestor: string): boolean => {
-    const seen = new Set([from])
-    // A set hands out what is added to it while it is walked.
-    for (const id of seen) {
-      if (id === ancestor) return true
-      const row = readEvent.get(room, id, snapshot) as { json: string } | undefined
-      if (row === undefined) continue
-      for (const parent of parentsOf(parsePdu(row.json))) seen.add(parent)
-    }
-    return false
-  }
-
-  return (takeover, knock, sender) => {
-    const member = readMember.get(takeover.snapshot, sender) as Member | undefined
-    if (inFile.get(takeover.room, knock.eventId, takeover.snapshot) !== undefined) {
-      return member?.eventId === knock.eventId ? 'in file' : 'drop'
-    }
-    if (member === undefined) return 'keep'
-    if (member.membership === 'ban' || descends(takeover, member.eventId, knock.eventId)) return 'drop'
-    return 'keep'
+  return ({ room, snapshot }, knock, sender) => {
+    const member = readMember.get(snapshot, sender) as { eventId: string; membership: string | null } | undefined
+    const imported = member && { eventId: member.eventId, membership: member.membership ?? undefined }
+    return fateOfKnock(knock.eventId, imported, {
+      has: (id) => inFile.get(room, id, snapshot) !== undefined,
+      read: (id) => {
+        const row = readEvent.get(room, id, snapshot) as { json: string } | undefined
+        return row && parsePdu(row.json)
+      },
+    })
   }
 }
 
@@ -144,14 +127,10 @@ function prepareKeeping(db: Database): (takeover: Takeover, knock: Knock, sender
     WHERE room = ? AND event_id = ? AND snapshot = ? AND to_revision IS NULL`)
   const joined = createJoinedServers(db)
   return ({ room, snapshot, inUse }, { event, eventId }, sender) => {
-    const member = readMember.get(snapshot, sender) as Omit<Member, 'eventId'> | undefined
+    const member = readMember.get(snapshot, sender) as { event: number; membership: string | null } | undefined
     if (member?.membership === 'join') joined.remove(snapshot, sender)
     if (member !== undefined) forgetKnock.run(snapshot, member.event)
     putMember.run(snapshot, sender, event)
     copyExtremity.run(snapshot, room, eventId, inUse)
   }
-}
-
-function parentsOf(pdu: Pdu): readonly string[] {
-  return [...authEventIds(pdu), ...prevEventIds(pdu)]
 }

@@ -1,0 +1,43 @@
+/** Records a knock in memory: one synchronous step, so nothing comes between. docs/architecture.md, "A commit". */
+import type { CommitOutcome, KnockCommit } from '../../knock/ports.ts'
+import { prevEventIds } from '../../matrix/event.ts'
+import { headOf, inUse, type MemoryRoom, stateAt, stateKeyOf } from './room-state.ts'
+
+/** The newest that the room knows of an event that is or was an extremity. */
+function depthOf(room: MemoryRoom, id: string): number | undefined {
+  return room.snapshots.findLast(({ known }) => known.has(id as never))?.known.get(id as never)?.depth
+}
+
+export function commitInMemory(room: MemoryRoom | undefined, commit: KnockCommit, now: number): CommitOutcome {
+  const { event, expect, sender } = commit
+  if (room === undefined) return { kind: 'conflict' }
+  if (room.accepted.has(event.eventId)) return { kind: 'duplicate' }
+  const head = headOf(room)
+  const snapshot = inUse(room)
+  const member = stateAt(snapshot, 'm.room.member', sender)
+  const depths = prevEventIds(event.pdu).map((id) => depthOf(room, id))
+  if (!head.resident || head.factsRevision !== expect.factsRevision || depths.includes(undefined)) {
+    return { kind: 'conflict' }
+  }
+  if (member?.pdu.content.membership !== expect.membership) return { kind: 'conflict' }
+
+  const revision = ++room.revision
+  room.accepted.set(event.eventId, event)
+  const key = stateKeyOf('m.room.member', sender)
+  const values = snapshot.state.get(key) ?? []
+  const last = values.at(-1)
+  if (last !== undefined) last.endedAt = now
+  if (member !== undefined) snapshot.knocks.delete(member.eventId)
+  values.push({ from: revision, event, endedAt: undefined })
+  snapshot.state.set(key, values)
+  snapshot.knocks.set(event.eventId, false)
+
+  for (const id of prevEventIds(event.pdu)) {
+    const known = snapshot.known.get(id)
+    if (snapshot.extremities.remove(id) && known !== undefined) known.endedAt = now
+  }
+  const depth = Math.min(Math.max(0, ...depths.map((value) => value ?? 0)) + 1, Number.MAX_SAFE_INTEGER)
+  snapshot.known.set(event.eventId, { eventId: event.eventId, depth, from: revision, endedAt: undefined })
+  snapshot.extremities.add({ eventId: event.eventId, depth })
+  return { kind: 'committed', revision }
+}

@@ -1,0 +1,98 @@
+/** The whole store in memory: for tests and trials. Nothing outlives the process, everything else is as on disk. */
+import type { Clock, Decision, Store, StoredServerKeys } from '../../knock/ports.ts'
+import type { RoomId, ServerName } from '../../matrix/identifiers.ts'
+import { commitInMemory } from './commit-knock.ts'
+import { forgetEnded } from './forget.ts'
+import { createOutbox } from './outbox.ts'
+import { beginMemoryImport } from './room-import.ts'
+import { createRoomQueries, summaryOf } from './room-queries.ts'
+import { inUse, type MemoryRoom } from './room-state.ts'
+import { createSignatureAudit } from './signature-audit.ts'
+
+export interface MemoryStoreOptions {
+  readonly clock: Clock
+  /** How long former state and former extremities are kept, in milliseconds. */
+  readonly historyMs?: number
+  /** Decisions of each outcome that are kept. */
+  readonly maxDecisions?: number
+}
+
+export interface MemoryStore extends Store {
+  /** Removes everything that is no longer kept. Every import does so too. */
+  prune(): Promise<void>
+}
+
+const DEFAULT_HISTORY_MS = 7 * 24 * 60 * 60 * 1000
+const DEFAULT_MAX_DECISIONS = 100_000
+
+export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
+  const { clock, historyMs = DEFAULT_HISTORY_MS, maxDecisions = DEFAULT_MAX_DECISIONS } = options
+  const rooms = new Map<RoomId, MemoryRoom>()
+  const keys = new Map<ServerName, StoredServerKeys>()
+  const outbox = createOutbox(clock)
+  const decisions = createDecisions(maxDecisions)
+  const prune = () => {
+    for (const room of rooms.values()) forgetEnded(room, clock() - historyMs)
+  }
+  const { enqueue, ...queue } = outbox
+
+  return {
+    ...queue,
+    ...createRoomQueries(rooms, clock, historyMs),
+    ...createSignatureAudit(rooms),
+    async commitKnock(commit) {
+      const room = rooms.get(commit.roomId)
+      const outcome = commitInMemory(room, commit, clock())
+      if (outcome.kind !== 'committed' || room === undefined) return outcome
+      decisions.add(commit.decision)
+      const skip = new Set(commit.skipServers)
+      const servers = [...inUse(room).joined.keys()].filter((server) => !skip.has(server))
+      enqueue(commit.event, servers.sort())
+      return outcome
+    },
+    recordRefusal: decisions.add,
+    listDecisions: async (filter) => decisions.list(filter),
+    readServerKeys: async (server) => keys.get(server),
+    async writeServerKeys(stored) {
+      keys.set(stored.server, stored)
+    },
+    async beginImport(header) {
+      prune()
+      return beginMemoryImport(rooms, header, clock)
+    },
+    async listRooms(after, limit) {
+      const found = [...rooms.values()].filter(({ roomId }) => after === undefined || roomId > after)
+      found.sort((left, right) => (left.roomId < right.roomId ? -1 : 1))
+      return found.slice(0, limit).map(summaryOf)
+    },
+    async roomSummary(roomId) {
+      const room = rooms.get(roomId)
+      return room && summaryOf(room)
+    },
+    check: async () => ({ ok: true }),
+    prune: async () => prune(),
+    close: async () => {},
+  }
+}
+
+/** Decisions, newest last; of each outcome the newest ones stay. */
+function createDecisions(most: number) {
+  const kept: Decision[] = []
+  const counts = { accepted: 0, refused: 0 }
+  return {
+    add(decision: Decision): void {
+      kept.push(decision)
+      if (++counts[decision.outcome] <= most) return
+      kept.splice(
+        kept.findIndex(({ outcome }) => outcome === decision.outcome),
+        1,
+      )
+      counts[decision.outcome]--
+    },
+    list({ roomId, userId, limit }: Parameters<Store['listDecisions']>[0]): readonly Decision[] {
+      const wanted = (decision: Decision) =>
+        (roomId === undefined || decision.roomId === roomId) && (userId === undefined || decision.userId === userId)
+      return kept.filter(wanted).reverse().slice(0, limit)
+    },
+  }
+}

@@ -1,0 +1,129 @@
+/** An import into memory: a snapshot filled beside the one in use, and the swap. docs/architecture.md, "Importing". */
+import type { Clock, ImportHeader, ImportOutcome, RoomEvent, RoomImport, StagedEvent } from '../../knock/ports.ts'
+import type { EventId, RoomId, ServerName, UserId } from '../../matrix/identifiers.ts'
+import { fateOfKnock } from '../kept-knock.ts'
+import {
+  createSnapshot,
+  inUse,
+  type MemoryRoom,
+  removeJoined,
+  type Snapshot,
+  stateAt,
+  stateKeyOf,
+} from './room-state.ts'
+
+interface Staging {
+  readonly snapshot: Snapshot
+  flaw: string | undefined
+}
+
+export function beginMemoryImport(rooms: Map<RoomId, MemoryRoom>, header: ImportHeader, clock: Clock): RoomImport {
+  const staging: Staging = { snapshot: createSnapshot(header.ownServer), flaw: undefined }
+  const { snapshot } = staging
+  const keepEvent = (event: RoomEvent) => {
+    if (!snapshot.events.has(event.eventId)) snapshot.events.set(event.eventId, { event, signatures: 'good' })
+  }
+  return {
+    async addState(events) {
+      for (const event of events) stageState(staging, event)
+    },
+    async addAuthChain(events) {
+      events.forEach(keepEvent)
+    },
+    async addExtremities(events) {
+      events.forEach(keepEvent)
+      for (const { eventId, pdu } of events) addExtremity(snapshot, eventId, pdu.depth)
+    },
+    async swap() {
+      return bringIntoUse(rooms, header, staging, clock())
+    },
+    async abort() {
+      staging.flaw = 'the import was given up'
+    },
+  }
+}
+
+function stageState(staging: Staging, { eventId, pdu, verified }: StagedEvent): void {
+  const { snapshot } = staging
+  const stateKey = pdu.state_key ?? ''
+  const key = stateKeyOf(pdu.type, stateKey)
+  const event = { eventId, pdu }
+  snapshot.events.set(eventId, { event, signatures: verified ? 'good' : 'unchecked' })
+  const present = snapshot.state.get(key)?.[0]
+  if (present !== undefined) {
+    if (present.event.eventId !== eventId) {
+      staging.flaw ??= `the state has two events of type ${pdu.type} for one state key`
+    }
+    return
+  }
+  snapshot.state.set(key, [{ from: 0, event, endedAt: undefined }])
+  if (pdu.type !== 'm.room.member' || pdu.content.membership !== 'join') return
+  const server = stateKey.slice(stateKey.indexOf(':') + 1) as ServerName
+  snapshot.joined.set(server, (snapshot.joined.get(server) ?? 0) + 1)
+}
+
+function addExtremity(snapshot: Snapshot, eventId: EventId, depth: number): void {
+  if (snapshot.known.has(eventId)) return
+  snapshot.known.set(eventId, { eventId, depth, from: 0, endedAt: undefined })
+  snapshot.extremities.add({ eventId, depth })
+}
+
+function bringIntoUse(
+  rooms: Map<RoomId, MemoryRoom>,
+  { roomId, version, discardKnocks }: ImportHeader,
+  { snapshot, flaw }: Staging,
+  now: number,
+): ImportOutcome {
+  const room = rooms.get(roomId)
+  const createEvent = stateAt(snapshot, 'm.room.create', '')?.eventId
+  if (flaw !== undefined) return { kind: 'refused', reason: flaw }
+  if (createEvent === undefined) return { kind: 'refused', reason: 'the state has no m.room.create event' }
+  if (room === undefined) {
+    snapshot.fromRevision = 1
+    const accepted = new Map()
+    rooms.set(roomId, { roomId, version, createEvent, accepted, snapshots: [snapshot], revision: 1, factsRevision: 1 })
+    return { kind: 'imported', revision: 1, keptKnocks: 0, droppedKnocks: 0 }
+  }
+  const refused = mismatch(room, createEvent, version)
+  if (refused !== undefined) return { kind: 'refused', reason: refused }
+  const before = inUse(room)
+  if (!discardKnocks) for (const id of before.knocks.keys()) takeOver(room, snapshot, id)
+  room.revision++
+  room.factsRevision = room.revision
+  snapshot.fromRevision = room.revision
+  before.endedAt = now
+  room.snapshots.push(snapshot)
+  const kept = [...snapshot.knocks.values()].filter((inFile) => !inFile).length
+  const dropped = before.knocks.size - snapshot.knocks.size
+  return { kind: 'imported', revision: room.revision, keptKnocks: kept, droppedKnocks: dropped }
+}
+
+function mismatch(room: MemoryRoom, createEvent: EventId, version: string): string | undefined {
+  if (room.createEvent !== createEvent) return 'the create event is not that of the room with this id'
+  if (room.version !== version) return `the room's version is ${room.version}, the file says ${version}`
+  return undefined
+}
+
+/** Carries a knock that was accepted here over into the imported state, where the file cannot know it. */
+function takeOver(room: MemoryRoom, snapshot: Snapshot, knockId: EventId): void {
+  const knock = room.accepted.get(knockId)
+  if (knock === undefined) return
+  const sender = knock.pdu.sender as UserId
+  const member = stateAt(snapshot, 'm.room.member', sender)
+  const membership = member?.pdu.content.membership
+  const fate = fateOfKnock(
+    knockId,
+    member && { eventId: member.eventId, membership: typeof membership === 'string' ? membership : undefined },
+    {
+      has: (id) => snapshot.events.has(id as EventId),
+      read: (id) => (snapshot.events.get(id as EventId)?.event ?? room.accepted.get(id as EventId))?.pdu,
+    },
+  )
+  if (fate === 'drop') return
+  snapshot.knocks.set(knockId, fate === 'in file')
+  if (fate === 'in file') return
+  if (membership === 'join') removeJoined(snapshot, sender)
+  snapshot.state.set(stateKeyOf('m.room.member', sender), [{ from: 0, event: knock, endedAt: undefined }])
+  const extremity = inUse(room).known.get(knockId)
+  if (extremity !== undefined && extremity.endedAt === undefined) addExtremity(snapshot, knockId, extremity.depth)
+}

@@ -1,0 +1,96 @@
+/**
+ * A room in memory: a snapshot (one import) and the changes on top of it, with the revision at which each began.
+ * docs/architecture.md, "What is kept of a room".
+ */
+import type { Extremity, RoomHead } from '../../knock/ports.ts'
+import type { RoomEvent } from '../../matrix/event.ts'
+import type { EventId, RoomId, ServerName } from '../../matrix/identifiers.ts'
+import { createExtremitySet, type ExtremitySet } from './extremity-set.ts'
+
+/** A value of one state key, from a revision on. Revision 0: since the snapshot is in use. */
+export interface StateValue {
+  readonly from: number
+  readonly event: RoomEvent
+  endedAt: number | undefined
+}
+
+/** An event that is or was an extremity. */
+export interface KnownExtremity extends Extremity {
+  readonly from: number
+  endedAt: number | undefined
+}
+
+export interface ImportedEvent {
+  readonly event: RoomEvent
+  signatures: 'unchecked' | 'good' | 'wrong'
+}
+
+export interface Snapshot {
+  readonly state: Map<string, StateValue[]>
+  readonly events: Map<EventId, ImportedEvent>
+  readonly joined: Map<ServerName, number>
+  readonly known: Map<EventId, KnownExtremity>
+  readonly extremities: ExtremitySet
+  /** Knocks accepted here that are their sender's membership; true where the import knew them too. */
+  readonly knocks: Map<EventId, boolean>
+  readonly ownServer: ServerName
+  fromRevision: number
+  endedAt: number | undefined
+}
+
+export interface MemoryRoom {
+  readonly roomId: RoomId
+  readonly version: string
+  readonly createEvent: EventId
+  readonly accepted: Map<EventId, RoomEvent>
+  /** Newest last; the last one is in use. */
+  readonly snapshots: Snapshot[]
+  revision: number
+  factsRevision: number
+}
+
+export function createSnapshot(ownServer: ServerName): Snapshot {
+  return {
+    state: new Map(),
+    events: new Map(),
+    joined: new Map(),
+    known: new Map(),
+    extremities: createExtremitySet(),
+    knocks: new Map(),
+    ownServer,
+    fromRevision: 0,
+    endedAt: undefined,
+  }
+}
+
+export function inUse(room: MemoryRoom): Snapshot {
+  return room.snapshots[room.snapshots.length - 1] as Snapshot
+}
+
+export function headOf(room: MemoryRoom): RoomHead {
+  const { roomId, version, revision, factsRevision } = room
+  const snapshot = inUse(room)
+  return { roomId, version, revision, factsRevision, resident: snapshot.joined.has(snapshot.ownServer) }
+}
+
+export function stateKeyOf(type: string, stateKey: string): string {
+  return `${type}\0${stateKey}`
+}
+
+/** The newest value of a state key that began at a revision or before. */
+export function stateAt(
+  { state }: Snapshot,
+  type: string,
+  stateKey: string,
+  revision = Number.MAX_SAFE_INTEGER,
+): RoomEvent | undefined {
+  return state.get(stateKeyOf(type, stateKey))?.findLast(({ from }) => from <= revision)?.event
+}
+
+/** One joined member less on a user's server. */
+export function removeJoined({ joined }: Snapshot, userId: string): void {
+  const server = userId.slice(userId.indexOf(':') + 1) as ServerName
+  const members = (joined.get(server) ?? 1) - 1
+  if (members === 0) joined.delete(server)
+  else joined.set(server, members)
+}

@@ -1,0 +1,59 @@
+/** What every store does, whatever it is made of: run against each implementation. */
+import { afterEach, beforeEach, describe } from 'vitest'
+import type { Store } from '../../src/knock/ports.ts'
+import { commitContract } from './contract-commits.ts'
+import { deliveryContract } from './contract-deliveries.ts'
+import { historyContract } from './contract-history.ts'
+import { importContract } from './contract-imports.ts'
+import { recordContract } from './contract-records.ts'
+import { reimportContract } from './contract-reimports.ts'
+import { roomContract } from './contract-rooms.ts'
+
+export interface TestStore extends Store {
+  prune(): Promise<void>
+}
+
+/** A fresh store and its clock, for one test. */
+export interface StoreUnderTest {
+  readonly store: TestStore
+  /** Moves the store's clock. */
+  advance(ms: number): void
+  now(): number
+}
+
+export interface StoreKind {
+  readonly name: string
+  /** Opens an empty store that keeps history for a day and 20 refusals. */
+  open(clock: () => number): Promise<{ store: TestStore; dispose: () => Promise<void> }>
+}
+
+export const DAY = 24 * 60 * 60 * 1000
+export const MAX_REFUSALS = 20
+
+export function storeContract(kind: StoreKind): void {
+  describe(kind.name, () => {
+    let now = 1_700_000_000_000
+    let opened: Awaited<ReturnType<StoreKind['open']>>
+    const subject: StoreUnderTest = {
+      get store() {
+        return opened.store
+      },
+      advance(ms) {
+        now += ms
+      },
+      now: () => now,
+    }
+    beforeEach(async () => {
+      opened = await kind.open(() => now)
+    })
+    afterEach(() => opened.dispose())
+
+    roomContract(subject)
+    commitContract(subject)
+    historyContract(subject)
+    importContract(subject)
+    reimportContract(subject)
+    deliveryContract(subject)
+    recordContract(subject)
+  })
+}
