@@ -1,0 +1,180 @@
+/**
+ * The built program as its operator runs it: a directory with configuration, key and store, and a process on it.
+ * Everything is on loopback and in a temporary directory.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { exchange } from './http-client.ts'
+import { type Identity, type JsonRecord, signingKeyLine } from './signing.ts'
+import type { TestRoom } from './test-room.ts'
+
+const PROGRAM = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
+const READY_WITHIN_MS = 15_000
+const STOPPED_WITHIN_MS = 20_000
+
+export interface ServiceOptions {
+  /** Its server name and signing key. */
+  readonly identity: Identity
+  /** Certificates that it trusts beside the usual, PEM. */
+  readonly ca: string
+  readonly rooms: readonly TestRoom[]
+  /** Sections of the configuration that replace the usual ones. */
+  readonly config?: JsonRecord
+}
+
+export interface Finished {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface Service {
+  readonly identity: Identity
+  /** Port of the federation listener, plain HTTP on 127.0.0.1. */
+  readonly port: number
+  readonly adminPort: number
+  readonly directory: string
+  /** Runs another command on the same configuration. */
+  command(...args: readonly string[]): Promise<Finished>
+  /** Imports one room while the service runs. */
+  importRoom(room: TestRoom): Promise<Finished>
+  /** What the process has written so far. */
+  log(): string
+  /** Stops the process and starts another on the same store and ports. */
+  restart(): Promise<number | null>
+  /** Ends with SIGTERM, removes the directory. @returns the exit code, null where it had to be killed */
+  stop(): Promise<number | null>
+}
+
+/** Sets a service up, imports its rooms, starts it, and waits until it is ready. */
+export async function startService(options: ServiceOptions): Promise<Service> {
+  const directory = await mkdtemp(join(tmpdir(), 'matrix-knock-test-'))
+  const [port = 0, adminPort = 0] = await freePorts(2)
+  const config = join(directory, 'config.yaml')
+  await writeFile(join(directory, 'signing.key'), signingKeyLine(options.identity), { mode: 0o600 })
+  await writeFile(join(directory, 'ca.pem'), options.ca)
+  await writeFile(config, JSON.stringify(configuration(directory, port, adminPort, options)))
+  const command = (...args: readonly string[]): Promise<Finished> => runProgram([...args, '-c', config])
+  const importRoom = (room: TestRoom): Promise<Finished> => importInto(directory, room, command)
+  try {
+    for (const room of options.rooms) {
+      const { code, stdout, stderr } = await importRoom(room)
+      if (code !== 0) throw new Error(`rooms import exited with ${code}: ${stdout}${stderr}`)
+    }
+    const process = await startProcess(config, adminPort)
+    return serviceOf(options.identity, { directory, port, adminPort, config, command, importRoom }, process)
+  } catch (error) {
+    await rm(directory, { recursive: true, force: true })
+    throw error
+  }
+}
+
+function serviceOf(
+  identity: Identity,
+  set: Pick<Service, 'directory' | 'port' | 'adminPort' | 'command' | 'importRoom'> & { config: string },
+  started: Running,
+): Service {
+  let running = started
+  return {
+    identity,
+    ...set,
+    log: () => running.output.join(''),
+    async restart() {
+      const code = await endProcess(running.child)
+      running = await startProcess(set.config, set.adminPort)
+      return code
+    },
+    async stop() {
+      const code = await endProcess(running.child)
+      await rm(set.directory, { recursive: true, force: true })
+      return code
+    },
+  }
+}
+
+function configuration(directory: string, port: number, adminPort: number, options: ServiceOptions): JsonRecord {
+  return {
+    server_name: options.identity.name,
+    signing_key_path: join(directory, 'signing.key'),
+    listen: { host: '127.0.0.1', port },
+    admin: { host: '127.0.0.1', port: adminPort },
+    store: { kind: 'sqlite', path: join(directory, 'knock.db') },
+    homeserver: { handover: 'none' },
+    federation: { ca_path: [join(directory, 'ca.pem')], ip_range_allowlist: ['127.0.0.0/8', '::1/128'] },
+    ...options.config,
+  }
+}
+
+async function importInto(directory: string, room: TestRoom, command: Service['command']): Promise<Finished> {
+  const file = join(directory, `room-${room.tip.eventId.slice(1, 12)}.json`)
+  await writeFile(file, JSON.stringify(room.importFile()))
+  return command('rooms', 'import', file)
+}
+
+/** Runs the program to its end. */
+export async function runProgram(args: readonly string[]): Promise<Finished> {
+  const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const out: string[] = []
+  const err: string[] = []
+  child.stdout.on('data', (chunk) => out.push(String(chunk)))
+  child.stderr.on('data', (chunk) => err.push(String(chunk)))
+  const [code] = await once(child, 'close')
+  return { code: code ?? -1, stdout: out.join(''), stderr: err.join('') }
+}
+
+interface Running {
+  readonly child: ChildProcess
+  readonly output: string[]
+}
+
+async function startProcess(config: string, adminPort: number): Promise<Running> {
+  const child = spawn(process.execPath, [PROGRAM, 'run', '-c', config], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const output: string[] = []
+  child.stdout.on('data', (chunk) => output.push(String(chunk)))
+  child.stderr.on('data', (chunk) => output.push(String(chunk)))
+  const deadline = Date.now() + READY_WITHIN_MS
+  while (!(await isReady(adminPort))) {
+    if (child.exitCode !== null) throw new Error(`run exited with ${child.exitCode}: ${output.join('')}`)
+    if (Date.now() > deadline) {
+      child.kill('SIGKILL')
+      throw new Error(`not ready in time: ${output.join('')}`)
+    }
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+  return { child, output }
+}
+
+async function isReady(port: number): Promise<boolean> {
+  try {
+    return (await exchange(port, { method: 'GET', path: '/ready' })).status === 200
+  } catch {
+    return false
+  }
+}
+
+async function endProcess(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode !== null) return child.exitCode
+  const ended = once(child, 'exit')
+  child.kill('SIGTERM')
+  const killer = setTimeout(() => child.kill('SIGKILL'), STOPPED_WITHIN_MS)
+  await ended
+  clearTimeout(killer)
+  return child.exitCode
+}
+
+/** Ports that were free a moment ago: a service that is given port 0 cannot tell which it got. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer())
+  const ports: number[] = []
+  for (const server of servers) {
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    ports.push((server.address() as AddressInfo).port)
+  }
+  await Promise.all(servers.map((server) => once(server.close(), 'close')))
+  return ports
+}
