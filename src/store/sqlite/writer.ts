@@ -29,7 +29,18 @@ function createHandlers(db: Database): Handlers {
     ...createSettlement(db),
     ...createDeliveryWriter(db),
     ...createPruning(db),
-    probe: () => null,
+    probe: createProbe(db),
+  }
+}
+
+/** Writes what a knock would and takes it out again: whether the disk has room for one. */
+function createProbe(db: Database): Handlers['probe'] {
+  const write = db.prepare(`INSERT INTO server_keys (server, fetched_at, json) VALUES ('', 0, hex(zeroblob(8192)))`)
+  const remove = db.prepare(`DELETE FROM server_keys WHERE server = ''`)
+  return () => {
+    write.run()
+    remove.run()
+    return null
   }
 }
 

@@ -1,0 +1,71 @@
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { createKnockCommit } from '../../../src/store/sqlite/commit-knock.ts'
+import { type Database, openWriter } from '../../../src/store/sqlite/connection.ts'
+import { createDecisionReader } from '../../../src/store/sqlite/decision-rows.ts'
+import { createDeliveryWriter } from '../../../src/store/sqlite/delivery-rows.ts'
+import { createEventReader } from '../../../src/store/sqlite/event-reader.ts'
+import { createImportStaging } from '../../../src/store/sqlite/import-staging.ts'
+import { createImportSwap } from '../../../src/store/sqlite/import-swap.ts'
+import { createKnockKeeping } from '../../../src/store/sqlite/kept-knocks.ts'
+import { createKeyReader, createKeyWriter } from '../../../src/store/sqlite/key-rows.ts'
+import { createRoomList } from '../../../src/store/sqlite/room-list.ts'
+import { createRoomReader } from '../../../src/store/sqlite/room-reader.ts'
+import { createSettlement } from '../../../src/store/sqlite/settle.ts'
+import { temporaryStore } from './temporary-store.ts'
+
+const PARTS: Readonly<Record<string, (db: Database) => unknown>> = {
+  'reading rooms': (db) => createRoomReader(db, createEventReader(db), { clock: Date.now, historyMs: 1 }),
+  'listing rooms': (db) => createRoomList(db, () => undefined),
+  'recording a knock': createKnockCommit,
+  'listing decisions': createDecisionReader,
+  'keys of servers': (db) => [createKeyReader(db), createKeyWriter(db)],
+  delivering: createDeliveryWriter,
+  'staging an import': createImportStaging,
+  'keeping knocks': createKnockKeeping,
+  'swapping an import': createImportSwap,
+  'settling signatures': createSettlement,
+}
+
+/** Walks in the order of the key and stops at the limit; sorts the few imports that are kept of one room. */
+const BOUNDED = [/^SCAN (o|decisions)$/, /^USE TEMP B-TREE FOR ORDER BY$/]
+const SORTS_IMPORTS = /ORDER BY s\.from_revision DESC LIMIT 1$/
+
+/** The steps of a statement whose cost grows with the store. */
+function growingSteps({ sql, steps }: { sql: string; steps: readonly string[] }): readonly string[] {
+  return steps.filter((step) => {
+    if (!/SCAN|TEMP B-TREE/.test(step)) return false
+    if (step.startsWith('USE') && !SORTS_IMPORTS.test(sql)) return true
+    return !BOUNDED.some((bounded) => bounded.test(step))
+  })
+}
+
+/** The statements that a part prepares, with how SQLite goes about each. */
+async function plansOf(part: (db: Database) => unknown): Promise<readonly { sql: string; steps: readonly string[] }[]> {
+  const db = openWriter({ path: (await temporaryStore()).path })
+  onTestFinished(() => db.close())
+  const statements: string[] = []
+  const listening = new Proxy(db, {
+    get(target, key) {
+      if (key !== 'prepare') return Reflect.get(target, key)
+      return (sql: string) => {
+        statements.push(sql)
+        return target.prepare(sql)
+      }
+    },
+  })
+  part(listening)
+  return statements
+    .filter((sql) => /^\s*(SELECT|INSERT|UPDATE|DELETE)/.test(sql))
+    .map((sql) => {
+      const steps = db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all() as { detail: string }[]
+      return { sql, steps: steps.map(({ detail }) => detail) }
+    })
+}
+
+describe('every statement finds its rows by an index and never sorts', () => {
+  it.each(Object.keys(PARTS))('%s', async (name) => {
+    const plans = await plansOf(PARTS[name] as (db: Database) => unknown)
+    expect(plans.length).toBeGreaterThan(0)
+    for (const plan of plans) expect(growingSteps(plan), plan.sql).toEqual([])
+  })
+})
