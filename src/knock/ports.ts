@@ -27,7 +27,7 @@ export interface RoomHead {
 /** State of the room that is not a membership, with the revision at which it last changed. */
 export interface RoomFactsRecord {
   readonly factsRevision: number
-  /** Every event of FACT_TYPES (state-facts.ts) with an empty state key that the room has and that may be used. */
+  /** Every event of FACT_TYPES (fact-types.ts) with an empty state key that the room has and that may be used. */
   readonly state: readonly RoomEvent[]
 }
 
@@ -268,6 +268,7 @@ export interface DecisionFilter {
 
 /** Events that decide or are served and whose signatures could not be checked at import. */
 export interface SignatureAudit {
+  /** Some of them: successive calls go round all, so that those whose keys stay away do not hide the others. */
   unverifiedEvents(limit: number): Promise<readonly { readonly roomId: RoomId; readonly event: RoomEvent }[]>
   /** `wrong` leaves the event out of the facts from now on (a room without its create event is unusable). */
   settle(roomId: RoomId, eventId: EventId, verdict: 'verified' | 'wrong'): Promise<void>

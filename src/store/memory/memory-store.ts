@@ -1,4 +1,5 @@
 /** The whole store in memory: for tests and trials. Nothing outlives the process, everything else is as on disk. */
+import { LRUCache } from 'lru-cache'
 import type { Clock, Decision, Store, StoredServerKeys } from '../../knock/ports.ts'
 import type { RoomId, ServerName } from '../../matrix/identifiers.ts'
 import { commitInMemory } from './commit-knock.ts'
@@ -24,11 +25,13 @@ export interface MemoryStore extends Store {
 
 const DEFAULT_HISTORY_MS = 7 * 24 * 60 * 60 * 1000
 const DEFAULT_MAX_DECISIONS = 100_000
+/** Servers whose keys are kept. */
+const MAX_KEY_SERVERS = 10_000
 
 export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
   const { clock, historyMs = DEFAULT_HISTORY_MS, maxDecisions = DEFAULT_MAX_DECISIONS } = options
   const rooms = new Map<RoomId, MemoryRoom>()
-  const keys = new Map<ServerName, StoredServerKeys>()
+  const keys = new LRUCache<ServerName, StoredServerKeys>({ max: MAX_KEY_SERVERS })
   const outbox = createOutbox(clock)
   const decisions = createDecisions(maxDecisions)
   const prune = () => {

@@ -19,8 +19,8 @@ export function createSettlement(db: Database): Pick<Handlers, 'settle'> {
   const find = db.prepare(`
     SELECT e.event, e.snapshot, json_extract(e.json, '$.type') AS type, json_extract(e.json, '$.state_key') AS stateKey,
       json_extract(e.json, '$.content.membership') AS membership
-    FROM events e JOIN rooms r ON r.room = e.room
-    WHERE r.room_id = ? AND e.event_id = ? AND e.snapshot > 0 AND e.checked = ${UNCHECKED}`)
+    FROM rooms r JOIN events e ON e.room = r.room JOIN snapshots s ON s.snapshot = e.snapshot
+    WHERE r.room_id = ? AND e.event_id = ? AND s.phase IN ('current', 'former') AND e.checked = ${UNCHECKED}`)
   const mark = db.prepare('UPDATE events SET checked = ? WHERE event = ?')
   const remove = db.prepare('DELETE FROM state WHERE snapshot = ? AND type = ? AND state_key = ? AND event = ?')
   const raise = db.prepare(`

@@ -49,9 +49,13 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Sqli
   const { path, clock, maxBytes, historyMs = DEFAULT_HISTORY_MS } = options
   const { maxRefusals = DEFAULT_MAX_REFUSALS, abandonedMs = DEFAULT_ABANDONED_MS } = options
   const writer = await startWriter({ path, ...(maxBytes !== undefined && { maxBytes }) })
-  const db = openReader(path)
   const limits = { historyMs, maxRefusals, abandonedMs }
-  return assemble(db, writer, startMaintenance(writer, clock, limits), { clock, historyMs })
+  try {
+    return assemble(openReader(path), writer, startMaintenance(writer, clock, limits), { clock, historyMs })
+  } catch (error) {
+    await writer.close()
+    throw error
+  }
 }
 
 function assemble(

@@ -11,6 +11,7 @@ import { createKeyReader, createKeyWriter } from '../../../src/store/sqlite/key-
 import { createRoomList } from '../../../src/store/sqlite/room-list.ts'
 import { createRoomReader } from '../../../src/store/sqlite/room-reader.ts'
 import { createSettlement } from '../../../src/store/sqlite/settle.ts'
+import { createUncheckedReader } from '../../../src/store/sqlite/unchecked-events.ts'
 import { temporaryStore } from './temporary-store.ts'
 
 const PARTS: Readonly<Record<string, (db: Database) => unknown>> = {
@@ -24,6 +25,7 @@ const PARTS: Readonly<Record<string, (db: Database) => unknown>> = {
   'keeping knocks': createKnockKeeping,
   'swapping an import': createImportSwap,
   'settling signatures': createSettlement,
+  'asking for signatures': (db) => createUncheckedReader(db, () => undefined),
 }
 
 /** Walks in the order of the key and stops at the limit; sorts the few imports that are kept of one room. */
