@@ -1,6 +1,7 @@
 /** Plain requests to loopback: what is given is what goes on the wire, and answers are read whole. */
 import { once } from 'node:events'
 import { type IncomingHttpHeaders, request } from 'node:http'
+import { request as requestTls } from 'node:https'
 import { connect } from 'node:net'
 import type { JsonRecord } from './signing.ts'
 
@@ -23,10 +24,17 @@ export interface PlainRequest {
 
 const TIMEOUT_MS = 40_000
 
-/** Sends one request to 127.0.0.1 and reads the answer. */
-export async function exchange(port: number, { method, path, headers = [], body }: PlainRequest): Promise<Answer> {
+/**
+ * Sends one request to 127.0.0.1 and reads the answer.
+ * @param ca for TLS: the authority to trust, PEM
+ */
+export async function exchange(
+  port: number,
+  { method, path, headers = [], body }: PlainRequest,
+  ca?: string,
+): Promise<Answer> {
   const length = body === undefined ? [] : ['content-length', String(Buffer.byteLength(body))]
-  const sent = request({
+  const sent = (ca === undefined ? request : requestTls)({
     host: '127.0.0.1',
     port,
     method,
@@ -34,6 +42,7 @@ export async function exchange(port: number, { method, path, headers = [], body 
     agent: false,
     headers: ['host', `127.0.0.1:${port}`, ...headers, ...length],
     signal: AbortSignal.timeout(TIMEOUT_MS),
+    ...(ca !== undefined && { ca }),
   })
   const answered = once(sent, 'response')
   sent.end(body)

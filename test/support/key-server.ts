@@ -5,7 +5,7 @@
 import type { ServerResponse } from 'node:http'
 import { base64, createIdentity, type Identity, type JsonRecord, withSignature } from './signing.ts'
 
-/** How a key server behaves. `good` is the only honest one. */
+/** How a key server behaves. All but the `good` ones are to be refused. */
 export type KeyBehaviour =
   | 'good'
   | 'hang'
@@ -14,6 +14,7 @@ export type KeyBehaviour =
   | 'wrong-signature'
   | 'unsigned'
   | 'expired'
+  | 'good-for-a-year'
   | 'huge'
   | 'not-json'
   | 'redirect-to-metadata'
@@ -62,6 +63,7 @@ function keyObjectOf(behaviour: KeyBehaviour, identity: Identity, oldKeys: reado
   const honest = keyObject(identity, oldKeys)
   if (behaviour === 'good') return honest
   if (behaviour === 'unsigned') return { ...honest, signatures: {} }
+  if (behaviour === 'good-for-a-year') return keyObject(identity, oldKeys, Date.now() + 52 * WEEK)
   if (behaviour === 'expired') return keyObject(identity, oldKeys, Date.now() - 1000)
   if (behaviour === 'wrong-name') return keyObject({ ...identity, name: 'another.example.test' }, oldKeys)
   if (behaviour !== 'wrong-signature') return undefined
