@@ -1,0 +1,67 @@
+/** The cast of the end-to-end tests: the built service, a remote homeserver that knocks, and a neighbour in its rooms. */
+import { type CertificateAuthority, createCertificateAuthority } from '../support/certificates.ts'
+import type { TestedVersion } from '../support/events.ts'
+import { type FakeHomeserver, startFakeHomeserver } from '../support/fake-homeserver.ts'
+import { type Service, startService } from '../support/service-process.ts'
+import { createIdentity, type Identity, type JsonRecord } from '../support/signing.ts'
+import { type Person, person, type TestRoom } from '../support/test-room.ts'
+
+export interface Cast {
+  readonly authority: CertificateAuthority
+  readonly resident: Identity
+  /** Named `127.0.0.1:PORT`. */
+  readonly remote: FakeHomeserver
+  /** Named `localhost:PORT`. */
+  readonly neighbour: FakeHomeserver
+  /** Of the resident. */
+  readonly alice: Person
+  /** Of the neighbour. */
+  readonly bob: Person
+}
+
+export interface Stage extends Cast {
+  readonly service: Service
+  /** A user of the remote. */
+  knocker(localpart: string): Person
+  close(): Promise<void>
+}
+
+/** Starts everything. The rooms are built when the fakes have their ports, and so the users their names. */
+export async function setStage(rooms: (cast: Cast) => readonly TestRoom[], config: JsonRecord = {}): Promise<Stage> {
+  const authority = createCertificateAuthority()
+  const resident = createIdentity('resident.example')
+  const versions = new Map<string, TestedVersion>()
+  const shared = {
+    authority,
+    versionOf: (roomId: string) => versions.get(roomId),
+    publicKeyOf: (server: string, keyId: string) =>
+      server === resident.name && keyId === resident.keyId ? resident.publicKey : undefined,
+  }
+  const remote = await startFakeHomeserver(shared)
+  const neighbour = await startFakeHomeserver({ ...shared, host: 'localhost' })
+  const alice = person('alice', resident)
+  const bob = person('bob', neighbour.identity)
+  const cast: Cast = { authority, resident, remote, neighbour, alice, bob }
+  const built = rooms(cast)
+  for (const { roomId, version } of built) versions.set(roomId, version)
+  const service = await startService({ identity: resident, ca: authority.cert, rooms: built, config })
+  return {
+    ...cast,
+    service,
+    knocker: (localpart) => person(localpart, remote.identity),
+    async close() {
+      const code = await service.stop()
+      await Promise.all([remote.close(), neighbour.close()])
+      if (code !== 0) throw new Error(`the service ended with exit code ${code}: ${service.log()}`)
+    },
+  }
+}
+
+/** Waits until something holds, or fails saying what did not come. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+  const deadline = Date.now() + withinMs
+  while (!(await holds())) {
+    if (Date.now() > deadline) throw new Error(`within ${withinMs} ms there was no ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
