@@ -106,6 +106,13 @@ export function commitContract(subject: StoreUnderTest): void {
       expect((await subject.store.readRoom(ROOM, CAROL))?.member?.eventId).toBe(id('k4'))
     })
 
+    it('takes a member event without a membership for none, as the rules do', async () => {
+      const odd = member('odd', CAROL, 'x', { content: { membership: 5 } })
+      await importRoom(subject.store, { state: [...sampleState(), odd] })
+      const outcome = await subject.store.commitKnock(commitOf(knock('k', CAROL, ['bob']), 1, undefined))
+      expect(outcome.kind).toBe('committed')
+    })
+
     it('is refused as overtaken in a room that is unknown, or in which we are no longer, or on an unknown event', async () => {
       const commit = commitOf(knock('k', CAROL, ['bob']), 1)
       expect(await subject.store.commitKnock(commit)).toEqual({ kind: 'conflict' })

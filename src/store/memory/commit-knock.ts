@@ -1,5 +1,6 @@
 /** Records a knock in memory: one synchronous step, so nothing comes between. docs/architecture.md, "A commit". */
 import type { CommitOutcome, KnockCommit } from '../../knock/ports.ts'
+import { membershipOf } from '../../matrix/auth/knock-rules.ts'
 import { prevEventIds } from '../../matrix/event.ts'
 import { headOf, inUse, type MemoryRoom, stateAt, stateKeyOf } from './room-state.ts'
 
@@ -19,7 +20,7 @@ export function commitInMemory(room: MemoryRoom | undefined, commit: KnockCommit
   if (!head.resident || head.factsRevision !== expect.factsRevision || depths.includes(undefined)) {
     return { kind: 'conflict' }
   }
-  if (member?.pdu.content.membership !== expect.membership) return { kind: 'conflict' }
+  if (membershipOf(member) !== expect.membership) return { kind: 'conflict' }
 
   const revision = ++room.revision
   room.accepted.set(event.eventId, event)

@@ -1,5 +1,6 @@
-/** An import into memory: a snapshot filled beside the one in use, and the swap. docs/architecture.md, "Importing". */
+/** An import into memory: a snapshot filled beside the one in use, and the swap. docs/architecture.md, "What is kept of a room". */
 import type { Clock, ImportHeader, ImportOutcome, RoomEvent, RoomImport, StagedEvent } from '../../knock/ports.ts'
+import { membershipOf } from '../../matrix/auth/knock-rules.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../matrix/identifiers.ts'
 import { fateOfKnock } from '../kept-knock.ts'
 import {
@@ -110,15 +111,11 @@ function takeOver(room: MemoryRoom, snapshot: Snapshot, knockId: EventId): void 
   if (knock === undefined) return
   const sender = knock.pdu.sender as UserId
   const member = stateAt(snapshot, 'm.room.member', sender)
-  const membership = member?.pdu.content.membership
-  const fate = fateOfKnock(
-    knockId,
-    member && { eventId: member.eventId, membership: typeof membership === 'string' ? membership : undefined },
-    {
-      has: (id) => snapshot.events.has(id as EventId),
-      read: (id) => (snapshot.events.get(id as EventId)?.event ?? room.accepted.get(id as EventId))?.pdu,
-    },
-  )
+  const membership = membershipOf(member)
+  const fate = fateOfKnock(knockId, member && { eventId: member.eventId, membership }, {
+    has: (id) => snapshot.events.has(id as EventId),
+    read: (id) => (snapshot.events.get(id as EventId)?.event ?? room.accepted.get(id as EventId))?.pdu,
+  })
   if (fate === 'drop') return
   snapshot.knocks.set(knockId, fate === 'in file')
   if (fate === 'in file') return

@@ -1,6 +1,6 @@
 /**
  * An import while it is staged: rows of a snapshot that no reader sees. Every chunk is a short transaction, so the
- * service's own writer is never held up for long. docs/architecture.md, "Importing".
+ * service's own writer is never held up for long. docs/architecture.md, "What is kept of a room".
  */
 import type { Database } from './connection.ts'
 import type { BeginImport, Handlers, StageRow } from './jobs.ts'

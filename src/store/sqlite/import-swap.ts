@@ -1,6 +1,6 @@
 /**
  * The instant at which a staged import comes into use: one short transaction, whatever the size of the room.
- * docs/architecture.md, "Importing".
+ * docs/architecture.md, "What is kept of a room".
  */
 import type { ImportOutcome } from '../../knock/ports.ts'
 import type { Database } from './connection.ts'

@@ -1,6 +1,6 @@
 /**
  * Knocks accepted here that an import's file cannot know stay in the room: they are taken over into the new snapshot,
- * in chunks while it stages, the last of them inside the swap. docs/architecture.md, "Importing".
+ * in chunks while it stages, the last of them inside the swap. docs/architecture.md, "What is kept of a room".
  */
 import { prevEventIds } from '../../matrix/event.ts'
 import { fateOfKnock } from '../kept-knock.ts'

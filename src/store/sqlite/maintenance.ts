@@ -16,7 +16,7 @@ export interface Maintenance {
 
 export function startMaintenance(writer: WriterClient, clock: Clock, limits: Omit<PruneJob, 'now'>): Maintenance {
   let stopped = false
-  let running: Promise<void> | undefined
+  let last: Promise<void> = Promise.resolve()
 
   const passes = async () => {
     while (!stopped) {
@@ -24,11 +24,11 @@ export function startMaintenance(writer: WriterClient, clock: Clock, limits: Omi
       if (!result.ok || !result.output) break
       await pause(GAP_MS)
     }
-    running = undefined
   }
+  // What falls due while others are removed is seen only by passes that begin after.
   const now = () => {
-    running ??= passes()
-    return running
+    last = last.then(passes)
+    return last
   }
   const timer = setInterval(() => void now(), EVERY_MS)
   timer.unref()

@@ -22,13 +22,25 @@ export async function beginRoomImport(writer: WriterClient, header: ImportHeader
   const alive = setInterval(() => void writer.run('touchImport', { now: clock(), snapshot }), SIGN_OF_LIFE_MS)
   alive.unref()
   let fault: string | undefined
+  let chunk: StageRow[] = []
+  let characters = 0
 
-  const stage = async (rows: Iterable<StageRow>) => {
-    for (const chunk of chunks(rows)) {
-      if (fault !== undefined) return
-      const result = await writer.run('stage', { now: clock(), snapshot, rows: chunk })
-      if (!result.ok) fault = result.reason
-      await pause(GAP_MS)
+  const flush = async () => {
+    const rows = chunk
+    chunk = []
+    characters = 0
+    if (rows.length === 0 || fault !== undefined) return
+    const result = await writer.run('stage', { now: clock(), snapshot, rows })
+    if (!result.ok) fault = result.reason
+    await pause(GAP_MS)
+  }
+  // Rows wait for a whole chunk over several calls: a caller may hand over one event at a time.
+  const stage = async <Event>(events: readonly Event[], rowOf: (event: Event) => StageRow) => {
+    for (const event of events) {
+      const row = rowOf(event)
+      chunk.push(row)
+      characters += row.json.length
+      if (chunk.length >= CHUNK_EVENTS || characters >= CHUNK_CHARACTERS) await flush()
     }
   }
   const abort = async () => {
@@ -37,11 +49,12 @@ export async function beginRoomImport(writer: WriterClient, header: ImportHeader
   }
 
   return {
-    addState: (events) => stage(mapLazily(events, stateRow)),
-    addAuthChain: (events) => stage(mapLazily(events, (event) => otherRow(event, 'auth chain'))),
-    addExtremities: (events) => stage(mapLazily(events, (event) => otherRow(event, 'extremity'))),
+    addState: (events) => stage(events, stateRow),
+    addAuthChain: (events) => stage(events, (event) => otherRow(event, 'auth chain')),
+    addExtremities: (events) => stage(events, (event) => otherRow(event, 'extremity')),
     abort,
     async swap() {
+      await flush()
       clearInterval(alive)
       if (fault === undefined) {
         const outcome = await bringIntoUse(writer, snapshot, clock)
@@ -71,24 +84,6 @@ async function bringIntoUse(
     if (swapped.output !== undefined) return { ok: true, output: swapped.output }
   }
   return { ok: false, reason: 'knocks keep arriving faster than they can be taken over' }
-}
-
-function* mapLazily<Item>(items: readonly Item[], map: (item: Item) => StageRow): Generator<StageRow> {
-  for (const item of items) yield map(item)
-}
-
-function* chunks(rows: Iterable<StageRow>): Generator<readonly StageRow[]> {
-  let chunk: StageRow[] = []
-  let characters = 0
-  for (const row of rows) {
-    chunk.push(row)
-    characters += row.json.length
-    if (chunk.length < CHUNK_EVENTS && characters < CHUNK_CHARACTERS) continue
-    yield chunk
-    chunk = []
-    characters = 0
-  }
-  if (chunk.length > 0) yield chunk
 }
 
 function stateRow(event: StagedEvent): StageRow {

@@ -44,9 +44,10 @@ describe('what the SQLite store no longer keeps', () => {
     const empty = file.rows()
     const staging = await first.beginImport(header)
     await staging.addState([...sampleState(), ...crowd].map((item) => ({ ...item, verified: true })))
-    expect(file.rows().state).toBe(1_205)
+    const staged = file.rows()
+    expect(staged.state).toBeGreaterThanOrEqual(1_000)
     await first.prune()
-    expect(file.rows().state).toBe(1_205)
+    expect(file.rows()).toEqual(staged)
     await first.close()
 
     now += 10 * 60_000 + 1
