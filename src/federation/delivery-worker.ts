@@ -1,0 +1,169 @@
+/**
+ * Brings what is in the outbox to its destinations: one lane for each, a bounded number at a time, until each says 200.
+ * https://spec.matrix.org/latest/server-server-api/#transactions
+ */
+import { setTimeout as pause } from 'node:timers/promises'
+import { LRUCache } from 'lru-cache'
+import type { Clock, DeliveryQueue, OutgoingTransaction } from '../knock/ports.ts'
+import type { ServerName } from '../matrix/identifiers.ts'
+import { within } from './deadline.ts'
+import type { DeliveryResult, TransactionSender } from './transaction.ts'
+
+/** What the worker tells about its work. Calls must not throw. */
+export interface DeliveryObserver {
+  delivered(destination: ServerName, events: number): void
+  failed(destination: ServerName, attempts: number, reason: string): void
+  /** The queue itself failed: the worker tries again in a second. */
+  queueFailed(error: unknown): void
+}
+
+export interface DeliveryWorkerOptions {
+  readonly queue: DeliveryQueue
+  readonly sender: TransactionSender
+  readonly clock: Clock
+  /** Uniform in [0, 1): spreads retries. */
+  readonly random: () => number
+  readonly observer: DeliveryObserver
+  /** Destinations at a time. Default 32. */
+  readonly maxParallel?: number
+  /** Longest time for one delivery, in milliseconds. Default 60,000. */
+  readonly timeoutMs?: number
+  /** Wait after a first failure; it doubles with each. Milliseconds, default 2,000. */
+  readonly firstBackoffMs?: number
+  /** Longest wait between attempts, in milliseconds. Default one hour. */
+  readonly maxBackoffMs?: number
+}
+
+export interface DeliveryWorker {
+  start(): void
+  /** Begins no more deliveries, waits for those under way, then breaks them off. @param drainMs milliseconds to wait */
+  stop(drainMs: number): Promise<void>
+}
+
+/** Another process can write to the store: the queue is looked at even if nobody calls. */
+const POLL_MS = 5_000
+/** While a destination is due and under way, `nextDue` tells nothing of the others. */
+const BUSY_POLL_MS = 250
+const AFTER_QUEUE_FAILURE_MS = 1_000
+
+export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWorker {
+  const { queue, sender, clock, random, observer } = options
+  const { maxParallel = 32, timeoutMs = 60_000, firstBackoffMs = 2_000, maxBackoffMs = 3_600_000 } = options
+  const lanes = new Map<ServerName, Promise<void>>()
+  const startedAt = new LRUCache<string, number>({ max: 10_000 })
+  const breakOff = new AbortController()
+  let running = false
+  let scheduling: Promise<void> | undefined
+  let again = false
+  let timer: NodeJS.Timeout | undefined
+
+  function wake(): void {
+    again = true
+    if (!running || scheduling !== undefined) return
+    clearTimeout(timer)
+    scheduling = schedule().finally(() => {
+      scheduling = undefined
+      // A call that came after the last look, but before this line.
+      if (again) wake()
+    })
+  }
+
+  /** Opens lanes while there is something due, then sets the timer for the next look. */
+  async function schedule(): Promise<void> {
+    let wait = POLL_MS
+    while (running && again) {
+      again = false
+      try {
+        if (await queue.expand()) again = true
+        await openLanes()
+        wait = await untilNext()
+      } catch (error) {
+        observer.queueFailed(error)
+        wait = AFTER_QUEUE_FAILURE_MS
+        again = false
+      }
+    }
+    if (running && !again) timer = setTimeout(wake, wait)
+  }
+
+  async function openLanes(): Promise<void> {
+    if (lanes.size >= maxParallel) return
+    // Those under way are still due: asking for twice as many leaves enough others.
+    for (const destination of await queue.due(clock(), 2 * maxParallel)) {
+      if (!running || lanes.size >= maxParallel) return
+      if (!lanes.has(destination)) open(destination)
+    }
+  }
+
+  function open(destination: ServerName): void {
+    const lane = deliverTo(destination)
+      .catch((error) => {
+        observer.queueFailed(error)
+        return AFTER_QUEUE_FAILURE_MS
+      })
+      .then(async (pauseMs) => {
+        // The lane stays closed for a moment where the queue did not take the result, so that it is no busy loop.
+        if (pauseMs > 0) await pause(pauseMs, undefined, { signal: breakOff.signal }).catch(() => {})
+        lanes.delete(destination)
+        wake()
+      })
+    lanes.set(destination, lane)
+  }
+
+  async function untilNext(): Promise<number> {
+    if (lanes.size >= maxParallel) return POLL_MS
+    const next = await queue.nextDue()
+    if (next === undefined) return POLL_MS
+    return Math.min(Math.max(next - clock(), BUSY_POLL_MS), POLL_MS)
+  }
+
+  /** @returns how long to leave the destination alone, in milliseconds, for want of a record in the queue */
+  async function deliverTo(destination: ServerName): Promise<number> {
+    const transaction = await queue.transactionFor(destination)
+    if (transaction === undefined) return AFTER_QUEUE_FAILURE_MS
+    const { txnId, events, attempts } = transaction
+    const result = await attempt(transaction)
+    // Broken off at the end of the process: nothing is known, and the queue may be closed.
+    if (breakOff.signal.aborted && result.kind === 'failed') return 0
+    if (result.kind === 'delivered') {
+      await queue.delivered(destination, txnId)
+      startedAt.delete(txnId)
+      observer.delivered(destination, events.length)
+      return 0
+    }
+    await queue.failed(destination, txnId, clock() + waitAfter(attempts, result), result.reason)
+    observer.failed(destination, attempts + 1, result.reason)
+    return 0
+  }
+
+  function attempt(transaction: OutgoingTransaction): Promise<DeliveryResult> {
+    const now = clock()
+    const since = startedAt.get(transaction.txnId) ?? now
+    startedAt.set(transaction.txnId, since)
+    return sender.send(transaction, since, now + timeoutMs, breakOff.signal)
+  }
+
+  /** Half of the wait is certain, half is chance, so that destinations that failed together do not return together. */
+  function waitAfter(attempts: number, { retryAfterMs = 0 }: Extract<DeliveryResult, { kind: 'failed' }>): number {
+    const full = Math.min(firstBackoffMs * 2 ** Math.min(attempts, 30), maxBackoffMs)
+    return Math.max(full / 2 + (random() * full) / 2, retryAfterMs)
+  }
+
+  queue.onEnqueued(wake)
+  return {
+    start() {
+      running = true
+      wake()
+    },
+    async stop(drainMs) {
+      running = false
+      clearTimeout(timer)
+      await scheduling
+      const open = [...lanes.values()]
+      if (open.length === 0) return
+      await within(drainMs, Promise.all(open))
+      breakOff.abort()
+      await Promise.all(open)
+    },
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * The outbound side put together: one guarded agent and one discovery behind the keyring and the signed client.
+ * https://spec.matrix.org/latest/server-server-api/
+ */
+import type { Clock, Keyring, KeyStore } from '../knock/ports.ts'
+import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
+import type { ServerName } from '../matrix/identifiers.ts'
+import { createAddressFilter, type Network } from './address-filter.ts'
+import { createHostsFile } from './hosts-file.ts'
+import { createHttpAgent } from './http-agent.ts'
+import { createKeyClient } from './key-client.ts'
+import { createKeyring, type KeyringOptions } from './keyring.ts'
+import { createNotary, type TrustedKeyServer } from './notary.ts'
+import { createResolver } from './resolver.ts'
+import { createDiscovery, type Discovery } from './server-discovery.ts'
+import { createFederationClient, type FederationClient } from './signed-client.ts'
+import { createTransactionSender, type TransactionSender } from './transaction.ts'
+import { createWellKnown } from './well-known.ts'
+
+export interface FederationOptions {
+  readonly serverName: ServerName
+  readonly signingKey: SigningKey
+  readonly ed25519: Ed25519
+  readonly keyStore: KeyStore
+  readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  /** `federation.ca_path`: the contents of the files, PEM. */
+  readonly caCertificates: readonly string[]
+  /** `federation.ip_range_allowlist`, each read by parseNetwork. */
+  readonly allowedNetworks: readonly Network[]
+  /** `federation.trusted_key_servers`. */
+  readonly trustedKeyServers: readonly TrustedKeyServer[]
+  /** Public keys that are refused wherever they appear, 32 bytes each. */
+  readonly deniedKeys?: readonly Uint8Array[]
+  /** Name servers as `IP` or `IP:PORT`; the machine's own where left out. */
+  readonly dnsServers?: readonly string[]
+  /** Default `/etc/hosts`. */
+  readonly hostsPath?: string
+  /** Ports of names that tell none: 443 for well-known, 8448 for federation. */
+  readonly ports?: { readonly wellKnown: number; readonly federation: number }
+  readonly keyLimits?: Pick<
+    KeyringOptions,
+    'maxLookups' | 'maxRefreshes' | 'maxWaiting' | 'timeoutMs' | 'coolDownMs' | 'maxBackoffMs' | 'maxKnown'
+  >
+  readonly onLookup?: NonNullable<KeyringOptions['onLookup']>
+}
+
+export interface Federation {
+  readonly keyring: Keyring
+  readonly discovery: Discovery
+  readonly client: FederationClient
+  readonly sender: TransactionSender
+  /** Ends all connections. Stop the delivery worker first. */
+  close(): Promise<void>
+}
+
+const DEFAULT_PORTS = { wellKnown: 443, federation: 8448 }
+
+export function createFederation(options: FederationOptions): Federation {
+  const { serverName, signingKey, ed25519, clock, random, dnsServers, ports = DEFAULT_PORTS, onLookup } = options
+  const hosts = createHostsFile(options.hostsPath ?? '/etc/hosts', clock)
+  const resolver = createResolver({ hosts, clock, ...(dnsServers && { servers: dnsServers }) })
+  const filter = createAddressFilter(options.allowedNetworks)
+  const agent = createHttpAgent({ filter, clock, caCertificates: options.caCertificates })
+  const wellKnown = createWellKnown({ resolver, agent, clock, port: ports.wellKnown })
+  const discovery = createDiscovery({ resolver, wellKnown, filter, random, defaultPort: ports.federation })
+  const client = createFederationClient({ serverName, signingKey, ed25519, discovery, agent })
+
+  const deniedKeys = new Set(options.deniedKeys?.map((key) => Buffer.from(key).toString('base64')))
+  const denied = (key: Uint8Array): boolean =>
+    deniedKeys.size > 0 && deniedKeys.has(Buffer.from(key).toString('base64'))
+  const asking = { discovery, agent, ed25519, denied }
+  const keyring = createKeyring({
+    serverName,
+    signingKey,
+    store: options.keyStore,
+    direct: createKeyClient(asking),
+    notaries: options.trustedKeyServers.map((notary) => createNotary(notary, asking)),
+    denied,
+    clock,
+    ...options.keyLimits,
+    ...(onLookup && { onLookup }),
+  })
+
+  return {
+    keyring,
+    discovery,
+    client,
+    sender: createTransactionSender({ serverName, client, clock }),
+    close: () => agent.close(),
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * The guarded HTTPS client for requests to servers that strangers name: it connects to a checked address only, under
+ * the certificate name that discovery says, and every dimension of an exchange has a bound.
+ * https://spec.matrix.org/latest/server-server-api/#tls
+ */
+import tls from 'node:tls'
+import { LRUCache } from 'lru-cache'
+import { buildConnector, Pool } from 'undici'
+import type { Clock } from '../knock/ports.ts'
+import type { AddressFilter } from './address-filter.ts'
+
+/** Where and as whom to reach a server. */
+export interface Target {
+  /** IP literal without brackets. */
+  readonly address: string
+  readonly port: number
+  /** The `Host` header. */
+  readonly host: string
+  /** SNI; undefined for IP literals, which TLS does not name. */
+  readonly servername: string | undefined
+  /** The host name or IP literal that the certificate must be for. */
+  readonly certificateName: string
+}
+
+export interface OutboundRequest {
+  readonly method: 'GET' | 'POST' | 'PUT'
+  /** The raw request target, query included. */
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: Uint8Array
+  /** A longer response body fails. Bytes. */
+  readonly maxBytes: number
+  /** Absolute time in milliseconds at which the exchange fails. */
+  readonly deadline: number
+  /** Ends the exchange early. */
+  readonly signal?: AbortSignal
+}
+
+export type OutboundResponse =
+  | {
+      readonly kind: 'response'
+      readonly status: number
+      /** Lower-case names; of repeated headers the values joined by commas. */
+      readonly headers: Readonly<Record<string, string>>
+      readonly body: Uint8Array
+    }
+  /** `status` is there where the head of a response had come. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly status?: number }
+
+export interface HttpAgent {
+  /** One exchange with one target. TLS and network errors are values; redirects are responses like any other. */
+  request(target: Target, request: OutboundRequest): Promise<OutboundResponse>
+  /** Tries the targets in their order until one responds or the deadline has passed. */
+  requestAny(targets: readonly Target[], request: OutboundRequest): Promise<OutboundResponse>
+  /** Ends all connections, those in use too. */
+  close(): Promise<void>
+}
+
+export interface HttpAgentOptions {
+  readonly filter: AddressFilter
+  readonly clock: Clock
+  /** Certificate authorities beside the system's, each a PEM text. */
+  readonly caCertificates?: readonly string[]
+  /** Longest time to connect and shake hands, in milliseconds. Default 4000. */
+  readonly connectTimeoutMs?: number
+}
+
+const MAX_POOLS = 128
+const CONNECTIONS_PER_POOL = 4
+const MAX_HEADER_BYTES = 16 * 1024
+const KEEP_ALIVE_MS = 4_000
+const USER_AGENT = 'matrix-knock'
+
+export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
+  const { filter, clock, connectTimeoutMs = 4_000 } = options
+  const secureContext = tls.createSecureContext(authorities(options.caCertificates ?? []))
+  const pools = new LRUCache<string, Pool>({ max: MAX_POOLS, dispose: (pool) => void pool.close().catch(() => {}) })
+
+  function poolFor(target: Target): Pool {
+    const key = `${target.address} ${target.port} ${target.certificateName}`
+    const known = pools.get(key)
+    if (known !== undefined) return known
+    const made = createPool(target, secureContext, connectTimeoutMs)
+    pools.set(key, made)
+    return made
+  }
+
+  async function request(target: Target, wanted: OutboundRequest): Promise<OutboundResponse> {
+    const remaining = wanted.deadline - clock()
+    if (remaining <= 0) return { kind: 'failed', reason: 'no time left' }
+    // The very address that was checked is connected to: no name is resolved after this line.
+    if (!filter.permits(target.address)) return { kind: 'failed', reason: `${target.address} is not permitted` }
+    const ending = new AbortController()
+    const timer = setTimeout(() => ending.abort(new DOMException('too late', 'TimeoutError')), remaining)
+    const breakOff = () => ending.abort()
+    // Taken off again below: the caller's signal can live as long as the process.
+    wanted.signal?.addEventListener('abort', breakOff)
+    if (wanted.signal?.aborted) breakOff()
+    try {
+      return await exchange(poolFor(target), target, wanted, ending.signal)
+    } finally {
+      clearTimeout(timer)
+      wanted.signal?.removeEventListener('abort', breakOff)
+    }
+  }
+
+  return {
+    request,
+    async requestAny(targets, wanted) {
+      let last: OutboundResponse = { kind: 'failed', reason: 'no address' }
+      for (const target of targets) {
+        last = await request(target, wanted)
+        if (last.kind === 'response' || last.status !== undefined || wanted.signal?.aborted) return last
+        if (clock() >= wanted.deadline) return last
+      }
+      return last
+    },
+    async close() {
+      const open = [...pools.values()]
+      pools.clear()
+      await Promise.all(open.map((pool) => pool.destroy()))
+    },
+  }
+}
+
+/** The default authorities stay: giving `ca` alone would replace them. */
+function authorities(extra: readonly string[]): tls.SecureContextOptions {
+  if (extra.length === 0) return {}
+  const modern = tls as typeof tls & { getCACertificates?: (kind: 'default') => string[] }
+  return { ca: [...(modern.getCACertificates?.('default') ?? tls.rootCertificates), ...extra] }
+}
+
+function createPool(target: Target, secureContext: tls.SecureContext, timeout: number): Pool {
+  const connect = buildConnector({ secureContext, timeout })
+  const literal = target.address.includes(':') ? `[${target.address}]` : target.address
+  return new Pool(`https://${literal}:${target.port}`, {
+    connections: CONNECTIONS_PER_POOL,
+    pipelining: 1,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAliveMaxTimeout: KEEP_ALIVE_MS,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    // The deadline of each request bounds both.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    // undici would take the SNI from the Host header. Without one, Node holds the certificate against the address.
+    connect: ({ servername: _fromHostHeader, ...to }, callback) =>
+      connect(target.servername === undefined ? to : { ...to, servername: target.servername }, callback),
+  })
+}
+
+async function exchange(
+  pool: Pool,
+  target: Target,
+  { method, path, headers, body, maxBytes }: OutboundRequest,
+  signal: AbortSignal,
+): Promise<OutboundResponse> {
+  let status: number | undefined
+  try {
+    const response = await pool.request({
+      method,
+      path,
+      headers: { 'user-agent': USER_AGENT, ...headers, host: target.host },
+      body: body ?? null,
+      signal,
+    })
+    status = response.statusCode
+    const bytes = await readAtMost(response.body, maxBytes)
+    if (bytes === undefined) return { kind: 'failed', reason: `the response is larger than ${maxBytes} bytes`, status }
+    return { kind: 'response', status, headers: flatten(response.headers), body: bytes }
+  } catch (error) {
+    const reason = describe(error)
+    return status === undefined ? { kind: 'failed', reason } : { kind: 'failed', reason, status }
+  }
+}
+
+/** The body, or undefined where it is too long: then its connection is ended and no more of it is read. */
+async function readAtMost(
+  body: AsyncIterable<Uint8Array> & { destroy(): unknown },
+  maxBytes: number,
+): Promise<Buffer | undefined> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of body) {
+    length += chunk.length
+    if (length > maxBytes) {
+      body.destroy()
+      return undefined
+    }
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+function flatten(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
+  const flat: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined) flat[name] = Array.isArray(value) ? value.join(', ') : value
+  }
+  return flat
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return 'the request failed'
+  if (error.name === 'TimeoutError') return 'no answer in time'
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name
+  return code === 'ABORT_ERR' || error.name === 'AbortError' ? 'ended early' : code
+}

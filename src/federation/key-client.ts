@@ -1,0 +1,49 @@
+/**
+ * Asks a server itself for its keys.
+ * https://spec.matrix.org/latest/server-server-api/#get_matrixkeyv2server
+ */
+import type { Ed25519 } from '../matrix/ed25519.ts'
+import type { ServerName } from '../matrix/identifiers.ts'
+import { parseJson } from '../matrix/json.ts'
+import { checkKeyObject } from '../matrix/server-keys.ts'
+import type { HttpAgent } from './http-agent.ts'
+import { type KeyAnswer, type KeySource, MAX_KEY_OBJECT_BYTES } from './key-source.ts'
+import type { Discovery } from './server-discovery.ts'
+
+export interface KeyClientOptions {
+  readonly discovery: Discovery
+  readonly agent: HttpAgent
+  readonly ed25519: Ed25519
+  /** Keys that the operator refuses. */
+  readonly denied: (key: Uint8Array) => boolean
+}
+
+/** The source that knows best: what it answers replaces all that was known. */
+export function createKeyClient(options: KeyClientOptions): KeySource {
+  return {
+    async ask({ server, deadline }) {
+      const answer = await askServer(options, server, deadline)
+      if (answer.kind === 'failed') options.discovery.unreachable(server)
+      return answer
+    },
+  }
+}
+
+async function askServer(options: KeyClientOptions, server: ServerName, deadline: number): Promise<KeyAnswer> {
+  const { discovery, agent, ed25519, denied } = options
+  const found = await discovery.discover(server, deadline)
+  if (found.kind === 'failed') return found
+  const response = await agent.requestAny(found.targets, {
+    method: 'GET',
+    path: '/_matrix/key/v2/server',
+    headers: { accept: 'application/json' },
+    maxBytes: MAX_KEY_OBJECT_BYTES,
+    deadline,
+  })
+  if (response.kind === 'failed') return { kind: 'failed', reason: response.reason }
+  if (response.status !== 200) return { kind: 'failed', reason: `the server answers ${response.status}` }
+  const json = parseJson(response.body)
+  if (!json.ok) return { kind: 'failed', reason: json.reason }
+  const checked = await checkKeyObject(json.value, server, ed25519, denied)
+  return checked.ok ? { kind: 'keys', published: [checked.keys] } : { kind: 'failed', reason: checked.reason }
+}

@@ -1,0 +1,113 @@
+/**
+ * One look-up of a server's keys: the store, then the server itself, then the notaries, within bounds on how many there
+ * are at a time. Servers whose keys were had before have slots of their own, out of reach of a flood of invented names.
+ * https://spec.matrix.org/latest/server-server-api/#retrieving-server-keys
+ */
+import type { Clock, KeyStore, StoredServerKeys } from '../knock/ports.ts'
+import type { ServerName } from '../matrix/identifiers.ts'
+import { within } from './deadline.ts'
+import { admissible, type KeyPurpose, merge, recordOf, wantsRefresh } from './key-records.ts'
+import type { KeyAnswer, KeyQuestion, KeySource } from './key-source.ts'
+import { createSlots } from './slots.ts'
+
+export type LookupOutcome =
+  | { readonly kind: 'had'; readonly from: 'store' | 'server' | 'notary'; readonly record: StoredServerKeys }
+  /** `kept` is what the store had, where that does not suffice. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly kept: StoredServerKeys | undefined }
+  /** Too many look-ups at once: it was never tried. */
+  | { readonly kind: 'crowded'; readonly kept: StoredServerKeys | undefined }
+
+export interface KeyLookupOptions {
+  readonly store: KeyStore
+  readonly direct: KeySource
+  /** Asked one after the other where the server itself does not answer. */
+  readonly notaries: readonly KeySource[]
+  readonly denied: (key: Uint8Array) => boolean
+  readonly clock: Clock
+  /** Look-ups of servers that were never known, at a time. Default 64. */
+  readonly maxLookups?: number
+  /** Look-ups of servers that are known already, at a time. Default 32. */
+  readonly maxRefreshes?: number
+  /** Look-ups of either kind that wait for a slot. Default 1024. */
+  readonly maxWaiting?: number
+  /** Longest time for one look-up, in milliseconds. Default 10,000. */
+  readonly timeoutMs?: number
+}
+
+/** The share of a look-up's time that the server itself has while there are notaries to ask after it. */
+const DIRECT_SHARE = 0.6
+
+/** @param known the record at hand, or undefined where the store has to be asked */
+export type KeyLookup = (
+  server: ServerName,
+  purpose: KeyPurpose,
+  known: StoredServerKeys | undefined,
+) => Promise<LookupOutcome>
+
+export function createKeyLookup(options: KeyLookupOptions): KeyLookup {
+  const { store, direct, notaries, denied, clock, timeoutMs = 10_000 } = options
+  const { maxLookups = 64, maxRefreshes = 32, maxWaiting = 1024 } = options
+  const forUnknown = createSlots(maxLookups, maxWaiting)
+  const forKnown = createSlots(maxRefreshes, maxWaiting)
+
+  async function readStore(server: ServerName): Promise<StoredServerKeys | undefined> {
+    const stored = await within(
+      timeoutMs,
+      store.readServerKeys(server).catch(() => undefined),
+    )
+    const record = stored && admissible(stored, denied)
+    return record !== undefined && record.keys.length > 0 ? record : undefined
+  }
+
+  async function askNotaries(question: KeyQuestion): Promise<KeyAnswer> {
+    let last: KeyAnswer = { kind: 'failed', reason: 'no notary' }
+    for (const [at, notary] of notaries.entries()) {
+      const share = (question.deadline - clock()) / (notaries.length - at)
+      last = await ask(notary, { ...question, deadline: clock() + share })
+      if (last.kind === 'keys') return last
+    }
+    return last
+  }
+
+  async function ask(source: KeySource, question: KeyQuestion): Promise<KeyAnswer> {
+    const answer = await within(question.deadline - clock(), source.ask(question))
+    return answer ?? { kind: 'failed', reason: 'no answer in time' }
+  }
+
+  async function fetch(server: ServerName, purpose: KeyPurpose, kept: StoredServerKeys | undefined) {
+    const start = clock()
+    const question = { server, keyIds: purpose.keyIds, minimumValidUntil: purpose.at, deadline: start + timeoutMs }
+    const directDeadline = start + timeoutMs * (notaries.length > 0 ? DIRECT_SHARE : 1)
+    const own = await ask(direct, { ...question, deadline: directDeadline })
+    if (own.kind === 'keys') return had('server', own, undefined)
+    const told = await askNotaries(question)
+    if (told.kind === 'keys') return had('notary', told, kept)
+    const reason = notaries.length === 0 ? own.reason : `${own.reason}; ${told.reason}`
+    return { kind: 'failed', reason, kept } as const
+  }
+
+  /** What a notary tells may be older than what we have: it is merged. What the server tells replaces all. */
+  function had(
+    from: 'server' | 'notary',
+    { published }: Extract<KeyAnswer, { kind: 'keys' }>,
+    kept: StoredServerKeys | undefined,
+  ): LookupOutcome {
+    const now = clock()
+    const record = published
+      .map((keys) => recordOf(keys, now))
+      .reduce<StoredServerKeys | undefined>((before, next) => merge(before, next), kept)
+    if (record === undefined) return { kind: 'failed', reason: 'an empty answer', kept }
+    // Nobody waits for the disk: what is not written is asked again after a restart.
+    void store.writeServerKeys(record).catch(() => {})
+    return { kind: 'had', from, record }
+  }
+
+  return async (server, purpose, known) => {
+    const kept = known ?? (await readStore(server))
+    if (known === undefined && kept !== undefined && !wantsRefresh(kept, purpose)) {
+      return { kind: 'had', from: 'store', record: kept }
+    }
+    const slots = kept === undefined ? forUnknown : forKnown
+    return (await slots.run(() => fetch(server, purpose, kept), timeoutMs)) ?? { kind: 'crowded', kept }
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * What is known of a server's keys, as plain records: built from published keys, merged, and asked which are usable.
+ * https://spec.matrix.org/latest/rooms/v5/#signing-key-validity-period
+ */
+import type { StoredServerKeys, VerifyKey } from '../knock/ports.ts'
+import { isSmallOrder } from '../matrix/ed25519.ts'
+import type { KeyId } from '../matrix/identifiers.ts'
+import { cappedValidity, isUsableKey, MAX_KEY_LIFETIME_MS, type ServerKeys } from '../matrix/server-keys.ts'
+
+/** What keys are wanted for. */
+export interface KeyPurpose {
+  readonly keyIds: readonly KeyId[]
+  /** The instant at which they must be valid. */
+  readonly at: number
+  readonly use: 'request' | 'event'
+}
+
+/** A record of published keys: current ones count for seven days from `fetchedAt` at most. */
+export function recordOf({ server, keys }: ServerKeys, fetchedAt: number): StoredServerKeys {
+  const capped = keys.map((key) => (key.old ? key : { ...key, validUntil: cappedValidity(key.validUntil, fetchedAt) }))
+  return { server, fetchedAt, keys: capped }
+}
+
+/** Two records of one server as one: where both name a key, the one that is current for longer is believed. */
+export function merge(one: StoredServerKeys | undefined, other: StoredServerKeys): StoredServerKeys {
+  if (one === undefined) return other
+  const [older, newer] = freshUntil(one) <= freshUntil(other) ? [one, other] : [other, one]
+  const keys = new Map<KeyId, VerifyKey>()
+  for (const key of [...older.keys, ...newer.keys]) keys.set(key.keyId, key)
+  const fetchedAt = Math.max(one.fetchedAt, other.fetchedAt)
+  return { server: newer.server, fetchedAt, keys: [...keys.values()] }
+}
+
+/** A stored record without the keys that are not admitted any more. */
+export function admissible(record: StoredServerKeys, denied: (key: Uint8Array) => boolean): StoredServerKeys {
+  return { ...record, keys: record.keys.filter(({ key }) => !isSmallOrder(key) && !denied(key)) }
+}
+
+/** The wanted keys that are usable. */
+export function usable(record: StoredServerKeys | undefined, { keyIds, at, use }: KeyPurpose): readonly VerifyKey[] {
+  return record?.keys.filter((key) => keyIds.includes(key.keyId) && isUsableKey(key, at, use)) ?? []
+}
+
+/**
+ * Whether asking the server again could give a wanted key that is not usable now: because it is unknown, or because what
+ * we have of it is too old for the instant. In a copy that is fresh enough, a retired key is retired.
+ */
+export function wantsRefresh(record: StoredServerKeys, purpose: KeyPurpose): boolean {
+  const stale = freshUntil(record) < purpose.at
+  return purpose.keyIds.some((keyId) => {
+    const known = record.keys.find((key) => key.keyId === keyId)
+    if (known === undefined) return true
+    return !isUsableKey(known, purpose.at, purpose.use) && (stale || !known.old)
+  })
+}
+
+/** No key published now can be valid at an instant that far ahead. */
+export function isTooFarAhead(at: number, now: number): boolean {
+  return at > now + MAX_KEY_LIFETIME_MS
+}
+
+/** Up to when the record says what is current. */
+function freshUntil({ keys }: StoredServerKeys): number {
+  return keys.reduce((latest, { validUntil, old }) => (old ? latest : Math.max(latest, validUntil)), 0)
+}

@@ -1,0 +1,27 @@
+/**
+ * Where the keys of a server can be asked for: the server itself, or a notary. Both answer with checked key objects.
+ * https://spec.matrix.org/latest/server-server-api/#retrieving-server-keys
+ */
+import type { KeyId, ServerName } from '../matrix/identifiers.ts'
+import type { ServerKeys } from '../matrix/server-keys.ts'
+
+export interface KeyQuestion {
+  readonly server: ServerName
+  readonly keyIds: readonly KeyId[]
+  /** The keys should be valid at least up to here, milliseconds since the epoch. */
+  readonly minimumValidUntil: number
+  /** Absolute time in milliseconds. */
+  readonly deadline: number
+}
+
+export type KeyAnswer =
+  /** What was published, oldest first; never empty. */
+  | { readonly kind: 'keys'; readonly published: readonly ServerKeys[] }
+  | { readonly kind: 'failed'; readonly reason: string }
+
+export interface KeySource {
+  ask(question: KeyQuestion): Promise<KeyAnswer>
+}
+
+/** A key object of a server with hundreds of retired keys fits. */
+export const MAX_KEY_OBJECT_BYTES = 64 * 1024

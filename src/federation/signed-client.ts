@@ -1,0 +1,76 @@
+/**
+ * Requests to other servers in our name: signed, sent where discovery says.
+ * https://spec.matrix.org/latest/server-server-api/#request-authentication
+ */
+import { encodeBase64 } from '../matrix/base64.ts'
+import { canonicalJson } from '../matrix/canonical-json.ts'
+import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
+import type { ServerName } from '../matrix/identifiers.ts'
+import type { JsonObject } from '../matrix/json.ts'
+import { signedBytes } from '../matrix/signed-json.ts'
+import { requestObject, writeXMatrix } from '../matrix/x-matrix.ts'
+import type { HttpAgent, OutboundResponse } from './http-agent.ts'
+import type { Discovery } from './server-discovery.ts'
+
+export interface FederationRequest {
+  readonly method: 'GET' | 'POST' | 'PUT'
+  readonly destination: ServerName
+  /** The raw request target from `/_matrix/` on, as it is signed and sent. */
+  readonly uri: string
+  readonly content?: JsonObject
+  /** Absolute time in milliseconds. */
+  readonly deadline: number
+  readonly signal?: AbortSignal
+}
+
+export interface FederationClient {
+  /** Signs and sends one request. Every failure is a value. */
+  request(request: FederationRequest): Promise<OutboundResponse>
+}
+
+export interface FederationClientOptions {
+  readonly serverName: ServerName
+  readonly signingKey: SigningKey
+  readonly ed25519: Ed25519
+  readonly discovery: Discovery
+  readonly agent: HttpAgent
+}
+
+const MAX_RESPONSE_BYTES = 256 * 1024
+
+export function createFederationClient(options: FederationClientOptions): FederationClient {
+  const { serverName, signingKey, ed25519, discovery, agent } = options
+
+  /** Names are the undelegated ones: delegation says where to connect, never who is meant. */
+  function authorization({ method, uri, destination, content }: FederationRequest): string {
+    const named = { method, uri, origin: serverName, destination }
+    const object = requestObject(content === undefined ? named : { ...named, content })
+    const signature = encodeBase64(ed25519.sign(signingKey, signedBytes(object)))
+    return writeXMatrix({ origin: serverName, destination, keyId: signingKey.keyId, signature })
+  }
+
+  return {
+    async request(request) {
+      const { method, destination, uri, content, deadline, signal } = request
+      const found = await discovery.discover(destination, deadline)
+      if (found.kind === 'failed') {
+        discovery.unreachable(destination)
+        return found
+      }
+      const headers = { accept: 'application/json', authorization: authorization(request) }
+      const wanted = { method, path: uri, headers, maxBytes: MAX_RESPONSE_BYTES, deadline, ...(signal && { signal }) }
+      const response = await agent.requestAny(
+        found.targets,
+        content === undefined
+          ? wanted
+          : {
+              ...wanted,
+              headers: { ...headers, 'content-type': 'application/json' },
+              body: canonicalJson(content),
+            },
+      )
+      if (response.kind === 'failed') discovery.unreachable(destination)
+      return response
+    },
+  }
+}

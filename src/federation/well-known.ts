@@ -1,0 +1,130 @@
+/**
+ * Delegation of a server name by `/.well-known/matrix/server`, fetched under guard and cached as long as it says.
+ * https://spec.matrix.org/latest/server-server-api/#getwell-knownmatrixserver
+ */
+import { LRUCache } from 'lru-cache'
+import type { Clock } from '../knock/ports.ts'
+import { parseServerName, type ServerName } from '../matrix/identifiers.ts'
+import { isJsonObject, parseJson } from '../matrix/json.ts'
+import type { HttpAgent } from './http-agent.ts'
+import type { Resolver } from './resolver.ts'
+import { fetchWellKnown, type WellKnownAnswer } from './well-known-fetch.ts'
+
+export interface WellKnown {
+  /** The delegated server name, or undefined where there is no valid delegation. Never fails. */
+  delegationOf(hostname: string, deadline: number): Promise<ServerName | undefined>
+  /** What was said about this name led nowhere: it is asked again a quarter of a minute after it was asked. */
+  distrust(hostname: string): void
+}
+
+export interface WellKnownOptions {
+  readonly resolver: Resolver
+  readonly agent: HttpAgent
+  readonly clock: Clock
+  /** Default 443. */
+  readonly port?: number
+  /** Longest time for one look-up, redirects included, in milliseconds. Default 4000. */
+  readonly timeoutMs?: number
+}
+
+export const DEFAULT_LIFETIME_MS = 24 * 3_600_000
+export const MAX_LIFETIME_MS = 48 * 3_600_000
+export const MAX_ERROR_LIFETIME_MS = 3_600_000
+const FIRST_ERROR_LIFETIME_MS = 30_000
+const DISTRUSTED_AFTER_MS = 15_000
+const CACHED_NAMES = 10_000
+
+interface Delegation {
+  readonly name: ServerName
+  readonly until: number
+  readonly fetchedAt: number
+}
+
+interface Failure {
+  readonly failures: number
+  readonly until: number
+  readonly fetchedAt: number
+}
+
+export function createWellKnown({
+  resolver,
+  agent,
+  clock,
+  port = 443,
+  timeoutMs = 4_000,
+}: WellKnownOptions): WellKnown {
+  const delegations = new LRUCache<string, Delegation>({ max: CACHED_NAMES })
+  const errors = new LRUCache<string, Failure>({ max: CACHED_NAMES })
+  const asking = new Map<string, Promise<ServerName | undefined>>()
+
+  function fail(hostname: string, now: number): undefined {
+    const failures = (errors.get(hostname)?.failures ?? 0) + 1
+    const lifetime = Math.min(FIRST_ERROR_LIFETIME_MS * 2 ** Math.min(failures - 1, 20), MAX_ERROR_LIFETIME_MS)
+    errors.set(hostname, { failures, until: now + lifetime, fetchedAt: now })
+    delegations.delete(hostname)
+  }
+
+  async function ask(hostname: string, deadline: number): Promise<ServerName | undefined> {
+    const answer = await fetchWellKnown({ resolver, agent, port }, hostname, Math.min(deadline, clock() + timeoutMs))
+    const name = answer === undefined ? undefined : delegationIn(answer)
+    const now = clock()
+    if (answer === undefined || name === undefined) return fail(hostname, now)
+    errors.delete(hostname)
+    delegations.set(hostname, { name, until: now + lifetimeOf(answer.headers, now), fetchedAt: now })
+    return name
+  }
+
+  return {
+    delegationOf(text, deadline) {
+      const hostname = text.toLowerCase()
+      const now = clock()
+      const known = delegations.get(hostname)
+      if (known !== undefined && now < known.until) return Promise.resolve(known.name)
+      const failed = errors.get(hostname)
+      if (failed !== undefined && now < failed.until) return Promise.resolve(undefined)
+      const under = asking.get(hostname)
+      if (under !== undefined) return under
+      const started = ask(hostname, deadline).finally(() => asking.delete(hostname))
+      asking.set(hostname, started)
+      return started
+    },
+    distrust(text) {
+      const hostname = text.toLowerCase()
+      const known = delegations.get(hostname)
+      if (known !== undefined) delegations.set(hostname, { ...known, until: sooner(known) })
+      const failed = errors.get(hostname)
+      if (failed !== undefined) errors.set(hostname, { ...failed, until: sooner(failed) })
+    },
+  }
+}
+
+function sooner({ until, fetchedAt }: { readonly until: number; readonly fetchedAt: number }): number {
+  return Math.min(until, fetchedAt + DISTRUSTED_AFTER_MS)
+}
+
+function delegationIn({ status, body }: WellKnownAnswer): ServerName | undefined {
+  if (status !== 200) return undefined
+  const json = parseJson(body)
+  const name = json.ok && isJsonObject(json.value) ? json.value['m.server'] : undefined
+  return typeof name === 'string' ? parseServerName(name) : undefined
+}
+
+/**
+ * How long an answer may be kept, in milliseconds: `Cache-Control`, else `Expires`, else 24 hours; never over 48.
+ * @see https://www.rfc-editor.org/rfc/rfc9111#section-4.2.1
+ */
+export function lifetimeOf(headers: Readonly<Record<string, string>>, now: number): number {
+  const directives = (headers['cache-control'] ?? '').toLowerCase().split(',')
+  const names = directives.map((directive) => directive.trim())
+  if (names.includes('no-store') || names.includes('no-cache')) return 0
+  for (const directive of names) {
+    const seconds = /^max-age="?(\d+)"?$/.exec(directive)?.[1]
+    if (seconds !== undefined) return Math.min(Number(seconds) * 1000, MAX_LIFETIME_MS)
+  }
+  if (headers.expires === undefined) return DEFAULT_LIFETIME_MS
+  const expires = Date.parse(headers.expires)
+  const date = Date.parse(headers.date ?? '')
+  // An Expires that is no date, `0` above all, means "already".
+  if (Number.isNaN(expires)) return 0
+  return Math.min(Math.max(expires - (Number.isNaN(date) ? now : date), 0), MAX_LIFETIME_MS)
+}
