@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createCertificateAuthority, LOOPBACK_NAMES } from '../../test/support/certificates.ts'
 import { type FakeHomeserver, startFakeHomeserver } from '../../test/support/fake-homeserver.ts'
+import { knockEvent, sendKnock } from '../../test/support/remote-knocker.ts'
 import { type Finished, freePorts, runProgram, type Service, startService } from '../../test/support/service-process.ts'
 import { createIdentity, type Identity, signingKeyLine } from '../../test/support/signing.ts'
 import { bans, buildRoom, joins, opening, person, sets, type TestRoom } from '../../test/support/test-room.ts'
@@ -37,6 +38,7 @@ async function main(): Promise<void> {
     const stage = await setTheStage(undo)
     await accepted(stage)
     await refused(stage)
+    await forgedEvent(stage)
     await recorded(stage)
   } catch (error) {
     fails(error instanceof Error ? error.message : String(error))
@@ -121,7 +123,7 @@ async function refused(stage: Stage): Promise<void> {
   const lee = await knock(stage, { user: `@lee:${remote.name}`, extra: ['--ver', '7'] })
   expect(isRefusal(lee, '400 M_INCOMPATIBLE_ROOM_VERSION'), 'refused with 400 M_INCOMPATIBLE_ROOM_VERSION')
 
-  step('A forged signature', `Someone claims to be ${neighbour.name}, and signs with a key that is not that server’s.`)
+  step('A forged request', `Someone claims to be ${neighbour.name}, and signs with a key that is not that server’s.`)
   const forged = signingKeyLine({ ...createIdentity(neighbour.name), keyId: neighbour.identity.keyId })
   await writeFile(join(stage.files, 'forged.key'), forged, { mode: 0o600 })
   const forger = await knock(stage, {
@@ -129,8 +131,20 @@ async function refused(stage: Stage): Promise<void> {
     serverName: neighbour.name,
     signingKey: 'forged.key',
     port: sparePort,
+    extra: ['--destination', stage.service.identity.name],
   })
   expect(isRefusal(forger, '401 M_UNAUTHORIZED'), 'refused with 401 M_UNAUTHORIZED')
+}
+
+/** A request that is genuine, with a knock in it that is not. */
+async function forgedEvent({ service, room, neighbour }: Stage): Promise<void> {
+  const { name } = neighbour
+  step('A forged event', `${name} itself sends a knock for its user Dan, but the event is signed with another key.`)
+  const stranger = createIdentity(name, neighbour.identity.keyId)
+  const event = knockEvent(room, person('dan', stranger))
+  const { status, body } = await sendKnock(service, neighbour.identity, room, event)
+  say(`   | send_knock ${status} ${body.errcode}: ${body.error}`)
+  expect(status === 400 && body.errcode === 'M_INVALID_PARAM', 'refused with 400 M_INVALID_PARAM')
 }
 
 /** What the operator can look up afterwards. */

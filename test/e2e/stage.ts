@@ -44,14 +44,19 @@ export async function setStage(rooms: (cast: Cast) => readonly TestRoom[], confi
   const cast: Cast = { authority, resident, remote, neighbour, alice, bob }
   const built = rooms(cast)
   for (const { roomId, version } of built) versions.set(roomId, version)
-  const service = await startService({ identity: resident, ca: authority.cert, rooms: built, config })
+  const closeFakes = () => Promise.all([remote.close(), neighbour.close()])
+  const options = { identity: resident, ca: authority.cert, rooms: built, config }
+  const service = await startService(options).catch(async (error) => {
+    await closeFakes()
+    throw error
+  })
   return {
     ...cast,
     service,
     knocker: (localpart) => person(localpart, remote.identity),
     async close() {
       const code = await service.stop()
-      await Promise.all([remote.close(), neighbour.close()])
+      await closeFakes()
       if (code !== 0) throw new Error(`the service ended with exit code ${code}: ${service.log()}`)
     },
   }
