@@ -1,0 +1,195 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { Federation } from '../../src/federation/federation.ts'
+import type { KeyId, ServerName } from '../../src/matrix/identifiers.ts'
+import { keyObject, sendJson } from '../support/key-server.ts'
+import { base64, createIdentity, type Identity } from '../support/signing.ts'
+import { OURS, startWorld, type World } from './key-fixture.ts'
+
+const DAY = 86_400_000
+
+describe('keyring', () => {
+  let world: World
+  let federation: Federation
+  let there: ServerName
+  let identity: Identity
+
+  beforeEach(async () => {
+    world = await startWorld()
+    federation = world.federation()
+    there = world.name('there.example.test')
+    identity = createIdentity(there)
+    publishes()
+  })
+  afterEach(() => world.close())
+
+  /** What the machine answers as the key object of the moment. */
+  const publishes = (validUntil = world.now() + 3 * DAY, oldKeys: { identity: Identity; expiredAt: number }[] = []) => {
+    const object = keyObject(identity, oldKeys, validUntil)
+    world.machine.answer = (_visit, response) => sendJson(response, 200, object)
+  }
+  const hangs = () => {
+    world.machine.answer = () => {}
+  }
+  const breaks = () => {
+    world.machine.answer = (_visit, response) => response.writeHead(502).end()
+  }
+  const ask = (
+    use: 'request' | 'event',
+    at: number,
+    keyIds: string[] = [identity.keyId],
+    server = there,
+    wait = 5000,
+  ) => federation.keyring.keysFor(server, keyIds as KeyId[], at, use, world.now() + wait)
+  const asRequest = () => ask('request', world.now())
+  const found = (who = identity) => ({ kind: 'keys', keys: [{ keyId: who.keyId, key: new Uint8Array(who.publicKey) }] })
+  const requests = () => world.machine.visits.length
+
+  it('C1 a key is fetched from the server that has it, and from memory after that', async () => {
+    expect(await asRequest()).toMatchObject(found())
+    expect(await asRequest()).toMatchObject(found())
+    expect(world.machine.visits).toMatchObject([{ method: 'GET', path: '/_matrix/key/v2/server', host: there }])
+  })
+
+  it('C1 a server that lies about its name has no keys', async () => {
+    identity = createIdentity('another.example.test')
+    publishes()
+    expect(await asRequest()).toMatchObject({ kind: 'unavailable', reason: expect.stringContaining('server_name') })
+    expect(world.stored.size).toBe(0)
+  })
+
+  it('C2 a promise of a year is taken for seven days, in memory and in the store', async () => {
+    publishes(world.now() + 365 * DAY)
+    await asRequest()
+    world.ahead = 7 * DAY - 5000
+    expect(await asRequest()).toMatchObject(found())
+    expect(requests()).toBe(1)
+    const [key] = world.stored.get(there)?.keys ?? []
+    expect((key?.validUntil ?? 0) - Date.now()).toBeLessThanOrEqual(7 * DAY)
+    world.ahead = 7 * DAY + 5000
+    await asRequest()
+    expect(requests()).toBe(2)
+  })
+
+  it('C2 an event more than seven days ahead never verifies, and nobody is asked about it', async () => {
+    expect(await ask('event', world.now() + 7 * DAY + 5000)).toEqual({ kind: 'keys', keys: [] })
+    expect(requests()).toBe(0)
+  })
+
+  it('C3 an event older than expired_ts verifies with the old key, a newer one does not', async () => {
+    const expiredAt = world.now() - DAY
+    const retired = createIdentity(there, 'ed25519:retired')
+    publishes(world.now() + DAY, [{ identity: retired, expiredAt }])
+    expect(await ask('event', expiredAt, [retired.keyId])).toMatchObject(found(retired))
+    expect(await ask('event', expiredAt + 1, [retired.keyId])).toEqual({ kind: 'keys', keys: [] })
+    expect(await ask('request', expiredAt, [retired.keyId])).toEqual({ kind: 'keys', keys: [] })
+    expect(requests()).toBe(1)
+  })
+
+  it('C4 many that ask at once cause one request', async () => {
+    const answers = await Promise.all(Array.from({ length: 20 }, asRequest))
+    expect(answers.every(({ kind }) => kind === 'keys')).toBe(true)
+    expect(requests()).toBe(1)
+  })
+
+  it('C4 a copy that is too old causes exactly one further request', async () => {
+    publishes(world.now() + 60_000)
+    await asRequest()
+    world.ahead = 120_000
+    publishes()
+    const answers = await Promise.all(Array.from({ length: 20 }, asRequest))
+    expect(answers.every((answer) => answer.kind === 'keys' && answer.keys.length === 1)).toBe(true)
+    expect(requests()).toBe(2)
+  })
+
+  it('C4 a server that publishes what has expired is asked once, and not again within the cool-down', async () => {
+    publishes(world.now() - 1)
+    for (let times = 0; times < 5; times++) expect(await asRequest()).toEqual({ kind: 'keys', keys: [] })
+    expect(requests()).toBe(1)
+    world.ahead = 31_000
+    await asRequest()
+    expect(requests()).toBe(2)
+  })
+
+  it('C4 a new key id causes one request, and the next one only after the cool-down', async () => {
+    await asRequest()
+    world.ahead = 31_000
+    identity = createIdentity(there, 'ed25519:new')
+    publishes()
+    expect(await asRequest()).toMatchObject(found())
+    for (const invented of ['ed25519:x', 'ed25519:y']) {
+      expect(await ask('request', world.now(), [invented])).toEqual({ kind: 'keys', keys: [] })
+    }
+    expect(requests()).toBe(2)
+  })
+
+  it('C4 a key that is known is answered at once although another id is unknown', async () => {
+    await asRequest()
+    expect(await ask('event', world.now(), [identity.keyId, 'ed25519:policy_server'])).toMatchObject(found())
+    expect(requests()).toBe(1)
+  })
+
+  it('C4 a server that stopped answering is still good for what its last answer covers', async () => {
+    const at = world.now()
+    await asRequest()
+    world.ahead = 8 * DAY
+    breaks()
+    expect(await asRequest()).toMatchObject({ kind: 'unavailable' })
+    expect(await ask('event', at)).toMatchObject(found())
+  })
+
+  it('C4 keys outlive a restart in the store', async () => {
+    await asRequest()
+    federation = world.federation()
+    breaks()
+    expect(await asRequest()).toMatchObject(found())
+    expect(requests()).toBe(1)
+  })
+
+  it('C4 a key that was refused since it was stored is not used', async () => {
+    await asRequest()
+    federation = world.federation({ deniedKeys: [identity.publicKey] })
+    expect(await asRequest()).toMatchObject({ kind: 'unavailable' })
+  })
+
+  it('our own name is answered with the local key and never by the network', async () => {
+    world.dns.zones.set(OURS, { addresses: ['127.0.0.1'] })
+    const own = await ask('request', world.now(), ['ed25519:ours'], OURS)
+    expect(own).toMatchObject({ kind: 'keys', keys: [{ key: world.signingKey.publicKey }] })
+    expect(await ask('request', world.now(), ['ed25519:other'], OURS)).toEqual({ kind: 'keys', keys: [] })
+    expect(await ask('request', world.now(), ['ed25519:ours'], 'OURS.example.test' as ServerName)).toMatchObject({
+      kind: 'unavailable',
+    })
+    expect(world.dns.questions).toEqual([])
+  })
+
+  it('a key server that hangs costs no more than the deadline', async () => {
+    hangs()
+    const start = Date.now()
+    expect(await ask('request', world.now(), [identity.keyId], there, 300)).toMatchObject({ kind: 'unavailable' })
+    expect(Date.now() - start).toBeLessThan(2000)
+  })
+
+  it('a server that answers again is accepted within a minute', async () => {
+    breaks()
+    for (let second = 0; second < 600; second++) {
+      await asRequest()
+      world.ahead += 1000
+    }
+    const tries = requests()
+    expect(tries).toBeLessThan(50)
+    publishes()
+    let waited = 0
+    while ((await asRequest()).kind === 'unavailable' && waited < 100) {
+      world.ahead += 1000
+      waited++
+    }
+    expect(waited).toBeLessThan(60)
+    expect(waited).toBeGreaterThan(0)
+  })
+
+  it('a stored key in base64 is the one that was published', async () => {
+    await asRequest()
+    const [key] = world.stored.get(there)?.keys ?? []
+    expect(base64(key?.key ?? new Uint8Array())).toBe(base64(identity.publicKey))
+  })
+})
