@@ -76,7 +76,7 @@ export function historyContract(subject: StoreUnderTest): void {
     })
 
     it('is forgotten when the history ends, but never that after a present extremity', async () => {
-      await importRoom(subject.store)
+      await importRoom(subject.store, { extremities: [...sampleState().slice(-1), member('side', ALICE, 'join')] })
       await accept(subject.store, knock('k1', DAVE, ['bob']))
       await importRoom(subject.store, {
         state: sampleState(),
@@ -84,9 +84,11 @@ export function historyContract(subject: StoreUnderTest): void {
       })
       subject.advance(DAY - 1)
       expect((await branchOf(subject.store, 'bob', CAROL))?.depth).toBe(5)
+      expect((await branchOf(subject.store, 'side', CAROL))?.depth).toBe(1)
       subject.advance(1)
       for (const when of ['before the rows are removed', 'after']) {
         expect(await branchOf(subject.store, 'bob', CAROL), when).toBeUndefined()
+        expect(await branchOf(subject.store, 'side', CAROL), when).toBeUndefined()
         expect((await branchOf(subject.store, 'newer', CAROL))?.depth, when).toBe(8)
         expect((await branchOf(subject.store, 'k1', DAVE))?.member?.eventId, when).toBe(id('k1'))
         await subject.store.prune()

@@ -34,6 +34,19 @@ export function importContract(subject: StoreUnderTest): void {
       expect(await membershipOf(subject.store, BOB)).toBe('join')
     })
 
+    it('shows nothing of its events before the swap to a room that is in use', async () => {
+      await importRoom(subject.store)
+      const staging = await subject.store.beginImport(header)
+      const crowd = Array.from({ length: 600 }, (_, at) => member(`m${at}`, `@m${at}:new.test`, 'join'))
+      await staging.addState(crowd.map((item) => ({ ...item, verified: false })))
+      const question = { roomId: ROOM, sender: BOB, eventId: id('k'), prevEvents: [id('m1')], authEvents: [id('m1')] }
+      const context = await subject.store.readContext(question)
+      expect([context?.branches.size, context?.authEvents.size]).toEqual([0, 0])
+      expect(await subject.store.unverifiedEvents(10)).toEqual([])
+      expect(await subject.store.hasJoinedMember(ROOM, 'new.test' as typeof HERE)).toBe(false)
+      await staging.abort()
+    })
+
     it('leaves no trace when it is aborted', async () => {
       await importRoom(subject.store)
       const staging = await subject.store.beginImport(header)
@@ -87,6 +100,11 @@ export function importContract(subject: StoreUnderTest): void {
       expect((await subject.store.roomSummary(ROOM))?.name).toBeUndefined()
       await importRoom(subject.store, { state: [...sampleState(), full], chain: [redacted] })
       expect((await subject.store.roomSummary(ROOM))?.name).toBe('Gone')
+      const staging = await subject.store.beginImport(header)
+      await staging.addAuthChain([full])
+      await staging.addState([...sampleState(), redacted].map((item) => ({ ...item, verified: true })))
+      expect((await staging.swap()).kind).toBe('imported')
+      expect((await subject.store.roomSummary(ROOM))?.name).toBeUndefined()
     })
 
     it.each([
