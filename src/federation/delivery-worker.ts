@@ -2,6 +2,7 @@
  * Brings what is in the outbox to its destinations: one lane for each, a bounded number at a time, until each says 200.
  * https://spec.matrix.org/latest/server-server-api/#transactions
  */
+import { setMaxListeners } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import type { Clock, DeliveryQueue, OutgoingTransaction } from '../knock/ports.ts'
@@ -45,6 +46,7 @@ const POLL_MS = 5_000
 /** While a destination is due and under way, `nextDue` tells nothing of the others. */
 const BUSY_POLL_MS = 250
 const AFTER_QUEUE_FAILURE_MS = 1_000
+const AFTER_BREAK_OFF_MS = 1_000
 
 export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWorker {
   const { queue, sender, clock, random, observer } = options
@@ -52,6 +54,8 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
   const lanes = new Map<ServerName, Promise<void>>()
   const startedAt = new LRUCache<string, number>({ max: 10_000 })
   const breakOff = new AbortController()
+  // One listener for each lane: Node takes more than ten for a leak.
+  setMaxListeners(2 * maxParallel, breakOff.signal)
   let running = false
   let scheduling: Promise<void> | undefined
   let again = false
@@ -163,7 +167,7 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
       if (open.length === 0) return
       await within(drainMs, Promise.all(open))
       breakOff.abort()
-      await Promise.all(open)
+      await within(AFTER_BREAK_OFF_MS, Promise.all(open))
     },
   }
 }

@@ -1,0 +1,87 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createAddressFilter, parseNetwork } from '../../src/federation/address-filter.ts'
+import { createHttpAgent, type HttpAgent, type OutboundRequest, type Target } from '../../src/federation/http-agent.ts'
+import { createCertificateAuthority } from '../support/certificates.ts'
+import { startTlsServer, type TlsServer } from '../support/tls-server.ts'
+
+describe('guarded agent', () => {
+  const authority = createCertificateAuthority()
+  let server: TlsServer
+  let agent: HttpAgent
+
+  beforeAll(async () => {
+    server = await startTlsServer(authority.issue(['a.example.test', '127.0.0.1']))
+    const filter = createAddressFilter([parseNetwork('127.0.0.1') ?? expect.fail()])
+    agent = createHttpAgent({ filter, clock: Date.now, caCertificates: [authority.cert] })
+  })
+  afterAll(() => Promise.all([agent.close(), server.close()]))
+
+  const target = (changes: Partial<Target> = {}): Target => ({
+    address: '127.0.0.1',
+    port: server.port,
+    host: 'a.example.test',
+    servername: 'a.example.test',
+    certificateName: 'a.example.test',
+    ...changes,
+  })
+  const get = (to = target(), changes: Partial<OutboundRequest> = {}) =>
+    agent.request(to, { method: 'GET', path: '/', maxBytes: 1000, deadline: Date.now() + 3000, ...changes })
+
+  it('C6 the request target goes out byte for byte', async () => {
+    server.answer = (_visit, response) => response.end('{}')
+    await get(target(), { path: '/_matrix/x/%21a:b/%2F//?q=%20+' })
+    expect(server.visits.at(-1)?.path).toBe('/_matrix/x/%21a:b/%2F//?q=%20+')
+  })
+
+  it('C6 SNI follows the target, not the Host header', async () => {
+    await get(target({ host: 'elsewhere.example.test:1' }))
+    expect(server.visits.at(-1)).toMatchObject({ host: 'elsewhere.example.test:1', servername: 'a.example.test' })
+    await get(target({ host: 'elsewhere.example.test', servername: undefined, certificateName: '127.0.0.1' }))
+    expect(server.visits.at(-1)).toMatchObject({ host: 'elsewhere.example.test', servername: false })
+  })
+
+  it('C6 one address under two names makes two connections, each for its name', async () => {
+    const wrong = target({ servername: 'b.example.test', certificateName: 'b.example.test' })
+    expect(await get()).toMatchObject({ kind: 'response' })
+    expect(await get(wrong)).toEqual({ kind: 'failed', reason: 'ERR_TLS_CERT_ALTNAME_INVALID' })
+    expect(await get()).toMatchObject({ kind: 'response' })
+  })
+
+  it('C8 redirects are not followed', async () => {
+    server.answer = (_visit, response) => response.writeHead(302, { location: 'https://127.0.0.1/' }).end()
+    expect(await get()).toMatchObject({ kind: 'response', status: 302, headers: { location: 'https://127.0.0.1/' } })
+  })
+
+  it('C8 a name in place of an address is refused', async () => {
+    expect(await get(target({ address: 'localhost' }))).toEqual({
+      kind: 'failed',
+      reason: 'localhost is not permitted',
+    })
+  })
+
+  it('a body of the size that is allowed is read, a longer one is not', async () => {
+    server.answer = (_visit, response) => response.end('x'.repeat(1000))
+    expect(await get()).toMatchObject({ kind: 'response', status: 200 })
+    server.answer = (_visit, response) => response.end('x'.repeat(1001))
+    expect(await get()).toEqual({ kind: 'failed', status: 200, reason: 'the response is larger than 1000 bytes' })
+  })
+
+  it('a head without end is refused', async () => {
+    server.answer = (_visit, response) => response.writeHead(200, { long: 'x'.repeat(20_000) }).end()
+    expect(await get()).toEqual({ kind: 'failed', reason: 'UND_ERR_HEADERS_OVERFLOW' })
+  })
+
+  it('nobody listening, and no time, are values', async () => {
+    expect(await get(target({ port: 1 }))).toEqual({ kind: 'failed', reason: 'ECONNREFUSED' })
+    expect(await get(target(), { deadline: Date.now() - 1 })).toEqual({ kind: 'failed', reason: 'no time left' })
+  })
+
+  it('the next target is tried where one cannot be reached, not where one answers badly', async () => {
+    server.answer = (_visit, response) => response.writeHead(500).end()
+    const request = { method: 'GET', path: '/', maxBytes: 10, deadline: Date.now() + 3000 } as const
+    expect(await agent.requestAny([target({ port: 1 }), target()], request)).toMatchObject({ status: 500 })
+    const before = server.visits.length
+    await agent.requestAny([target(), target()], request)
+    expect(server.visits.length).toBe(before + 1)
+  })
+})

@@ -1,0 +1,129 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { Federation } from '../../src/federation/federation.ts'
+import type { KeyId, ServerName } from '../../src/matrix/identifiers.ts'
+import { keyObject, sendJson } from '../support/key-server.ts'
+import { createIdentity, type Identity, type JsonRecord, withSignature } from '../support/signing.ts'
+import { startWorld, type World } from './key-fixture.ts'
+
+const DAY = 86_400_000
+const QUERY = '/_matrix/key/v2/query'
+
+describe('notary', () => {
+  let world: World
+  let federation: Federation
+  let there: ServerName
+  let identity: Identity
+  let notary: Identity
+  let told: JsonRecord[]
+
+  beforeEach(async () => {
+    world = await startWorld()
+    there = world.name('there.example.test')
+    identity = createIdentity(there)
+    notary = createIdentity(world.name('notary.example.test'), 'ed25519:notary')
+    told = []
+    federation = world.federation({
+      trustedKeyServers: [
+        {
+          serverName: notary.name as ServerName,
+          verifyKeys: new Map([[notary.keyId as KeyId, new Uint8Array(notary.publicKey)]]),
+        },
+      ],
+      keyLimits: { timeoutMs: 1500 },
+    })
+    // The server itself is out of order: it hangs up. The notary tells what is set.
+    world.machine.answer = ({ host, path }, response) => {
+      if (host === notary.name && path === QUERY) sendJson(response, 200, { server_keys: told })
+      else response.destroy()
+    }
+  })
+  afterEach(() => world.close())
+
+  const ask = (use: 'request' | 'event', at: number, keyId = identity.keyId) =>
+    federation.keyring.keysFor(there, [keyId as KeyId], at, use, world.now() + 5000)
+  const asRequest = () => ask('request', world.now())
+  const published = (validUntil = world.now() + DAY) => keyObject(identity, [], validUntil)
+  const found = { kind: 'keys', keys: [{ key: expect.anything() }] }
+  const queries = () => world.machine.visits.filter(({ path }) => path === QUERY)
+
+  it('C5 a key that both the server and the notary signed is believed', async () => {
+    told = [withSignature(published(), notary)]
+    expect(await asRequest()).toMatchObject(found)
+    expect(world.stored.get(there)?.keys).toHaveLength(1)
+  })
+
+  it('C5 the question names server, key and minimum_valid_until_ts', async () => {
+    const at = world.now() - DAY
+    await ask('event', at)
+    expect(queries()).toMatchObject([{ method: 'POST' }])
+    expect(JSON.parse(queries()[0]?.body ?? '')).toEqual({
+      server_keys: { [there]: { [identity.keyId]: { minimum_valid_until_ts: at } } },
+    })
+  })
+
+  it.each<[string, () => JsonRecord]>([
+    ['no signature by the notary', () => published()],
+    [
+      'a signature by another key of that id',
+      () => withSignature(published(), createIdentity(notary.name, notary.keyId)),
+    ],
+    ['a signature by a key that was not configured', () => withSignature(published(), createIdentity(notary.name))],
+    ['no signature by the server', () => withSignature({ ...published(), signatures: {} }, notary)],
+    [
+      'a wrong signature by the server',
+      () =>
+        withSignature(withSignature({ ...published(), signatures: {} }, createIdentity(there, identity.keyId)), notary),
+    ],
+    [
+      'the keys of another server',
+      () => withSignature(keyObject(createIdentity('x.test'), [], world.now() + DAY), notary),
+    ],
+  ])('C5 with %s it is not', async (_what, object) => {
+    told = [object()]
+    expect(await asRequest()).toMatchObject({ kind: 'unavailable', reason: expect.stringContaining('no usable keys') })
+    expect(world.stored.size).toBe(0)
+  })
+
+  it('C5 among several objects the unusable ones are passed over', async () => {
+    told = [
+      published(),
+      withSignature(keyObject(createIdentity('x.test'), []), notary),
+      withSignature(published(), notary),
+    ]
+    expect(await asRequest()).toMatchObject(found)
+  })
+
+  it('C5 what a notary tells counts for seven days at most', async () => {
+    told = [withSignature(published(world.now() + 365 * DAY), notary)]
+    await asRequest()
+    const [key] = world.stored.get(there)?.keys ?? []
+    expect((key?.validUntil ?? 0) - world.now()).toBeLessThanOrEqual(7 * DAY)
+  })
+
+  it('C5 an older answer of a notary takes nothing away from what the server said', async () => {
+    const byNotary = world.machine.answer
+    world.machine.answer = (_visit, response) => sendJson(response, 200, published(world.now() + 2 * DAY))
+    await asRequest()
+    world.machine.answer = byNotary
+    world.ahead = 60_000
+    told = [withSignature(published(world.now() - DAY), notary)]
+    await ask('request', world.now(), 'ed25519:other')
+    expect(queries()).toHaveLength(1)
+    expect(await asRequest()).toMatchObject(found)
+  })
+
+  it('C5 a server that answers is believed without the notary', async () => {
+    world.machine.answer = (_visit, response) => sendJson(response, 200, published())
+    expect(await asRequest()).toMatchObject(found)
+    expect(queries()).toEqual([])
+  })
+
+  it('C5 a server that hangs leaves time for the notary', async () => {
+    told = [withSignature(published(), notary)]
+    const byNotary = world.machine.answer
+    world.machine.answer = (visit, response) => {
+      if (visit.host === notary.name) byNotary(visit, response)
+    }
+    expect(await asRequest()).toMatchObject(found)
+  })
+})
