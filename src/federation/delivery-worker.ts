@@ -162,12 +162,10 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
     async stop(drainMs) {
       running = false
       clearTimeout(timer)
-      await scheduling
-      const open = [...lanes.values()]
-      if (open.length === 0) return
-      await within(drainMs, Promise.all(open))
+      const settled = () => Promise.all([scheduling, ...lanes.values()])
+      await within(drainMs, settled())
       breakOff.abort()
-      await within(AFTER_BREAK_OFF_MS, Promise.all(open))
+      await within(AFTER_BREAK_OFF_MS, settled())
     },
   }
 }

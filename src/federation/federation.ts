@@ -25,7 +25,7 @@ export interface FederationOptions {
   readonly clock: Clock
   /** Uniform in [0, 1). */
   readonly random: () => number
-  /** `federation.ca_path`: the contents of the files, PEM. */
+  /** `federation.ca_path`: the certificates of the files, each read by parseCertificateBundle. */
   readonly caCertificates: readonly string[]
   /** `federation.ip_range_allowlist`, each read by parseNetwork. */
   readonly allowedNetworks: readonly Network[]
@@ -51,7 +51,7 @@ export interface Federation {
   readonly discovery: Discovery
   readonly client: FederationClient
   readonly sender: TransactionSender
-  /** Ends all connections. Stop the delivery worker first. */
+  /** Ends all connections and questions. Stop the delivery worker first. */
   close(): Promise<void>
 }
 
@@ -88,6 +88,9 @@ export function createFederation(options: FederationOptions): Federation {
     discovery,
     client,
     sender: createTransactionSender({ serverName, client, clock }),
-    close: () => agent.close(),
+    close() {
+      resolver.close()
+      return agent.close()
+    },
   }
 }

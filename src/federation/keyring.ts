@@ -26,6 +26,8 @@ export interface KeyringOptions extends KeyLookupOptions {
 
 const FIRST_BACKOFF_MS = 1_000
 const MAX_FAILED = 10_000
+/** What most servers have at most, retired ones included. */
+const KEYS_PER_SERVER = 10
 /** Look-ups that one question can wait for: it may have joined one that was for another key. */
 const MAX_ROUNDS = 3
 
@@ -48,7 +50,12 @@ export function createKeyring(options: KeyringOptions): Keyring {
   const { serverName, signingKey, clock, onLookup = () => {} } = options
   const { maxKnown = 10_000, coolDownMs = 30_000, maxBackoffMs = 20_000 } = options
   const lookUp = createKeyLookup(options)
-  const known = new LRUCache<ServerName, Known>({ max: maxKnown })
+  const known = new LRUCache<ServerName, Known>({
+    max: maxKnown,
+    // A server may list hundreds of keys: those that do must not fill the memory.
+    maxSize: KEYS_PER_SERVER * maxKnown,
+    sizeCalculation: ({ record }) => record.keys.length + 1,
+  })
   // Names that nobody vouches for have a cache of their own: inventing more of them pushes out no real server.
   const failed = new LRUCache<ServerName, Pause>({ max: MAX_FAILED })
   const underWay = new Map<ServerName, Promise<void>>()

@@ -26,6 +26,8 @@ export interface Resolver {
   addresses(name: string): Promise<Resolution<string>>
   /** SRV records of a whole name such as `_matrix-fed._tcp.example.org`. */
   services(name: string): Promise<Resolution<ServiceRecord>>
+  /** Ends the questions that are under way. */
+  close(): void
 }
 
 export interface ResolverOptions {
@@ -38,7 +40,7 @@ export interface ResolverOptions {
 }
 
 const TRIES = 2
-const CACHED_NAMES = 10_000
+const CACHED_NAMES = 4_000
 /** Answers are kept as long as they say, within these bounds. */
 const MAX_TTL_MS = 3_600_000
 const MIN_TTL_MS = 1_000
@@ -89,6 +91,7 @@ export function createResolver({ hosts, clock, servers, timeoutMs = 4_000 }: Res
       return pinned.length > 0 ? { kind: 'found', records: pinned.slice(0, MAX_RECORDS) } : addresses(name)
     },
     services,
+    close: () => resolver.cancel(),
   }
 }
 

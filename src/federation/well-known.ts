@@ -5,7 +5,6 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../knock/ports.ts'
 import { parseServerName, type ServerName } from '../matrix/identifiers.ts'
-import { isJsonObject, parseJson } from '../matrix/json.ts'
 import type { HttpAgent } from './http-agent.ts'
 import type { Resolver } from './resolver.ts'
 import { fetchWellKnown, type WellKnownAnswer } from './well-known-fetch.ts'
@@ -104,9 +103,18 @@ function sooner({ until, fetchedAt }: { readonly until: number; readonly fetched
 
 function delegationIn({ status, body }: WellKnownAnswer): ServerName | undefined {
   if (status !== 200) return undefined
-  const json = parseJson(body)
-  const name = json.ok && isJsonObject(json.value) ? json.value['m.server'] : undefined
+  const name = serverNamed(Buffer.from(body).toString('utf8'))
   return typeof name === 'string' ? parseServerName(name) : undefined
+}
+
+/** `m.server` of any JSON object: nothing here is signed, so the strictness of signed JSON is not asked of it. */
+function serverNamed(text: string): unknown {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && 'm.server' in value ? value['m.server'] : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /**

@@ -62,9 +62,15 @@ describe('well-known delegation', () => {
     },
   )
 
+  it('C7 what else the object holds is of no account', async () => {
+    says('{"m.server":"there.test","weight":1.5,"x":1,"x":2}')
+    expect(await ask()).toBe('there.test')
+  })
+
   it.each([
     ['no JSON', '<html>', 200],
     ['a list', '["there.test"]', 200],
+    ['null', 'null', 200],
     ['no m.server', '{}', 200],
     ['a number', '{"m.server":1}', 200],
     ['a name with a path', '{"m.server":"there.test/x"}', 200],
