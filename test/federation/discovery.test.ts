@@ -178,6 +178,8 @@ describe('server discovery', () => {
     expect(await reach('[::ffff:10.1.2.3]:8448')).toMatch(/not permitted/)
     expect(await reach('inside.test:8448')).toMatch(/not permitted/)
     expect(await reach('a.test')).toMatch(/not permitted/)
+    const found = await discovery.discover('inside.test:8448' as ServerName, Date.now() + 5000)
+    expect(found.kind).toBe('failed')
   })
 
   it('C8 the agent refuses an address that is not permitted, whoever asks', async () => {

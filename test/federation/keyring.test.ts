@@ -85,6 +85,16 @@ describe('keyring', () => {
     expect(requests()).toBe(1)
   })
 
+  it('C3 a key that the server lists no more is gone with its next answer', async () => {
+    await asRequest()
+    const withdrawn = identity.keyId
+    world.ahead = 31_000
+    identity = createIdentity(there, 'ed25519:new')
+    publishes()
+    expect(await asRequest()).toMatchObject(found())
+    expect(await ask('request', world.now(), [withdrawn])).toEqual({ kind: 'keys', keys: [] })
+  })
+
   it('C4 many that ask at once cause one request', async () => {
     const answers = await Promise.all(Array.from({ length: 20 }, asRequest))
     expect(answers.every(({ kind }) => kind === 'keys')).toBe(true)

@@ -84,6 +84,12 @@ describe('notary', () => {
     expect(world.stored.size).toBe(0)
   })
 
+  it('C5 objects about others take no place away', async () => {
+    const others = Array.from({ length: 10 }, (_, at) => keyObject(createIdentity(`x${at}.test`), []))
+    told = [...others, withSignature(published(), notary)]
+    expect(await asRequest()).toMatchObject(found)
+  })
+
   it('C5 among several objects the unusable ones are passed over', async () => {
     told = [
       published(),
