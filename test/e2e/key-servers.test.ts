@@ -4,17 +4,18 @@ import type { KeyBehaviour } from '../support/key-server.ts'
 import { knockEvent, makeKnock, makeKnockPath, sendKnock, signedRequest } from '../support/remote-knocker.ts'
 import { createIdentity } from '../support/signing.ts'
 import { buildRoom, opening, person, type TestRoom } from '../support/test-room.ts'
-import { type Stage, setStage, until } from './stage.ts'
+import { type Cast, type Stage, setStage, until } from './stage.ts'
 
 let stage: Stage
 let room: TestRoom
 const fakes: FakeHomeserver[] = []
 
 beforeAll(async () => {
-  stage = await setStage(({ alice }) => {
+  const rooms = ({ alice }: Cast): readonly TestRoom[] => {
     room = buildRoom('10', alice, opening(alice, '10'))
     return [room]
-  })
+  }
+  stage = await setStage(rooms, { timeouts: { key_lookup_seconds: 2 } })
 })
 afterAll(async () => {
   await stage?.close()

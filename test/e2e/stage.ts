@@ -27,7 +27,10 @@ export interface Stage extends Cast {
 }
 
 /** Starts everything. The rooms are built when the fakes have their ports, and so the users their names. */
-export async function setStage(rooms: (cast: Cast) => readonly TestRoom[], config: JsonRecord = {}): Promise<Stage> {
+export async function setStage(
+  rooms: (cast: Cast) => readonly TestRoom[],
+  config: Readonly<Record<string, JsonRecord>> = {},
+): Promise<Stage> {
   const authority = createCertificateAuthority()
   const resident = createIdentity('resident.example')
   const versions = new Map<string, TestedVersion>()

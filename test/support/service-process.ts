@@ -23,8 +23,8 @@ export interface ServiceOptions {
   /** Certificates that it trusts beside the usual, PEM. */
   readonly ca: string
   readonly rooms: readonly TestRoom[]
-  /** Sections of the configuration that replace the usual ones. */
-  readonly config?: JsonRecord
+  /** Keys of the configuration, by section, that replace or add to the usual ones. */
+  readonly config?: Readonly<Record<string, JsonRecord>>
 }
 
 export interface Finished {
@@ -98,7 +98,7 @@ function serviceOf(
 }
 
 function configuration(directory: string, port: number, adminPort: number, options: ServiceOptions): JsonRecord {
-  return {
+  const usual: JsonRecord = {
     server_name: options.identity.name,
     signing_key_path: join(directory, 'signing.key'),
     listen: { host: '127.0.0.1', port },
@@ -106,8 +106,11 @@ function configuration(directory: string, port: number, adminPort: number, optio
     store: { kind: 'sqlite', path: join(directory, 'knock.db') },
     homeserver: { handover: 'none' },
     federation: { ca_path: [join(directory, 'ca.pem')], ip_range_allowlist: ['127.0.0.0/8', '::1/128'] },
-    ...options.config,
   }
+  const changed = Object.entries(options.config ?? {}).map(([section, values]) => {
+    return [section, { ...(usual[section] as JsonRecord), ...values }] as const
+  })
+  return { ...usual, ...Object.fromEntries(changed) }
 }
 
 async function importInto(directory: string, room: TestRoom, command: Service['command']): Promise<Finished> {
