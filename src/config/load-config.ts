@@ -1,0 +1,93 @@
+/** From files and environment to a configuration, or to lines that say what is wrong with it. */
+import type { z } from 'zod'
+import { type Config, configSchema } from './schema.ts'
+import { settingsOf, settingText } from './setting.ts'
+import { readSources, type Sources } from './sources.ts'
+
+export type ConfigResult =
+  | { readonly ok: true; readonly config: Config }
+  /** One line for each thing that is wrong: source, key, what was found, what is allowed. */
+  | { readonly ok: false; readonly problems: readonly string[] }
+
+/** Names of earlier plans and other builds: the one line that says so is enough. */
+const NOT_IN_THIS_BUILD = ['store.kind', 'homeserver.handover']
+
+/**
+ * Reads and checks the configuration.
+ * @param files paths of YAML files, merged left to right
+ * @param environment of the process: `MATRIX_KNOCK__SECTION__KEY` overrides
+ */
+export async function loadConfig(
+  files: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<ConfigResult> {
+  const read = await readSources(files, environment)
+  if (!read.ok) return read
+  const { tree } = read.sources
+  const result = configSchema.safeParse(tree)
+  if (result.success) return { ok: true, config: result.data }
+  return { ok: false, problems: describe(result.error.issues, read.sources) }
+}
+
+function describe(issues: readonly z.core.$ZodIssue[], sources: Sources): readonly string[] {
+  const foreign = issues.flatMap(({ code, path }) =>
+    code === 'invalid_value' && NOT_IN_THIS_BUILD.includes(path.join('.')) ? [path[0]] : [],
+  )
+  const lines = issues.flatMap((issue) => {
+    // Keys beside a kind that this build does not have belong to that kind.
+    if (issue.code === 'unrecognized_keys' && foreign.includes(issue.path[0])) return []
+    return issue.code === 'unrecognized_keys' ? unknownKeys(issue, sources) : [wrongValue(issue.path, sources)]
+  })
+  return [...new Set(lines)]
+}
+
+function unknownKeys({ path, keys }: z.core.$ZodIssueUnrecognizedKeys, sources: Sources): readonly string[] {
+  const section = schemaAt(path)
+  const known = [...((section && settingsOf(section)?.keys()) ?? [])].join(', ')
+  const where = path.length === 0 ? 'at the top level' : `in ${path.map(String).join('.')}`
+  return keys.map((key) => {
+    const full = [...path, key]
+    const allowed = known === '' ? allowedAt(path) : `one of ${known} ${where}`
+    return `${sources.sourceOf(full)}: ${full.map(String).join('.')} is no key of the configuration; expected ${allowed}`
+  })
+}
+
+function wrongValue(path: readonly PropertyKey[], sources: Sources): string {
+  const value = valueAt(sources.tree, path)
+  const found = value === undefined ? 'is missing' : `is ${shown(value)}`
+  return `${sources.sourceOf(path)}: ${path.map(String).join('.')} ${found}; expected ${allowedAt(path)}`
+}
+
+/** What is allowed at a key, or where it is inside a value: in the key that holds the value. */
+function allowedAt(path: readonly PropertyKey[]): string {
+  for (let length = path.length; length > 0; length--) {
+    const schema = schemaAt(path.slice(0, length))
+    const allowed = schema && settingText(schema)?.allowed
+    if (allowed !== undefined) return allowed
+    const keys = schema && settingsOf(schema)?.keys()
+    if (keys !== undefined) return `the keys ${[...keys].join(', ')}`
+  }
+  return `the keys ${Object.keys(configSchema.shape).join(', ')}`
+}
+
+function schemaAt(path: readonly PropertyKey[]): z.ZodType | undefined {
+  return path.reduce<z.ZodType | undefined>(
+    (schema, key) => schema && settingsOf(schema)?.get(String(key)),
+    configSchema as z.ZodType,
+  )
+}
+
+function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) =>
+      typeof value === 'object' && value !== null && Object.hasOwn(value, key)
+        ? (value as Record<PropertyKey, unknown>)[key]
+        : undefined,
+    tree,
+  )
+}
+
+function shown(value: unknown): string {
+  const json = JSON.stringify(value) ?? String(value)
+  return json.length > 80 ? `${json.slice(0, 77)}...` : json
+}

@@ -1,0 +1,198 @@
+/**
+ * The configuration: every key with its default, its help text and what is allowed. The sample file, the JSON schema and
+ * the reference under docs/reference are generated from it. Keys that it does not name are errors.
+ */
+import { z } from 'zod'
+import { setting } from './setting.ts'
+import {
+  dnsServer,
+  integer,
+  network,
+  networkText,
+  publicKey,
+  serverGlob,
+  serverName,
+  text,
+  trustedKeyServer,
+} from './values.ts'
+
+const PORT = 'an integer from 0 to 65535'
+const MAX_SECONDS = 3600
+
+const listen = z.strictObject({
+  host: setting(text.default('127.0.0.1'), {
+    description: 'Address of the federation listener. Plain HTTP, behind a reverse proxy.',
+    allowed: 'an address or host name',
+  }),
+  port: setting(integer(0, 65_535).default(8450), {
+    description: 'Port of the federation listener; 0 takes any free one.',
+    allowed: PORT,
+  }),
+  trust_proxy: setting(z.array(networkText).default([]), {
+    description:
+      'Networks of the proxies whose X-Forwarded-For is believed. The limit per address counts only behind these.',
+    allowed: 'a list of networks such as [127.0.0.1/32, 10.0.0.0/8]',
+  }),
+  fd: setting(integer(3, 1023).optional(), {
+    description: 'A listening socket handed over by systemd instead of host and port; the first is 3.',
+    allowed: 'an integer from 3 to 1023',
+    example: '3',
+  }),
+  tls: setting(z.strictObject({ cert_path: text, key_path: text }).optional(), {
+    description: 'Certificate chain and private key, PEM, for serving HTTPS without a proxy.',
+    allowed: '{ cert_path: FILE, key_path: FILE }',
+    example: '{ cert_path: ./data/cert.pem, key_path: ./data/key.pem }',
+  }),
+})
+
+const admin = z.strictObject({
+  host: setting(text.default('127.0.0.1'), {
+    description: 'Address of /health, /ready and /metrics. Not for the public.',
+    allowed: 'an address or host name',
+  }),
+  port: setting(integer(0, 65_535).default(8451), { description: 'Its port; 0 takes any free one.', allowed: PORT }),
+})
+
+const store = z
+  .strictObject({
+    kind: setting(z.enum(['sqlite', 'memory']).default('sqlite'), {
+      description:
+        'Where rooms, decisions, keys and deliveries are kept. With memory all is gone when the service ends.',
+      allowed: 'sqlite or memory, the stores of this build',
+    }),
+    path: setting(text.default('./data/knock.db'), {
+      description: 'The SQLite file; it is created in an existing directory.',
+      allowed: 'a path',
+    }),
+    import: setting(z.array(text).default([]), {
+      description: 'Room files that the memory store reads at start.',
+      allowed: 'a list of paths, for the memory store only',
+      example: '[./data/room.json]',
+    }),
+    history_days: setting(z.number().min(0.01).max(3650).default(7), {
+      description:
+        'How long former state and former ends of a room are kept; knocks that build on older ones are refused.',
+      allowed: 'a number from 0.01 to 3650',
+      example: '7',
+    }),
+  })
+  .superRefine(({ kind, import: rooms }, context) => {
+    if (kind !== 'memory' && rooms.length > 0) context.addIssue({ code: 'custom', path: ['import'], input: rooms })
+  })
+
+const homeserver = z.strictObject({
+  handover: setting(z.enum(['none']).optional(), {
+    description:
+      'How accepted knocks reach the homeserver. none: this store is the authority of its rooms, and the service itself sends accepted knocks to the other servers in them. There is no default.',
+    allowed: 'none, the only way of this build',
+    sample: 'none',
+  }),
+})
+
+const federation = z.strictObject({
+  ca_path: setting(z.array(text).default([]), {
+    description: 'Files with further certificate authorities for connections to other servers, PEM.',
+    allowed: 'a list of paths',
+  }),
+  ip_range_allowlist: setting(z.array(network).default([]), {
+    description: 'Networks that may be connected to although they are private, loopback or otherwise special.',
+    allowed: 'a list of networks such as [10.1.0.0/16]',
+  }),
+  trusted_key_servers: setting(z.array(trustedKeyServer).default([]), {
+    description:
+      'Notaries that are asked for keys of servers that do not answer, with the keys that they are known by.',
+    allowed: 'a list of { server_name: NAME, verify_keys: { "ed25519:VERSION": BASE64 } }',
+  }),
+  allow_servers: setting(z.array(serverGlob).nullable().default(null), {
+    description: 'Servers that may knock, by name with * and ? as in server ACLs. null: all.',
+    allowed: 'null or a list of server names and globs',
+  }),
+  deny_servers: setting(z.array(serverGlob).default([]), {
+    description: 'Servers that may not; this list wins. They get 403 before any key is fetched.',
+    allowed: 'a list of server names and globs',
+  }),
+  key_denylist: setting(z.array(publicKey).default([]), {
+    description: 'Public keys that are refused wherever they appear, such as keys that have become known.',
+    allowed: 'a list of Ed25519 public keys in base64',
+    example: '[]',
+  }),
+  dns_servers: setting(z.array(dnsServer).min(1).optional(), {
+    description: "Name servers for other servers' names. Default: those of the machine.",
+    allowed: 'a list of IP or IP:PORT with at least one entry',
+    example: '[127.0.0.1:53]',
+  }),
+})
+
+const knockLimit = z.strictObject({ knocks: integer(1, 100_000), per_seconds: integer(1, 31_536_000) })
+
+function limitPer(what: string) {
+  return setting(knockLimit.optional(), {
+    description: `Most accepted knocks per ${what} in a span of time. Beyond it knocks are answered 403. Default: no limit.`,
+    allowed: '{ knocks: INTEGER from 1, per_seconds: INTEGER from 1 }',
+    example: '{ knocks: 20, per_seconds: 3600 }',
+  })
+}
+
+const perAddress = z.strictObject({
+  per_second: setting(integer(1, 1_000_000).default(50), {
+    description: 'Requests a second and address in the long run; only for addresses that a trusted proxy reports.',
+    allowed: 'an integer from 1 to 1000000',
+  }),
+  burst: setting(integer(1, 1_000_000).default(200), {
+    description: 'Requests at once. Beyond it the answer is 429 with Retry-After.',
+    allowed: 'an integer from 1 to 1000000',
+  }),
+})
+
+const limits = z.strictObject({
+  per_address: perAddress.prefault({}),
+  per_user: limitPer('user'),
+  per_room: limitPer('room'),
+  per_server: limitPer('server'),
+})
+
+function seconds(fallback: number, description: string) {
+  return setting(z.number().min(0.1).max(MAX_SECONDS).default(fallback), {
+    description,
+    allowed: `a number from 0.1 to ${MAX_SECONDS}`,
+    example: String(fallback),
+  })
+}
+
+const timeouts = z.strictObject({
+  request_seconds: seconds(25, 'Longest time for one request. Keep it under the time-out of the proxy.'),
+  key_lookup_seconds: seconds(10, "Longest wait for another server's keys."),
+  delivery_seconds: seconds(60, 'Longest time for one delivery to another server.'),
+})
+
+const log = z.strictObject({
+  level: setting(z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'), {
+    description: 'What is logged; info has one line per request.',
+    allowed: 'fatal, error, warn, info, debug or silent',
+    example: 'info',
+  }),
+})
+
+export const configSchema = z.strictObject({
+  server_name: setting(serverName, {
+    description: 'Name of the homeserver that this service answers for, as in its user ids.',
+    allowed: 'a server name such as example.org or example.org:8448',
+    sample: 'example.org',
+  }),
+  signing_key_path: setting(text.default('./data/signing.key'), {
+    description:
+      "The homeserver's signing key, in the format of Synapse: ed25519 a_1 SEED. Must be readable by its owner alone.",
+    allowed: 'a path',
+  }),
+  listen: listen.prefault({}),
+  admin: admin.prefault({}),
+  store: store.prefault({}),
+  homeserver: homeserver.prefault({}),
+  federation: federation.prefault({}),
+  limits: limits.prefault({}),
+  timeouts: timeouts.prefault({}),
+  log: log.prefault({}),
+})
+
+/** The configuration as the program uses it: every default filled in, every value read. */
+export type Config = z.output<typeof configSchema>

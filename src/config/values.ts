@@ -1,0 +1,70 @@
+/** Values of the configuration that are more than text: each is read once, here, into what the program uses. */
+import { isIP } from 'node:net'
+import { z } from 'zod'
+import { parseNetwork } from '../federation/address-filter.ts'
+import { decodeBase64 } from '../matrix/base64.ts'
+import { type KeyId, parseKeyId, parseServerName } from '../matrix/identifiers.ts'
+
+/** Text that a parser turns into a value; the parser answers undefined where the text is not allowed. */
+function parsed<Value>(parse: (text: string) => Value | undefined) {
+  return z.string().transform((text, context): Value => {
+    const value = parse(text)
+    if (value !== undefined) return value
+    context.issues.push({ code: 'custom', input: text })
+    return z.NEVER
+  })
+}
+
+/** https://spec.matrix.org/latest/appendices/#server-name */
+export const serverName = parsed(parseServerName)
+
+/** A network in CIDR notation, or one address. */
+export const network = parsed(parseNetwork)
+
+/** The same, kept as text. */
+export const networkText = parsed((text) => (parseNetwork(text) === undefined ? undefined : text))
+
+/** An Ed25519 public key: base64 of 32 bytes. */
+export const publicKey = parsed(readPublicKey)
+
+/** `IP` or `IP:PORT`, an IPv6 address with a port in brackets. */
+export const dnsServer = parsed((text) => (isDnsServer(text) ? text : undefined))
+
+/** A server name in which `*` stands for any characters and `?` for one, as in server ACLs. */
+export const serverGlob = parsed((text) => (/^[A-Za-z0-9.:*?[\]-]{1,255}$/.test(text) ? text : undefined))
+
+/** A notary as Synapse writes it. */
+export const trustedKeyServer = z
+  .strictObject({
+    server_name: serverName,
+    verify_keys: z.record(z.string(), publicKey),
+  })
+  .transform(({ server_name: name, verify_keys: keys }, context) => {
+    const verifyKeys = new Map<KeyId, Uint8Array>()
+    for (const [id, key] of Object.entries(keys)) {
+      const keyId = parseKeyId(id)
+      if (keyId !== undefined) verifyKeys.set(keyId, key)
+    }
+    if (verifyKeys.size === Object.keys(keys).length && verifyKeys.size > 0) return { serverName: name, verifyKeys }
+    context.issues.push({ code: 'custom', input: keys, path: ['verify_keys'] })
+    return z.NEVER
+  })
+
+/** A whole number. */
+export function integer(least: number, most: number) {
+  return z.int().min(least).max(most)
+}
+
+/** Text with something in it. */
+export const text = z.string().min(1)
+
+function readPublicKey(base64: string): Uint8Array | undefined {
+  const bytes = decodeBase64(base64)
+  return bytes?.length === 32 ? bytes : undefined
+}
+
+function isDnsServer(address: string): boolean {
+  if (isIP(address) !== 0) return true
+  const match = /^(?:\[(.+)\]|([^:]+)):(\d{1,5})$/.exec(address)
+  return match !== null && isIP(match[1] ?? match[2] ?? '') !== 0 && Number(match[3]) <= 65535
+}
