@@ -1,0 +1,130 @@
+/**
+ * Who sent this request: X-Matrix checked over the raw target and the parsed body, with the origin's current keys.
+ * https://spec.matrix.org/latest/server-server-api/#request-authentication
+ */
+import type { Clock, Keyring } from '../knock/ports.ts'
+import type { Ed25519 } from '../matrix/ed25519.ts'
+import { type Refusal, refusal } from '../matrix/errors.ts'
+import { type KeyId, parseKeyId, type ServerName } from '../matrix/identifiers.ts'
+import type { JsonObject } from '../matrix/json.ts'
+import type { ServerAcl } from '../matrix/server-acl.ts'
+import { allVerify, signedBytes } from '../matrix/signed-json.ts'
+import { isXMatrix, parseXMatrix, requestObject, type XMatrix } from '../matrix/x-matrix.ts'
+
+/** Why a request was not let in, for metrics: a remote that meets 401 may back off from the whole homeserver. */
+export type AuthenticationFailure =
+  | 'no_header'
+  | 'malformed_header'
+  | 'wrong_destination'
+  | 'denied_server'
+  | 'own_name'
+  | 'keys_unavailable'
+  | 'unknown_key'
+  | 'wrong_signature'
+
+export type Authentication =
+  | { readonly ok: true; readonly origin: ServerName }
+  | {
+      readonly ok: false
+      readonly refusal: Refusal
+      readonly failure: AuthenticationFailure
+      /** Whom the request claims to come from, where it says so in an acceptable way. */
+      readonly claimed: ServerName | undefined
+    }
+
+export interface AuthenticationPorts {
+  /** Our own, undelegated name. */
+  readonly serverName: ServerName
+  readonly keyring: Keyring
+  readonly ed25519: Ed25519
+  readonly clock: Clock
+  /** Servers that the operator lets in at all. */
+  readonly admission: ServerAcl
+}
+
+export interface RequestToAuthenticate {
+  readonly method: string
+  readonly uri: string
+  /** Name, value, name, value as received, so that no line is merged or lost. */
+  readonly rawHeaders: readonly string[]
+  /** The parsed body of a request that has one. */
+  readonly content?: JsonObject
+  /** Absolute time in milliseconds after which keys are no longer waited for. */
+  readonly deadline: number
+}
+
+/** Checks every X-Matrix line of a request; each signature by a known key must hold, and there must be one. */
+export async function authenticate(
+  ports: AuthenticationPorts,
+  request: RequestToAuthenticate,
+): Promise<Authentication> {
+  const claims = readClaims(request.rawHeaders)
+  if (claims === 'none') return unauthorized('no_header', 'The request has no X-Matrix authorization')
+  if (claims === 'malformed') return unauthorized('malformed_header', 'The X-Matrix authorization is malformed')
+  const { origin, destination } = claims[0]
+  if (claims.some((claim) => claim.origin !== origin || claim.destination !== destination)) {
+    return unauthorized('malformed_header', 'The X-Matrix authorizations contradict one another', origin)
+  }
+  if (destination !== undefined && destination !== ports.serverName) {
+    return unauthorized('wrong_destination', 'The request is for another server', origin)
+  }
+  if (!ports.admission.allows(origin)) {
+    const denied = refusal('M_FORBIDDEN', 'Your server may not knock here', 'federation.allow_servers, deny_servers')
+    return { ok: false, refusal: denied, failure: 'denied_server', claimed: origin }
+  }
+  return verify(ports, request, claims)
+}
+
+type Claims = readonly [XMatrix, ...XMatrix[]]
+
+function readClaims(rawHeaders: readonly string[]): Claims | 'none' | 'malformed' {
+  const claims: XMatrix[] = []
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] ?? ''
+    const value = rawHeaders[at + 1] ?? ''
+    if (name.length !== AUTHORIZATION.length || name.toLowerCase() !== AUTHORIZATION || !isXMatrix(value)) continue
+    const parsed = parseXMatrix(value)
+    if (!parsed.ok) return 'malformed'
+    claims.push(parsed.value)
+  }
+  const [first, ...more] = claims
+  return first === undefined ? 'none' : [first, ...more]
+}
+
+const AUTHORIZATION = 'authorization'
+
+async function verify(
+  { serverName, keyring, ed25519, clock }: AuthenticationPorts,
+  { method, uri, content, deadline }: RequestToAuthenticate,
+  claims: Claims,
+): Promise<Authentication> {
+  const { origin } = claims[0]
+  const keyIds = claims.flatMap(({ keyId }) => ed25519KeyId(keyId) ?? [])
+  const lookup = await keyring.keysFor(origin, keyIds, clock(), 'request', deadline)
+  if (lookup.kind === 'unavailable') {
+    return unauthorized('keys_unavailable', `The keys of your server could not be had: ${lookup.reason}`, origin)
+  }
+  const current = new Map<string, Uint8Array>()
+  for (const { keyId, key, old } of lookup.keys) if (!old) current.set(keyId, key)
+  const signatures = claims.flatMap(({ keyId, signature }) => {
+    const publicKey = current.get(keyId)
+    return publicKey === undefined ? [] : [{ signature, publicKey }]
+  })
+  if (signatures.length === 0) return unauthorized('unknown_key', 'No current key of your server signed this', origin)
+
+  const object = requestObject({ method, uri, origin, destination: serverName, ...(content && { content }) })
+  if (!(await allVerify(signatures, signedBytes(object), ed25519))) {
+    return unauthorized('wrong_signature', 'The signature of the request is wrong', origin)
+  }
+  if (origin !== serverName) return { ok: true, origin }
+  const ourselves = refusal('M_FORBIDDEN', 'This server does not knock on its own rooms', 'origin is another server')
+  return { ok: false, refusal: ourselves, failure: 'own_name', claimed: origin }
+}
+
+function ed25519KeyId(text: string): KeyId | undefined {
+  return text.startsWith('ed25519:') ? parseKeyId(text) : undefined
+}
+
+function unauthorized(failure: AuthenticationFailure, error: string, claimed?: ServerName): Authentication {
+  return { ok: false, refusal: refusal('M_UNAUTHORIZED', error, `X-Matrix: ${failure}`), failure, claimed }
+}

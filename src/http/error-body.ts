@@ -1,0 +1,41 @@
+/**
+ * Error bodies in the one shape that Matrix has, whatever went wrong and wherever.
+ * https://spec.matrix.org/latest/client-server-api/#standard-error-response
+ */
+import { type Refusal, refusal } from '../matrix/errors.ts'
+
+export const JSON_TYPE = 'application/json'
+
+/** The body of a refusal, serialised. */
+export function errorBody({ errcode, error, fields }: Refusal): string {
+  return JSON.stringify({ errcode, error, ...fields })
+}
+
+export const UNKNOWN_ENDPOINT = refusal('M_UNRECOGNIZED', 'Unknown endpoint', 'endpoint known')
+
+export const WRONG_METHOD: Refusal = {
+  ...refusal('M_UNRECOGNIZED', 'This endpoint does not have that method', 'method of the endpoint'),
+  status: 405,
+}
+
+export const INTERNAL_ERROR = refusal('M_UNKNOWN', 'Internal server error', 'internal error')
+
+export const TOO_LATE = refusal('M_UNKNOWN', 'The request took too long, try again', 'timeouts.request_seconds')
+
+export const TOO_MANY_REQUESTS = refusal('M_LIMIT_EXCEEDED', 'Too many requests', 'limits.per_address')
+
+/** An HTTP status that is no fault of the Matrix part of a request: a request line of junk, headers that are too long. */
+export function httpRefusal(status: number): Refusal {
+  if (status === 413 || status === 414 || status === 431) {
+    return { ...refusal('M_TOO_LARGE', 'The request is too large', 'HTTP'), status }
+  }
+  if (status === 429) return TOO_MANY_REQUESTS
+  if (status >= 500) return INTERNAL_ERROR
+  const error = HTTP_ERRORS[status] ?? 'The request is not valid HTTP'
+  return { ...refusal('M_UNRECOGNIZED', error, 'HTTP'), status }
+}
+
+const HTTP_ERRORS: Readonly<Record<number, string>> = {
+  408: 'The request did not arrive in time',
+  417: 'That expectation cannot be met',
+}

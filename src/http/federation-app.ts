@@ -1,0 +1,153 @@
+/**
+ * The federation listener: Fastify without its defaults that break federation. docs/architecture.md.
+ * https://spec.matrix.org/latest/server-server-api/#api-standards
+ */
+import type { Readable } from 'node:stream'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { Refusal } from '../matrix/errors.ts'
+import { type AddressLimit, limitPerAddress } from './address-limit.ts'
+import type { AnsweredRequest, RequestObserver } from './answered-request.ts'
+import { withinTime } from './deadline.ts'
+import { errorBody, httpRefusal, JSON_TYPE, TOO_LATE, UNKNOWN_ENDPOINT, WRONG_METHOD } from './error-body.ts'
+import { createFederationServer, type FederationServerOptions } from './federation-server.ts'
+import { createKnockHandlers, type KnockAnswer, type KnockHandlerOptions, type KnockRequest } from './knock-handlers.ts'
+import { type Body, readBody } from './read-body.ts'
+import { type KnockTarget, METHOD_OF, parseTarget } from './request-target.ts'
+
+export interface FederationAppOptions extends KnockHandlerOptions, Pick<FederationServerOptions, 'tls'> {
+  readonly observer: RequestObserver
+  /** Networks of the proxies whose X-Forwarded-For is believed. */
+  readonly trustProxy: readonly string[]
+  readonly addressLimit: AddressLimit
+}
+
+/** What is known of a request when it is answered. */
+interface Exchange {
+  readonly target: KnockTarget | undefined
+  refusal: Refusal | undefined
+  answer: KnockAnswer | undefined
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    exchange: Exchange
+  }
+}
+
+/** A knock has at most 64 KiB in canonical form; escapes and white space make it longer. */
+const BODY_LIMIT = 1024 * 1024
+
+/** Builds the listener. It answers through `inject` at once, and through a socket once it listens. */
+export async function createFederationApp(options: FederationAppOptions): Promise<FastifyInstance> {
+  const { observer, requestMs, trustProxy, tls } = options
+  const onRawRefusal = (refusal: Refusal): void => observer.answered(answeredWithoutRequest(refusal))
+  const app = Fastify({
+    serverFactory: (handler) => createFederationServer(handler, { requestMs, tls, onRawRefusal }),
+    // Routes are matched here, on the raw path: the router would decode it before it compares.
+    rewriteUrl: ({ url = '', method = '' }) => routeOf(parseTarget(url), method),
+    bodyLimit: BODY_LIMIT,
+    exposeHeadRoutes: false,
+    return503OnClosing: false,
+    trustProxy: trustProxy.length > 0 ? [...trustProxy] : false,
+    routerOptions: { maxParamLength: 1024 },
+    frameworkErrors: answerFrameworkError,
+  })
+  app.decorateRequest('exchange')
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request: unknown, payload: Readable) => readBody(payload, BODY_LIMIT))
+  addHooks(app, observer)
+  if (trustProxy.length > 0) await limitPerAddress(app, options.addressLimit)
+  addRoutes(app, options)
+  await app.ready()
+  return app
+}
+
+function routeOf(target: KnockTarget | undefined, method: string): string {
+  return target !== undefined && method === METHOD_OF[target.route] ? `/${target.route}` : '/other'
+}
+
+/** The router itself is never given anything that it could refuse; should it refuse all the same, it is in our shape. */
+function answerFrameworkError(_error: Error, _request: unknown, reply: Pick<FastifyReply, 'raw'>): void {
+  const refused = httpRefusal(400)
+  reply.raw.writeHead(refused.status, { 'content-type': JSON_TYPE }).end(errorBody(refused))
+}
+
+function addHooks(app: FastifyInstance, observer: RequestObserver): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    request.exchange = { target: parseTarget(request.originalUrl), refusal: undefined, answer: undefined }
+    const { headers, httpVersionMinor } = request.raw
+    // Any type will do, and none: Fastify answers 415 to what it cannot read before a parser is asked.
+    if (request.method !== 'GET') headers['content-type'] = 'application/octet-stream'
+    // https://www.rfc-editor.org/rfc/rfc9112#section-3.2
+    if (headers.host === undefined && httpVersionMinor > 0) reply.send(refuse(request, reply, httpRefusal(400)))
+    else done()
+  })
+  app.addHook('onResponse', (request, reply, done) => {
+    observer.answered(answeredRequest(request, reply))
+    done()
+  })
+  app.setErrorHandler((error: { statusCode?: number }, request, reply) => {
+    const { statusCode = 500 } = error
+    if (statusCode >= 500) observer.failed(error)
+    return refuse(request, reply, httpRefusal(statusCode))
+  })
+  app.setNotFoundHandler((request, reply) => {
+    const refused = request.exchange.target === undefined ? UNKNOWN_ENDPOINT : WRONG_METHOD
+    reply.send(refuse(request, reply, refused))
+  })
+}
+
+function addRoutes(app: FastifyInstance, options: FederationAppOptions): void {
+  const { requestMs } = options
+  const handlers = createKnockHandlers(options)
+  app.get('/make_knock', async (request, reply) => {
+    return answer(request, reply, await withinTime(requestMs, handlers.makeKnock(knockRequest(request))))
+  })
+  app.put('/send_knock', async (request, reply) => {
+    const work = handlers.sendKnock(knockRequest(request), request.body as Body)
+    return answer(request, reply, await withinTime(requestMs, work))
+  })
+}
+
+/** The route has matched, so there is a target. */
+function knockRequest({ exchange, raw }: FastifyRequest): KnockRequest {
+  if (exchange.target === undefined) throw new Error('a knock route without its target')
+  return { target: exchange.target, rawHeaders: raw.rawHeaders }
+}
+
+/** @returns the body to send */
+function answer(request: FastifyRequest, reply: FastifyReply, done: KnockAnswer | 'late'): string {
+  if (done === 'late') return refuse(request, reply, TOO_LATE)
+  request.exchange.answer = done
+  if (!done.outcome.ok) return refuse(request, reply, done.outcome)
+  reply.header('content-type', JSON_TYPE)
+  return done.outcome.body
+}
+
+/** @returns the body to send */
+function refuse(request: FastifyRequest, reply: FastifyReply, refusal: Refusal): string {
+  request.exchange.refusal = refusal
+  reply.code(refusal.status).header('content-type', JSON_TYPE)
+  if (refusal.status === 401) reply.header('www-authenticate', 'X-Matrix')
+  return errorBody(refusal)
+}
+
+function answeredRequest({ exchange, method }: FastifyRequest, reply: FastifyReply): AnsweredRequest {
+  const { target, refusal, answer: known } = exchange
+  return {
+    method,
+    route: target?.route ?? 'other',
+    status: reply.statusCode,
+    errcode: refusal?.errcode,
+    rule: refusal?.rule,
+    origin: known?.origin,
+    room: known?.room,
+    failure: known?.failure,
+    milliseconds: reply.elapsedTime,
+  }
+}
+
+function answeredWithoutRequest({ status, errcode, rule }: Refusal): AnsweredRequest {
+  const unknown = { origin: undefined, room: undefined, failure: undefined }
+  return { method: '', route: 'other', status, errcode, rule, ...unknown, milliseconds: 0 }
+}

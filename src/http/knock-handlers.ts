@@ -1,0 +1,120 @@
+/**
+ * The two federation calls as HTTP: authentication, then the path, then the use case.
+ * https://spec.matrix.org/latest/server-server-api/#knocking-upon-a-room
+ */
+import type { KnockPorts } from '../knock/knock-ports.ts'
+import { makeKnock } from '../knock/make-knock.ts'
+import { sendKnock } from '../knock/send-knock.ts'
+import { type Refusal, refusal } from '../matrix/errors.ts'
+import { parseEventId, parseRoomId, parseUserId, type RoomId, type ServerName } from '../matrix/identifiers.ts'
+import { isJsonObject, type JsonObject, parseJson } from '../matrix/json.ts'
+import type { ServerAcl } from '../matrix/server-acl.ts'
+import { type AuthenticationFailure, authenticate } from './authenticate.ts'
+import type { Body } from './read-body.ts'
+import { decodeSegment, type KnockTarget, readVersions } from './request-target.ts'
+
+export interface KnockHandlerOptions {
+  readonly ports: KnockPorts
+  /** Servers that the operator lets in at all. */
+  readonly admission: ServerAcl
+  /** Longest wait for keys, in milliseconds. */
+  readonly keyLookupMs: number
+  /** Longest time for a request, in milliseconds. */
+  readonly requestMs: number
+}
+
+export interface KnockRequest {
+  readonly target: KnockTarget
+  readonly rawHeaders: readonly string[]
+}
+
+/** The answer, and what became known on the way to it. */
+export interface KnockAnswer {
+  readonly outcome: { readonly ok: true; readonly body: string } | Refusal
+  readonly origin: ServerName | undefined
+  readonly room: RoomId | undefined
+  readonly failure: AuthenticationFailure | undefined
+}
+
+export interface KnockHandlers {
+  makeKnock(request: KnockRequest): Promise<KnockAnswer>
+  sendKnock(request: KnockRequest, body: Body): Promise<KnockAnswer>
+}
+
+export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers {
+  const { ports, admission, keyLookupMs, requestMs } = options
+  const { serverName, keyring, ed25519, clock } = ports
+  const authentication = { serverName, keyring, ed25519, clock, admission }
+
+  async function authenticated(
+    method: string,
+    { target, rawHeaders }: KnockRequest,
+    content: JsonObject | undefined,
+    answer: (origin: ServerName) => Promise<KnockAnswer>,
+  ): Promise<KnockAnswer> {
+    const deadline = clock() + Math.min(keyLookupMs, requestMs)
+    const toCheck = { method, uri: target.uri, rawHeaders, deadline, ...(content && { content }) }
+    const checked = await authenticate(authentication, toCheck)
+    if (checked.ok) return answer(checked.origin)
+    return { outcome: checked.refusal, origin: checked.claimed, room: undefined, failure: checked.failure }
+  }
+
+  return {
+    makeKnock(request) {
+      return authenticated('GET', request, undefined, async (origin) => {
+        const [first, second] = request.target.segments
+        const roomId = readSegment(first, parseRoomId)
+        const userId = readSegment(second, parseUserId)
+        if (roomId === undefined) return refused(INVALID_ROOM_ID, origin)
+        if (userId === undefined) return refused(INVALID_USER_ID, origin, roomId)
+        const versions = readVersions(request.target.query)
+        const outcome = await makeKnock(ports, { origin, roomId, userId, versions })
+        if (!outcome.ok) return refused(outcome, origin, roomId)
+        return accepted(JSON.stringify(outcome.template), origin, roomId)
+      })
+    },
+
+    async sendKnock(request, body) {
+      const start = clock()
+      const content = readContent(body)
+      if (!content.ok) return refused(content, undefined)
+      return authenticated('PUT', request, content.object, async (origin) => {
+        const [first, second] = request.target.segments
+        const roomId = readSegment(first, parseRoomId)
+        const eventId = readSegment(second, parseEventId)
+        if (roomId === undefined) return refused(INVALID_ROOM_ID, origin)
+        if (eventId === undefined) return refused(INVALID_EVENT_ID, origin, roomId)
+        const deadline = Math.min(start + requestMs, clock() + keyLookupMs)
+        const outcome = await sendKnock(ports, { origin, roomId, eventId, body: content.object, deadline })
+        return outcome.ok ? accepted(outcome.body, origin, roomId) : refused(outcome, origin, roomId)
+      })
+    },
+  }
+}
+
+const INVALID_ROOM_ID = refusal('M_INVALID_PARAM', 'The room id in the path is not valid', 'path: room id')
+const INVALID_USER_ID = refusal('M_INVALID_PARAM', 'The user id in the path is not valid', 'path: user id')
+const INVALID_EVENT_ID = refusal('M_INVALID_PARAM', 'The event id in the path is not valid', 'path: event id')
+const TOO_LARGE = refusal('M_TOO_LARGE', 'The request body is too large', 'request body')
+const BROKEN_OFF = refusal('M_NOT_JSON', 'The request body is not whole', 'request body')
+const NO_OBJECT = refusal('M_BAD_JSON', 'The request body is not a JSON object', 'request body')
+
+function readSegment<Id>(segment: string, parse: (text: string) => Id | undefined): Id | undefined {
+  const text = decodeSegment(segment)
+  return text === undefined ? undefined : parse(text)
+}
+
+function readContent(body: Body): { readonly ok: true; readonly object: JsonObject } | Refusal {
+  if (body.kind !== 'whole') return body.kind === 'too large' ? TOO_LARGE : BROKEN_OFF
+  const json = parseJson(body.bytes)
+  if (!json.ok) return refusal(json.errcode, `The request body cannot be taken: ${json.reason}`, 'request body')
+  return isJsonObject(json.value) ? { ok: true, object: json.value } : NO_OBJECT
+}
+
+function accepted(body: string, origin: ServerName, room: RoomId): KnockAnswer {
+  return { outcome: { ok: true, body }, origin, room, failure: undefined }
+}
+
+function refused(outcome: Refusal, origin: ServerName | undefined, room?: RoomId): KnockAnswer {
+  return { outcome, origin, room, failure: undefined }
+}

@@ -1,0 +1,134 @@
+/**
+ * What is counted, for Prometheus. Answers that can make remote servers back off from the whole homeserver (401, 429,
+ * 5xx) have counters of their own. docs/decisions/0003-statuses-that-do-no-harm.md
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { AnsweredRequest } from '../http/answered-request.ts'
+import type { Clock, DeliveryQueue } from '../knock/ports.ts'
+
+export interface Metrics {
+  answered(request: AnsweredRequest): void
+  keyLookup(outcome: string): void
+  delivered(events: number): void
+  deliveryFailed(): void
+  /** The text of `/metrics`. */
+  expose(): Promise<string>
+  readonly contentType: string
+}
+
+export interface MetricsOptions {
+  readonly queue: Pick<DeliveryQueue, 'depth'>
+  readonly clock: Clock
+}
+
+const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25]
+/** Combinations of route, status and error code for which counters are kept at hand. */
+const MAX_AT_HAND = 200
+
+export function createMetrics({ queue, clock }: MetricsOptions): Metrics {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  const registers = [registry]
+  const requests = new Counter({
+    name: 'matrix_knock_requests_total',
+    help: 'Answered requests',
+    labelNames: ['route', 'status', 'errcode'],
+    registers,
+  })
+  const seconds = new Histogram({
+    name: 'matrix_knock_request_duration_seconds',
+    help: 'Time from request to answer',
+    labelNames: ['route'],
+    buckets: SECONDS,
+    registers,
+  })
+  const harmful = new Counter({
+    name: 'matrix_knock_backoff_answers_total',
+    help: 'Answers after which a remote may back off from the whole homeserver: 401, 429 and 5xx',
+    labelNames: ['status'],
+    registers,
+  })
+  for (const status of ['401', '429', '500']) harmful.inc({ status }, 0)
+  const failures = new Counter({
+    name: 'matrix_knock_authentication_failures_total',
+    help: 'Requests that were not let in, by reason; keys_unavailable is no fault of the signature',
+    labelNames: ['reason'],
+    registers,
+  })
+  failures.inc({ reason: 'keys_unavailable' }, 0)
+  const lookups = new Counter({
+    name: 'matrix_knock_key_lookups_total',
+    help: 'Look-ups of keys that memory did not have: from the store, the server or a notary, failed, or crowded out',
+    labelNames: ['outcome'],
+    registers,
+  })
+  for (const outcome of ['failed', 'crowded']) lookups.inc({ outcome }, 0)
+  const deliveries = deliveryMetrics(registry)
+  const atHand = new Map<string, ReturnType<typeof requests.labels>>()
+  const durations = new Map<string, ReturnType<typeof seconds.labels>>()
+
+  return {
+    answered({ route, status, errcode = '', failure, milliseconds }) {
+      const key = `${route} ${status} ${errcode}`
+      let counter = atHand.get(key)
+      if (counter === undefined) {
+        counter = requests.labels(route, String(status), errcode)
+        if (atHand.size < MAX_AT_HAND) atHand.set(key, counter)
+      }
+      counter.inc()
+      let duration = durations.get(route)
+      if (duration === undefined) {
+        duration = seconds.labels(route)
+        durations.set(route, duration)
+      }
+      duration.observe(milliseconds / 1000)
+      if (status === 401 || status === 429 || status >= 500) harmful.inc({ status: String(status) })
+      if (failure !== undefined) failures.inc({ reason: failure })
+    },
+    keyLookup: (outcome) => lookups.inc({ outcome }),
+    delivered: (count) => deliveries.events.inc(count),
+    deliveryFailed: () => deliveries.failed.inc(),
+    async expose() {
+      // A store that fails shows in /ready; it must not take the other figures with it.
+      const depth = await queue.depth(clock()).catch(() => undefined)
+      if (depth !== undefined) deliveries.show(depth)
+      return registry.metrics()
+    },
+    contentType: registry.contentType,
+  }
+}
+
+function deliveryMetrics(registry: Registry) {
+  const registers = [registry]
+  const events = new Counter({
+    name: 'matrix_knock_delivered_events_total',
+    help: 'Knocks that another server has received, counted once per server',
+    registers,
+  })
+  const failed = new Counter({
+    name: 'matrix_knock_delivery_failures_total',
+    help: 'Deliveries that failed and are tried again',
+    registers,
+  })
+  const waiting = new Gauge({
+    name: 'matrix_knock_delivery_waiting',
+    help: 'Deliveries that wait, one per knock and server',
+    registers,
+  })
+  const failing = new Gauge({
+    name: 'matrix_knock_delivery_failing_servers',
+    help: 'Servers to which the last delivery failed',
+    registers,
+  })
+  const oldest = new Gauge({
+    name: 'matrix_knock_delivery_oldest_seconds',
+    help: 'Age of the oldest knock that waits for delivery',
+    registers,
+  })
+  const show = (depth: Awaited<ReturnType<DeliveryQueue['depth']>>): void => {
+    waiting.set(depth.waiting)
+    failing.set(depth.failing)
+    oldest.set(depth.oldestAge / 1000)
+  }
+  return { events, failed, show }
+}
