@@ -64,12 +64,19 @@ export async function exchangeBytes(port: number, bytes: string | Uint8Array): P
   socket.write(bytes)
   await new Promise((resolve) => socket.once('close', resolve))
   const [head = '', ...rest] = Buffer.concat(chunks).toString().split('\r\n\r\n')
-  const text = rest.join('\r\n\r\n')
+  const payload = rest.join('\r\n\r\n')
   const [statusLine = '', ...lines] = head.split('\r\n')
   const headers = Object.fromEntries(
     lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]),
   )
+  const text = headers['transfer-encoding'] === 'chunked' ? unchunked(payload) : payload
   return { status: Number(statusLine.split(' ')[1]), headers, text, body: jsonObject(text) }
+}
+
+function unchunked(payload: string): string {
+  const size = Number.parseInt(payload, 16)
+  const start = payload.indexOf('\r\n') + 2
+  return size > 0 ? payload.slice(start, start + size) + unchunked(payload.slice(start + size + 2)) : ''
 }
 
 function jsonObject(text: string): JsonRecord {
