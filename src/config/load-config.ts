@@ -1,11 +1,17 @@
 /** From files and environment to a configuration, or to lines that say what is wrong with it. */
 import type { z } from 'zod'
+import type { Problem } from './problem.ts'
 import { type Config, configSchema } from './schema.ts'
 import { settingsOf, settingText } from './setting.ts'
 import { readSources, type Sources } from './sources.ts'
 
 export type ConfigResult =
-  | { readonly ok: true; readonly config: Config }
+  | {
+      readonly ok: true
+      readonly config: Config
+      /** The line for something that turns out later: it names the source of the key too. */
+      line(problem: Problem): string
+    }
   /** One line for each thing that is wrong: source, key, what was found, what is allowed. */
   | { readonly ok: false; readonly problems: readonly string[] }
 
@@ -23,9 +29,10 @@ export async function loadConfig(
 ): Promise<ConfigResult> {
   const read = await readSources(files, environment)
   if (!read.ok) return read
-  const { tree } = read.sources
+  const { tree, sourceOf } = read.sources
   const result = configSchema.safeParse(tree)
-  if (result.success) return { ok: true, config: result.data }
+  const line = ({ key, what }: Problem): string => `${sourceOf(key.split('.'))}: ${key}: ${what}`
+  if (result.success) return { ok: true, config: result.data, line }
   return { ok: false, problems: describe(result.error.issues, read.sources) }
 }
 

@@ -5,6 +5,7 @@ import { createSecureContext } from 'node:tls'
 import { parseCertificateBundle } from '../federation/certificate-authorities.ts'
 import type { SigningKey } from '../matrix/ed25519.ts'
 import { parseSigningKeyFile } from '../matrix/signing-key-file.ts'
+import type { Problem } from './problem.ts'
 import type { Config } from './schema.ts'
 
 export interface OperatorFiles {
@@ -19,8 +20,7 @@ export interface OperatorFiles {
 
 export type Loaded<Value> =
   | { readonly ok: true; readonly value: Value }
-  /** One line for each thing that is wrong. */
-  | { readonly ok: false; readonly problems: readonly string[] }
+  | { readonly ok: false; readonly problems: readonly Problem[] }
 
 /** All that `run` needs beside the configuration itself. */
 export async function loadOperatorFiles(config: Config): Promise<Loaded<OperatorFiles>> {
@@ -43,11 +43,11 @@ export async function loadSigningKey({
   const text = await readText('signing_key_path', path)
   if (!text.ok) {
     const remedy = `make a key with \`matrix-knock generate-key -o ${path}\`, or give the homeserver's own key file`
-    return { ok: false, problems: text.problems.map((problem) => `${problem}; ${remedy}`) }
+    return { ok: false, problems: text.problems.map(({ key, what }) => ({ key, what: `${what}; ${remedy}` })) }
   }
   const parsed = parseSigningKeyFile(text.value)
   if (!parsed.ok) {
-    return wrong(`signing_key_path: ${path}: ${parsed.reason}; expected one line \`ed25519 VERSION SEED\``)
+    return wrong('signing_key_path', `${path}: ${parsed.reason}; expected one line \`ed25519 VERSION SEED\``)
   }
   const { mode } = await stat(path)
   const exposed = process.platform !== 'win32' && (mode & 0o077) !== 0
@@ -59,13 +59,13 @@ export async function loadSigningKey({
 
 async function loadAuthorities({ federation }: Config): Promise<Loaded<readonly string[]>> {
   const certificates: string[] = []
-  const problems: string[] = []
+  const problems: Problem[] = []
   for (const path of federation.ca_path) {
     const text = await readText('federation.ca_path', path)
     const bundle = text.ok ? parseCertificateBundle(text.value) : undefined
     if (!text.ok) problems.push(...text.problems)
     else if (bundle?.ok) certificates.push(...bundle.certificates)
-    else problems.push(`federation.ca_path: ${path}: ${bundle?.reason}; expected certificates in PEM`)
+    else problems.push({ key: 'federation.ca_path', what: `${path} ${bundle?.reason}; expected certificates in PEM` })
   }
   return problems.length === 0 ? { ok: true, value: certificates } : { ok: false, problems }
 }
@@ -79,7 +79,7 @@ async function loadTls({ listen }: Config): Promise<Loaded<OperatorFiles['tls']>
   try {
     createSecureContext({ cert: cert.value, key: key.value })
   } catch (error) {
-    return wrong(`listen.tls: ${(error as Error).message}; expected a certificate chain and its private key in PEM`)
+    return wrong('listen.tls', `${(error as Error).message}; expected a certificate chain and its private key in PEM`)
   }
   return { ok: true, value: { cert: cert.value, key: key.value } }
 }
@@ -89,17 +89,17 @@ async function checkStorePath({ store }: Config): Promise<Loaded<undefined>> {
   const directory = dirname(store.path)
   const found = await stat(directory).catch(() => undefined)
   if (found?.isDirectory()) return { ok: true, value: undefined }
-  return wrong(`store.path: the directory ${directory} does not exist; expected a path in an existing directory`)
+  return wrong('store.path', `the directory ${directory} does not exist; expected a path in an existing directory`)
 }
 
 async function readText(key: string, path: string): Promise<Loaded<string>> {
   try {
     return { ok: true, value: await readFile(path, 'utf8') }
   } catch (error) {
-    return wrong(`${key}: ${path} cannot be read (${(error as NodeJS.ErrnoException).code}); expected a readable file`)
+    return wrong(key, `${path} cannot be read (${(error as NodeJS.ErrnoException).code}); expected a readable file`)
   }
 }
 
-function wrong(problem: string): { readonly ok: false; readonly problems: readonly string[] } {
-  return { ok: false, problems: [problem] }
+function wrong(key: string, what: string): { readonly ok: false; readonly problems: readonly Problem[] } {
+  return { ok: false, problems: [{ key, what }] }
 }

@@ -1,0 +1,18 @@
+/** `check-config`: would `run` start with this configuration? */
+
+import { requireHandover } from '../config/handover.ts'
+import { loadOperatorFiles } from '../config/operator-files.ts'
+import { type CommandContext, type ConfigOption, withConfig } from './configured.ts'
+import { type ExitCode, misconfigured } from './outcome.ts'
+
+export function checkConfig(context: CommandContext, option: ConfigOption): Promise<ExitCode> {
+  return withConfig(context, option, async (config, line) => {
+    const { output } = context
+    const files = await loadOperatorFiles(config)
+    const problems = [...requireHandover(config), ...(files.ok ? [] : files.problems)]
+    if (!files.ok || problems.length > 0) return misconfigured(output, problems.map(line))
+    for (const warning of files.value.warnings) output.err(`warning: ${warning}`)
+    output.out(`The configuration is valid; it is for ${config.server_name}.`)
+    return 0
+  })
+}

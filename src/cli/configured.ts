@@ -1,0 +1,62 @@
+/** What commands share: the configuration from `-c` and the environment, and the store that it names. */
+import { loadConfig } from '../config/load-config.ts'
+import type { Problem } from '../config/problem.ts'
+import type { Config } from '../config/schema.ts'
+import type { Store } from '../knock/ports.ts'
+import { type ExitCode, misconfigured, type Output } from './outcome.ts'
+
+export interface CommandContext {
+  readonly output: Output
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Opens the store that a configuration names. */
+  readonly openStore: (config: Config) => Promise<Store>
+}
+
+export interface ConfigOption {
+  /** Paths given with `-c`. */
+  readonly config: readonly string[]
+}
+
+/** Runs a command on the configuration, or says what is wrong with it. */
+export async function withConfig(
+  { output, environment }: CommandContext,
+  { config: files }: ConfigOption,
+  command: (config: Config, line: (problem: Problem) => string) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  const loaded = await loadConfig(files, environment)
+  return loaded.ok ? command(loaded.config, loaded.line) : misconfigured(output, loaded.problems)
+}
+
+/** Runs a command on the store, beside a service that may be using it, and closes it. */
+export function withStore(
+  context: CommandContext,
+  option: ConfigOption,
+  command: (store: Store, config: Config) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  return withConfig(context, option, async (config, line) => {
+    if (config.store.kind === 'memory') {
+      const what = '"memory" keeps rooms inside the running service; expected sqlite for this command'
+      return misconfigured(context.output, [line({ key: 'store.kind', what })])
+    }
+    const store = await open(context, config, line)
+    if (store === undefined) return 1
+    try {
+      return await command(store, config)
+    } finally {
+      await store.close()
+    }
+  })
+}
+
+async function open(
+  { openStore, output }: CommandContext,
+  config: Config,
+  line: (problem: Problem) => string,
+): Promise<Store | undefined> {
+  try {
+    return await openStore(config)
+  } catch (error) {
+    output.err(line({ key: 'store.path', what: `${config.store.path} cannot be opened: ${(error as Error).message}` }))
+    return undefined
+  }
+}

@@ -1,0 +1,37 @@
+/** `health`: asks the configured admin address whether the service runs, for the health check of a container. */
+import { request } from 'node:http'
+import { type CommandContext, type ConfigOption, withConfig } from './configured.ts'
+import type { ExitCode } from './outcome.ts'
+
+const TIMEOUT_MS = 5_000
+/** A listener on every address is reached on loopback. */
+const LOOPBACK: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
+
+export function health(context: CommandContext, option: ConfigOption): Promise<ExitCode> {
+  return withConfig(context, option, async ({ admin }) => {
+    const { output } = context
+    const host = LOOPBACK[admin.host] ?? admin.host
+    const answer = await ask(host, admin.port)
+    const where = `http://${host.includes(':') ? `[${host}]` : host}:${admin.port}/health`
+    if (answer === 200) {
+      output.out(`${where} answers 200.`)
+      return 0
+    }
+    output.err(`${where} ${typeof answer === 'number' ? `answers ${answer}` : `cannot be reached: ${answer}`}.`)
+    return 1
+  })
+}
+
+/** The status, or why there is none. */
+function ask(host: string, port: number): Promise<number | string> {
+  return new Promise((resolve) => {
+    const asked = request({ host, port, path: '/health', agent: false, timeout: TIMEOUT_MS })
+    asked.on('timeout', () => asked.destroy(new Error('no answer in time')))
+    asked.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+    asked.on('response', (response) => {
+      response.resume()
+      resolve(response.statusCode ?? 0)
+    })
+    asked.end()
+  })
+}

@@ -1,0 +1,64 @@
+/** `knocks list`: what was decided about which knock, by which rule, on which facts. */
+import type { Decision, Store } from '../knock/ports.ts'
+import { parseUserId } from '../matrix/identifiers.ts'
+import type { ExitCode, Output } from './outcome.ts'
+import { readRoomId } from './rooms.ts'
+import { table } from './table.ts'
+
+export interface KnockListOptions {
+  readonly json?: boolean
+  readonly room?: string
+  readonly user?: string
+  /** Most decisions, newest first. */
+  readonly limit: number
+}
+
+export async function listKnocks(
+  store: Store,
+  { json, room, user, limit }: KnockListOptions,
+  output: Output,
+): Promise<ExitCode> {
+  const roomId = room === undefined ? undefined : readRoomId(room, output)
+  const userId = user === undefined ? undefined : parseUserId(user)
+  if (room !== undefined && roomId === undefined) return 2
+  if (user !== undefined && userId === undefined) {
+    output.err(`${JSON.stringify(user)} is no user id; expected @localpart:server`)
+    return 2
+  }
+  const decisions = await store.listDecisions({ ...(roomId && { roomId }), ...(userId && { userId }), limit })
+  if (json === true) output.out(JSON.stringify(decisions.map(decisionObject), null, 2))
+  else if (decisions.length === 0) output.out('No knocks yet.')
+  else for (const line of table(HEAD, decisions.map(decisionRow))) output.out(line)
+  return 0
+}
+
+const HEAD = ['TIME', 'CALL', 'OUTCOME', 'USER', 'ROOM', 'EVENT', 'RULE', 'REASON']
+
+function decisionRow(decision: Decision): readonly string[] {
+  const { time, endpoint, outcome, status, userId, roomId, eventId, rule, reason } = decision
+  const call = [new Date(time).toISOString(), endpoint, `${outcome} ${status}`]
+  return [...call, userId, roomId, eventId ?? '-', rule, reason]
+}
+
+function decisionObject(decision: Decision) {
+  const { time, endpoint, outcome, status, errcode, origin, userId, roomId, eventId, rule, reason, facts } = decision
+  return {
+    time: new Date(time).toISOString(),
+    endpoint,
+    outcome,
+    status,
+    errcode: errcode ?? null,
+    room_id: roomId,
+    user_id: userId,
+    origin,
+    event_id: eventId ?? null,
+    rule,
+    reason,
+    facts: {
+      room_version: facts.roomVersion ?? null,
+      revision: facts.revision ?? null,
+      join_rule: facts.joinRule ?? null,
+      membership: facts.membership ?? null,
+    },
+  }
+}

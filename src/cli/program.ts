@@ -1,0 +1,92 @@
+/** Every sub-command with its options and help text: the contract that operators and scripts rely on. */
+import { Command, InvalidArgumentError } from 'commander'
+import { checkConfig } from './check-config.ts'
+import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
+import { generateConfig } from './generate-config.ts'
+import { generateKey } from './generate-key.ts'
+import { health } from './health.ts'
+import { knockCommand } from './knock-command.ts'
+import { type KnockListOptions, listKnocks } from './knocks.ts'
+import type { ExitCode } from './outcome.ts'
+import { type ListOptions, listRooms, showRoom } from './rooms.ts'
+import { type RunContext, run } from './run.ts'
+import type { WriteOptions } from './write-file.ts'
+
+/** @param finish takes the exit code of the command that ran */
+export function createProgram(context: RunContext, version: string, finish: (code: ExitCode) => void): Command {
+  const program = new Command('matrix-knock')
+    .description('Answers Matrix federation knocks beside any homeserver.')
+    .version(version)
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText('after', '\nExit codes: 0 done, 1 failed or refused, 2 wrong usage, 78 wrong configuration.')
+
+  configured(program.command('run'), 'serve').action(async (option: ConfigOption) => finish(await run(context, option)))
+  configured(program.command('check-config'), 'say whether `run` would start').action(async (option: ConfigOption) =>
+    finish(await checkConfig(context, option)),
+  )
+  generator(program.command('generate-config'), 'write a sample configuration').action(async (options: WriteOptions) =>
+    finish(await generateConfig(options, context.output)),
+  )
+  generator(program.command('generate-key'), 'write a new signing key').action(async (options: WriteOptions) =>
+    finish(await generateKey(options, context.output)),
+  )
+  addRooms(program, context, finish)
+  addKnocks(program, context, finish)
+  configured(program.command('health'), 'ask the running service at its admin address').action(
+    async (option: ConfigOption) => finish(await health(context, option)),
+  )
+  program.addCommand(knockCommand(finish).exitOverride())
+  return program
+}
+
+function addRooms(program: Command, context: CommandContext, finish: (code: ExitCode) => void): void {
+  const rooms = program.command('rooms').description('the rooms in the store')
+  configured(rooms.command('list'), 'list them')
+    .option('--json', 'as JSON')
+    .action(async (options: ConfigOption & ListOptions) =>
+      finish(await withStore(context, options, (store) => listRooms(store, options, context.output))),
+    )
+  configured(rooms.command('show'), 'show one')
+    .argument('<room>', 'room id')
+    .option('--json', 'as JSON')
+    .action(async (room: string, options: ConfigOption & ListOptions) =>
+      finish(await withStore(context, options, (store) => showRoom(store, room, options, context.output))),
+    )
+}
+
+function addKnocks(program: Command, context: CommandContext, finish: (code: ExitCode) => void): void {
+  const knocks = program.command('knocks').description('what was decided about knocks')
+  configured(knocks.command('list'), 'list decisions, newest first')
+    .option('--json', 'as JSON')
+    .option('--room <id>', 'of this room only')
+    .option('--user <id>', 'of this user only')
+    .option('--limit <number>', 'at most so many', positiveInteger, DEFAULT_DECISIONS)
+    .action(async (options: ConfigOption & KnockListOptions) =>
+      finish(await withStore(context, options, (store) => listKnocks(store, options, context.output))),
+    )
+}
+
+const DEFAULT_DECISIONS = 100
+const MOST_DECISIONS = 100_000
+
+function positiveInteger(text: string): number {
+  const number = Number(text)
+  if (Number.isInteger(number) && number > 0 && number <= MOST_DECISIONS) return number
+  throw new InvalidArgumentError(`expected an integer from 1 to ${MOST_DECISIONS}`)
+}
+
+const collect = (path: string, paths: readonly string[] | undefined): readonly string[] => [...(paths ?? []), path]
+
+function configured(command: Command, description: string): Command {
+  return command
+    .description(description)
+    .requiredOption('-c, --config <file>', 'configuration file, repeatable: merged left to right', collect)
+}
+
+function generator(command: Command, description: string): Command {
+  return command
+    .description(description)
+    .option('-o, --output <file>', 'write to this file (default: standard output)')
+    .option('--overwrite', 'replace an existing file')
+}

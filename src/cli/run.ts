@@ -1,0 +1,104 @@
+/** `run`: serves until it is told to stop. */
+import closeWithGrace from 'close-with-grace'
+import { requireHandover } from '../config/handover.ts'
+import { loadOperatorFiles, type OperatorFiles } from '../config/operator-files.ts'
+import type { Problem } from '../config/problem.ts'
+import type { Config } from '../config/schema.ts'
+import type { Store } from '../knock/ports.ts'
+import { type Log, type OpenLog, openLog } from '../observability/log.ts'
+import { type CommandContext, type ConfigOption, withConfig } from './configured.ts'
+import { type ExitCode, misconfigured } from './outcome.ts'
+
+/** A running service, as far as this command cares. */
+export interface Running {
+  readonly address: string
+  readonly adminAddress: string
+  stop(): Promise<void>
+}
+
+export interface RunContext extends CommandContext {
+  readonly start: (parts: { config: Config; files: OperatorFiles; store: Store; log: Log }) => Promise<Running>
+  /** Reads one of the room files of a memory store. @returns why it was refused, or undefined */
+  readonly importRoom: (file: string, store: Store, config: Config) => Promise<string | undefined>
+}
+
+/** Beyond the longest request: deliveries under way, and the store's last commit. */
+const MARGIN_MS = 10_000
+
+export function run(context: RunContext, option: ConfigOption): Promise<ExitCode> {
+  return withConfig(context, option, async (config, line) => {
+    const files = await loadOperatorFiles(config)
+    const problems = [...requireHandover(config), ...(files.ok ? [] : files.problems)]
+    if (!files.ok || problems.length > 0) return misconfigured(context.output, problems.map(line))
+    const opened = await openLog(config.log.level)
+    try {
+      return await serve(context, { config, files: files.value, line }, opened)
+    } finally {
+      opened.flush()
+    }
+  })
+}
+
+interface Checked {
+  readonly config: Config
+  readonly files: OperatorFiles
+  line(problem: Problem): string
+}
+
+async function serve(
+  context: RunContext,
+  { config, files, line }: Checked,
+  { log, flush }: OpenLog,
+): Promise<ExitCode> {
+  for (const warning of files.warnings) log.warn(warning)
+  let store: Store
+  try {
+    store = await context.openStore(config)
+  } catch (error) {
+    const what = `${config.store.path} cannot be opened: ${(error as Error).message}`
+    context.output.err(line({ key: 'store.path', what }))
+    return 1
+  }
+  for (const file of config.store.import) {
+    const reason = await context.importRoom(file, store, config)
+    if (reason !== undefined) {
+      await store.close()
+      return misconfigured(context.output, [line({ key: 'store.import', what: `${file}: ${reason}` })])
+    }
+  }
+  let service: Running
+  try {
+    service = await context.start({ config, files, store, log })
+  } catch (error) {
+    context.output.err((error as Error).message)
+    return 1
+  }
+  announce(log, config, service)
+  flush()
+  await untilStopped(config, service, log, flush)
+  return 0
+}
+
+function announce(log: Log, config: Config, { address, adminAddress }: Running): void {
+  log.info({ server_name: config.server_name, address, admin: adminAddress, store: config.store.kind }, 'listening')
+  log.info(
+    'homeserver.handover is none: this service is the authority of its rooms and sends accepted knocks to their other servers itself',
+  )
+}
+
+/** Ends with the process: by a signal with code 0, by an uncaught exception with code 1. */
+function untilStopped(config: Config, service: Running, log: Log, flush: () => void): Promise<never> {
+  process.once('exit', flush)
+  const delay = config.timeouts.request_seconds * 1000 + MARGIN_MS
+  closeWithGrace(
+    { delay, logger: { error: (error: unknown) => log.error({ err: error }, 'stopping') } },
+    async (why) => {
+      if (why.err !== undefined) log.fatal({ err: why.err }, 'uncaught exception')
+      log.info({ signal: why.signal }, 'stopping')
+      flush()
+      await service.stop()
+      log.info('stopped')
+    },
+  )
+  return new Promise(() => undefined)
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env node
+/** The program: arguments to commands, and exit codes. */
+import { readFileSync } from 'node:fs'
+import { CommanderError } from 'commander'
+import type { ExitCode } from './cli/outcome.ts'
+import { createProgram } from './cli/program.ts'
+import { openConfiguredStore, startService } from './service.ts'
+
+const clock = Date.now
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+
+const context = {
+  output: {
+    out: (line: string) => void process.stdout.write(`${line}\n`),
+    err: (line: string) => void process.stderr.write(`${line}\n`),
+  },
+  environment: process.env,
+  openStore: (config: Parameters<typeof openConfiguredStore>[0]) => openConfiguredStore(config, clock),
+  start: (parts: Omit<Parameters<typeof startService>[0], 'clock'>) => startService({ ...parts, clock }),
+  importRoom: async () => 'not yet',
+}
+
+function finish(code: ExitCode): void {
+  process.exitCode = code
+}
+
+// A reader that has seen enough (`rooms list | head`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+})
+
+try {
+  await createProgram(context, version, finish).parseAsync()
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error
+  // Help and version end with 0; everything else that commander ends is wrong usage, which it has explained.
+  process.exitCode = error.exitCode === 0 ? 0 : 2
+}

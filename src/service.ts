@@ -1,0 +1,190 @@
+/**
+ * The composition root: from configuration to adapters, use cases and listeners, started and stopped in order. The only
+ * file that sees everything.
+ */
+import { once } from 'node:events'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { OperatorFiles } from './config/operator-files.ts'
+import type { Config } from './config/schema.ts'
+import { createDeliveryWorker, type DeliveryWorker } from './federation/delivery-worker.ts'
+import { createFederation, type Federation } from './federation/federation.ts'
+import { createAdminServer } from './http/admin-server.ts'
+import { createDrain } from './http/drain.ts'
+import { createFederationApp } from './http/federation-app.ts'
+import { createKnockPorts } from './knock/knock-ports.ts'
+import { createKnockPolicy } from './knock/policy.ts'
+import type { Clock, Store } from './knock/ports.ts'
+import { nativeEd25519 } from './matrix/ed25519.ts'
+import { compileServerAcl } from './matrix/server-acl.ts'
+import type { Log } from './observability/log.ts'
+import { createMetrics, type Metrics } from './observability/metrics.ts'
+import { logRequest } from './observability/request-log.ts'
+import { openStore } from './store/open-store.ts'
+
+export interface Service {
+  /** Where the federation listener is reached: `127.0.0.1:8450`. */
+  readonly address: string
+  readonly adminAddress: string
+  /** Finishes what is under way, within bounds, and closes everything. */
+  stop(): Promise<void>
+}
+
+export interface ServiceParts {
+  readonly config: Config
+  readonly files: OperatorFiles
+  /** Open, with whatever it starts with. The service closes it. */
+  readonly store: Store
+  readonly log: Log
+  readonly clock: Clock
+}
+
+const DAY_MS = 86_400_000
+/** A connection that a proxy keeps open may carry a request that was sent before it could know that we leave. */
+const IDLE_BEFORE_CLOSE_MS = 500
+const DELIVERIES_DRAIN_MS = 3_000
+
+/**
+ * Opens the store that the configuration names.
+ * @throws Error with a reason for the operator where it cannot be opened
+ */
+export function openConfiguredStore({ store }: Config, clock: Clock): Promise<Store> {
+  const location = store.kind === 'sqlite' ? { kind: store.kind, path: store.path } : { kind: store.kind }
+  return openStore(location, { clock, historyMs: store.history_days * DAY_MS })
+}
+
+/**
+ * Puts the service together and listens.
+ * @throws Error of the system where an address cannot be listened on; everything is closed again then
+ */
+export async function startService(parts: ServiceParts): Promise<Service> {
+  const { config, store, log, clock } = parts
+  const metrics = createMetrics({ queue: store, clock })
+  const federation = createOutbound(parts, metrics)
+  const deliveries = createDeliveries(parts, federation, metrics)
+  const app = await createInbound(parts, federation, metrics)
+  const { server } = app
+  const drain = createDrain(server, { idleMs: IDLE_BEFORE_CLOSE_MS, mostMs: config.timeouts.request_seconds * 1000 })
+  let state: 'starting' | 'serving' | 'stopping' = 'starting'
+  const admin = createAdminServer({
+    async notReady() {
+      const checked = await store.check()
+      const reasons = state === 'serving' ? [] : [`the service is ${state}`]
+      return checked.ok ? reasons : [...reasons, checked.reason]
+    },
+    metrics: metrics.expose,
+    metricsType: metrics.contentType,
+    failed: (error) => log.error({ err: error }, 'admin request failed'),
+  })
+
+  async function stop(): Promise<void> {
+    state = 'stopping'
+    await drain.begin()
+    await deliveries.stop(DELIVERIES_DRAIN_MS)
+    await federation.close()
+    await app.close()
+    admin.close()
+    admin.closeAllConnections()
+    await store.close()
+  }
+
+  try {
+    const adminAddress = await listen(admin, { host: config.admin.host, port: config.admin.port }, 'admin')
+    const address = await listen(server, whereToListen(config), 'listen')
+    state = 'serving'
+    deliveries.start()
+    return { address, adminAddress, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+function createOutbound({ config, files, store, clock }: ServiceParts, metrics: Metrics): Federation {
+  const { federation, server_name: serverName, timeouts } = config
+  return createFederation({
+    serverName,
+    signingKey: files.signingKey,
+    ed25519: nativeEd25519,
+    keyStore: store,
+    clock,
+    random: Math.random,
+    caCertificates: files.caCertificates,
+    allowedNetworks: federation.ip_range_allowlist,
+    trustedKeyServers: federation.trusted_key_servers,
+    deniedKeys: federation.key_denylist,
+    ...(federation.dns_servers && { dnsServers: federation.dns_servers }),
+    keyLimits: { timeoutMs: timeouts.key_lookup_seconds * 1000 },
+    onLookup: metrics.keyLookup,
+  })
+}
+
+function createDeliveries({ config, store, log, clock }: ServiceParts, { sender }: Federation, metrics: Metrics) {
+  const worker: DeliveryWorker = createDeliveryWorker({
+    queue: store,
+    sender,
+    clock,
+    random: Math.random,
+    timeoutMs: config.timeouts.delivery_seconds * 1000,
+    observer: {
+      delivered(destination, events) {
+        metrics.delivered(events)
+        log.info({ destination, events }, 'delivered')
+      },
+      failed(destination, attempts, reason) {
+        metrics.deliveryFailed()
+        log.warn({ destination, attempts, reason }, 'delivery failed, will try again')
+      },
+      queueFailed: (error) => log.error({ err: error }, 'the delivery queue failed'),
+    },
+  })
+  return worker
+}
+
+function createInbound({ config, files, store, log, clock }: ServiceParts, { keyring }: Federation, metrics: Metrics) {
+  const { server_name: serverName, federation, limits, timeouts, listen: listening } = config
+  const { per_user: perUser, per_room: perRoom, per_server: perServer } = limits
+  const policy = createKnockPolicy(
+    {
+      ...(perUser && { perUser: { knocks: perUser.knocks, perSeconds: perUser.per_seconds } }),
+      ...(perRoom && { perRoom: { knocks: perRoom.knocks, perSeconds: perRoom.per_seconds } }),
+      ...(perServer && { perServer: { knocks: perServer.knocks, perSeconds: perServer.per_seconds } }),
+    },
+    clock,
+  )
+  return createFederationApp({
+    ports: createKnockPorts({ serverName, store, keyring, ed25519: nativeEd25519, policy, clock }),
+    admission: compileServerAcl({ allow: federation.allow_servers ?? ['*'], deny: federation.deny_servers }),
+    keyLookupMs: timeouts.key_lookup_seconds * 1000,
+    requestMs: timeouts.request_seconds * 1000,
+    trustProxy: listening.trust_proxy,
+    addressLimit: { perSecond: limits.per_address.per_second, burst: limits.per_address.burst },
+    tls: files.tls,
+    observer: {
+      answered(request) {
+        metrics.answered(request)
+        logRequest(log, request)
+      },
+      failed: (error) => log.error({ err: error }, 'request failed'),
+    },
+  })
+}
+
+type Place = { readonly fd: number } | { readonly host: string; readonly port: number }
+
+function whereToListen({ listen: { fd, host, port } }: Config): Place {
+  return fd === undefined ? { host, port } : { fd }
+}
+
+/** @param section of the configuration, for the error */
+async function listen(server: Server, place: Place, section: string): Promise<string> {
+  const listening = once(server, 'listening')
+  server.listen(place)
+  await listening.catch((error: NodeJS.ErrnoException) => {
+    const where = 'fd' in place ? `fd ${place.fd}` : `${place.host}:${place.port}`
+    throw new Error(`${section}: cannot listen on ${where} (${error.code ?? error.message})`, { cause: error })
+  })
+  const bound = server.address() as AddressInfo | string
+  if (typeof bound === 'string') return bound
+  return bound.family === 'IPv6' ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`
+}
