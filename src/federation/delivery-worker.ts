@@ -150,7 +150,8 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
   /** Half of the wait is certain, half is chance, so that destinations that failed together do not return together. */
   function waitAfter(attempts: number, { retryAfterMs = 0 }: Extract<DeliveryResult, { kind: 'failed' }>): number {
     const full = Math.min(firstBackoffMs * 2 ** Math.min(attempts, 30), maxBackoffMs)
-    return Math.max(full / 2 + (random() * full) / 2, retryAfterMs)
+    // Whole milliseconds: the queue keeps instants as integers.
+    return Math.ceil(Math.max(full / 2 + (random() * full) / 2, retryAfterMs))
   }
 
   queue.onEnqueued(wake)

@@ -129,6 +129,13 @@ describe('delivery worker', () => {
     expect(Math.round(((outbox.retryAt.get('a.test') ?? 0) - clock()) / 100)).toBe(10)
   })
 
+  it('G3 the next attempt falls due at a whole millisecond, as queues keep it', async () => {
+    const { outbox } = build({ answer: failure(), random: 0.1234567 })
+    outbox.add('a.test')
+    await until(() => expect(outbox.log).toHaveLength(1))
+    expect(outbox.retryAt.get('a.test')).toSatisfy(Number.isInteger)
+  })
+
   it('G3 Retry-After is waited for where it is longer', async () => {
     const { outbox, clock } = build({ answer: failure(90_000) })
     outbox.add('a.test')
