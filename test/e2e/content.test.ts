@@ -100,6 +100,13 @@ describe.each(KNOCKABLE_VERSIONS)('the content of a knock in room version %s', (
   })
 })
 
+it('the log tells of the knocks, and nothing that people wrote, and no secret', () => {
+  const log = stage.service.log()
+  expect(log).toContain('send_knock')
+  const secret = Buffer.from(stage.resident.seed).toString('base64').replaceAll('=', '')
+  for (const text of ['may I come in', 'something else', 'Mallory', 'xxxxxxxx', secret]) expect(log).not.toContain(text)
+})
+
 it('what was delivered was signed by the resident, and nothing else was', () => {
   expect(stage.neighbour.complaints).toEqual([])
   expect(stage.neighbour.received.every(({ origin }) => origin === stage.resident.name)).toBe(true)

@@ -61,8 +61,20 @@ export async function setStage(
       const code = await service.stop()
       await closeFakes()
       if (code !== 0) throw new Error(`the service ended with exit code ${code}: ${service.log()}`)
+      const bugs = errorsIn(service.log())
+      if (bugs.length > 0) throw new Error(`the service logged errors: ${bugs.join('\n')}`)
     },
   }
+}
+
+const ERROR_LEVEL = 50
+
+/** Lines of the log that tell of a bug: nothing that a remote can send may cause one. */
+function errorsIn(log: string): readonly string[] {
+  return log.split('\n').filter((line) => {
+    const [, level] = /^\{"level":(\d+)/.exec(line) ?? []
+    return Number(level) >= ERROR_LEVEL || (line !== '' && level === undefined)
+  })
 }
 
 /** Waits until something holds, or fails saying what did not come. */

@@ -43,7 +43,7 @@ export interface Service {
   command(...args: readonly string[]): Promise<Finished>
   /** Imports one room while the service runs. */
   importRoom(room: TestRoom): Promise<Finished>
-  /** What the process has written so far. */
+  /** What it has written so far, before restarts too. */
   log(): string
   /** Stops the process and starts another on the same store and ports. */
   restart(): Promise<number | null>
@@ -80,12 +80,14 @@ function serviceOf(
   started: Running,
 ): Service {
   let running = started
+  let earlier = ''
   return {
     identity,
     ...set,
-    log: () => running.output.join(''),
+    log: () => earlier + running.output.join(''),
     async restart() {
       const code = await endProcess(running.child)
+      earlier += running.output.join('')
       running = await startProcess(set.config, set.adminPort)
       return code
     },
