@@ -17,9 +17,9 @@ import { createKnockPolicy } from './knock/policy.ts'
 import type { Clock, Store } from './knock/ports.ts'
 import { nativeEd25519 } from './matrix/ed25519.ts'
 import { compileServerAcl } from './matrix/server-acl.ts'
-import type { Log } from './observability/log.ts'
+import type { OpenLog } from './observability/log.ts'
 import { createMetrics, type Metrics } from './observability/metrics.ts'
-import { logRequest } from './observability/request-log.ts'
+import { createRequestLog } from './observability/request-log.ts'
 import { openStore } from './store/open-store.ts'
 
 export interface Service {
@@ -35,7 +35,7 @@ export interface ServiceParts {
   readonly files: OperatorFiles
   /** Open, with whatever it starts with. The service closes it. */
   readonly store: Store
-  readonly log: Log
+  readonly logging: OpenLog
   readonly clock: Clock
 }
 
@@ -58,7 +58,8 @@ export function openConfiguredStore({ store }: Config, clock: Clock): Promise<St
  * @throws Error of the system where an address cannot be listened on; everything is closed again then
  */
 export async function startService(parts: ServiceParts): Promise<Service> {
-  const { config, store, log, clock } = parts
+  const { config, store, clock } = parts
+  const { log } = parts.logging
   const metrics = createMetrics({ queue: store, clock })
   const federation = createOutbound(parts, metrics)
   const deliveries = createDeliveries(parts, federation, metrics)
@@ -119,7 +120,8 @@ function createOutbound({ config, files, store, clock }: ServiceParts, metrics: 
   })
 }
 
-function createDeliveries({ config, store, log, clock }: ServiceParts, { sender }: Federation, metrics: Metrics) {
+function createDeliveries({ config, store, logging, clock }: ServiceParts, { sender }: Federation, metrics: Metrics) {
+  const { log } = logging
   const worker: DeliveryWorker = createDeliveryWorker({
     queue: store,
     sender,
@@ -141,8 +143,13 @@ function createDeliveries({ config, store, log, clock }: ServiceParts, { sender 
   return worker
 }
 
-function createInbound({ config, files, store, log, clock }: ServiceParts, { keyring }: Federation, metrics: Metrics) {
+function createInbound(
+  { config, files, store, logging, clock }: ServiceParts,
+  { keyring }: Federation,
+  metrics: Metrics,
+) {
   const { server_name: serverName, federation, limits, timeouts, listen: listening } = config
+  const logRequest = createRequestLog(logging, clock)
   const { per_user: perUser, per_room: perRoom, per_server: perServer } = limits
   const policy = createKnockPolicy(
     {
@@ -163,9 +170,9 @@ function createInbound({ config, files, store, log, clock }: ServiceParts, { key
     observer: {
       answered(request) {
         metrics.answered(request)
-        logRequest(log, request)
+        logRequest(request)
       },
-      failed: (error) => log.error({ err: error }, 'request failed'),
+      failed: (error) => logging.log.error({ err: error }, 'request failed'),
     },
   })
 }

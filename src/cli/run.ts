@@ -17,7 +17,7 @@ export interface Running {
 }
 
 export interface RunContext extends CommandContext {
-  readonly start: (parts: { config: Config; files: OperatorFiles; store: Store; log: Log }) => Promise<Running>
+  readonly start: (parts: { config: Config; files: OperatorFiles; store: Store; logging: OpenLog }) => Promise<Running>
   /** Reads one of the room files of a memory store. @returns why it was refused, or undefined */
   readonly importRoom: (file: string, store: Store, config: Config) => Promise<string | undefined>
 }
@@ -45,11 +45,8 @@ interface Checked {
   line(problem: Problem): string
 }
 
-async function serve(
-  context: RunContext,
-  { config, files, line }: Checked,
-  { log, flush }: OpenLog,
-): Promise<ExitCode> {
+async function serve(context: RunContext, { config, files, line }: Checked, logging: OpenLog): Promise<ExitCode> {
+  const { log, flush } = logging
   for (const warning of files.warnings) log.warn(warning)
   let store: Store
   try {
@@ -68,7 +65,7 @@ async function serve(
   }
   let service: Running
   try {
-    service = await context.start({ config, files, store, log })
+    service = await context.start({ config, files, store, logging })
   } catch (error) {
     context.output.err((error as Error).message)
     return 1

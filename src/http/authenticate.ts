@@ -3,12 +3,13 @@
  * https://spec.matrix.org/latest/server-server-api/#request-authentication
  */
 import type { Clock, Keyring } from '../knock/ports.ts'
+import { canonicalJson } from '../matrix/canonical-json.ts'
 import type { Ed25519 } from '../matrix/ed25519.ts'
 import { type Refusal, refusal } from '../matrix/errors.ts'
 import { type KeyId, parseKeyId, type ServerName } from '../matrix/identifiers.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import type { ServerAcl } from '../matrix/server-acl.ts'
-import { allVerify, signedBytes } from '../matrix/signed-json.ts'
+import { allVerify, type SignatureWithKey } from '../matrix/signed-json.ts'
 import { isXMatrix, parseXMatrix, requestObject, type XMatrix } from '../matrix/x-matrix.ts'
 
 /** Why a request was not let in, for metrics: a remote that meets 401 may back off from the whole homeserver. */
@@ -99,30 +100,31 @@ async function verify(
   claims: Claims,
 ): Promise<Authentication> {
   const { origin } = claims[0]
-  const keyIds = claims.flatMap(({ keyId }) => ed25519KeyId(keyId) ?? [])
+  const keyIds: KeyId[] = []
+  for (const { keyId } of claims) {
+    const parsed = keyId.startsWith('ed25519:') ? parseKeyId(keyId) : undefined
+    if (parsed !== undefined) keyIds.push(parsed)
+  }
   const lookup = await keyring.keysFor(origin, keyIds, clock(), 'request', deadline)
   if (lookup.kind === 'unavailable') {
     return unauthorized('keys_unavailable', `The keys of your server could not be had: ${lookup.reason}`, origin)
   }
-  const current = new Map<string, Uint8Array>()
-  for (const { keyId, key, old } of lookup.keys) if (!old) current.set(keyId, key)
-  const signatures = claims.flatMap(({ keyId, signature }) => {
-    const publicKey = current.get(keyId)
-    return publicKey === undefined ? [] : [{ signature, publicKey }]
-  })
+  const signatures: SignatureWithKey[] = []
+  for (const { keyId, signature } of claims) {
+    const current = lookup.keys.find((key) => key.keyId === keyId && !key.old)
+    if (current !== undefined) signatures.push({ signature, publicKey: current.key })
+  }
   if (signatures.length === 0) return unauthorized('unknown_key', 'No current key of your server signed this', origin)
 
-  const object = requestObject({ method, uri, origin, destination: serverName, ...(content && { content }) })
-  if (!(await allVerify(signatures, signedBytes(object), ed25519))) {
+  const signed = canonicalJson(
+    requestObject({ method, uri, origin, destination: serverName, ...(content && { content }) }),
+  )
+  if (!(await allVerify(signatures, signed, ed25519))) {
     return unauthorized('wrong_signature', 'The signature of the request is wrong', origin)
   }
   if (origin !== serverName) return { ok: true, origin }
   const ourselves = refusal('M_FORBIDDEN', 'This server does not knock on its own rooms', 'origin is another server')
   return { ok: false, refusal: ourselves, failure: 'own_name', claimed: origin }
-}
-
-function ed25519KeyId(text: string): KeyId | undefined {
-  return text.startsWith('ed25519:') ? parseKeyId(text) : undefined
 }
 
 function unauthorized(failure: AuthenticationFailure, error: string, claimed?: ServerName): Authentication {

@@ -4,7 +4,8 @@
  */
 import { type Refusal, refusal } from '../matrix/errors.ts'
 
-export const JSON_TYPE = 'application/json'
+/** With the charset that Fastify would add to each answer anew. */
+export const JSON_TYPE = 'application/json; charset=utf-8'
 
 /** The body of a refusal, serialised. */
 export function errorBody({ errcode, error, fields }: Refusal): string {

@@ -2,6 +2,7 @@
  * The federation listener: Fastify without its defaults that break federation. docs/architecture.md.
  * https://spec.matrix.org/latest/server-server-api/#api-standards
  */
+import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Refusal } from '../matrix/errors.ts'
@@ -19,6 +20,11 @@ export interface FederationAppOptions extends KnockHandlerOptions, Pick<Federati
   /** Networks of the proxies whose X-Forwarded-For is believed. */
   readonly trustProxy: readonly string[]
   readonly addressLimit: AddressLimit
+}
+
+/** Carries the target from the matching of the route to the first hook. */
+interface RoutedMessage extends IncomingMessage {
+  target?: KnockTarget | undefined
 }
 
 /** What is known of a request when it is answered. */
@@ -44,7 +50,10 @@ export async function createFederationApp(options: FederationAppOptions): Promis
   const app = Fastify({
     serverFactory: (handler) => createFederationServer(handler, { requestMs, tls, onRawRefusal }),
     // Routes are matched here, on the raw path: the router would decode it before it compares.
-    rewriteUrl: ({ url = '', method = '' }) => routeOf(parseTarget(url), method),
+    rewriteUrl: (message: RoutedMessage) => {
+      message.target = parseTarget(message.url ?? '')
+      return routeOf(message.target, message.method)
+    },
     bodyLimit: BODY_LIMIT,
     exposeHeadRoutes: false,
     return503OnClosing: false,
@@ -62,7 +71,7 @@ export async function createFederationApp(options: FederationAppOptions): Promis
   return app
 }
 
-function routeOf(target: KnockTarget | undefined, method: string): string {
+function routeOf(target: KnockTarget | undefined, method: string | undefined): string {
   return target !== undefined && method === METHOD_OF[target.route] ? `/${target.route}` : '/other'
 }
 
@@ -74,7 +83,7 @@ function answerFrameworkError(_error: Error, _request: unknown, reply: Pick<Fast
 
 function addHooks(app: FastifyInstance, observer: RequestObserver): void {
   app.addHook('onRequest', (request, reply, done) => {
-    request.exchange = { target: parseTarget(request.originalUrl), refusal: undefined, answer: undefined }
+    request.exchange = { target: (request.raw as RoutedMessage).target, refusal: undefined, answer: undefined }
     const { headers, httpVersionMinor } = request.raw
     // Any type will do, and none: Fastify answers 415 to what it cannot read before a parser is asked.
     if (request.method !== 'GET') headers['content-type'] = 'application/octet-stream'

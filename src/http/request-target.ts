@@ -2,7 +2,7 @@
  * Request targets, matched and taken apart as they stand on the wire: X-Matrix signs these bytes, so nothing may be
  * decoded, merged or completed on the way. https://spec.matrix.org/latest/server-server-api/#request-authentication
  */
-import { parse as parseQuery } from 'node:querystring'
+import { unescape as unescapeQuery } from 'node:querystring'
 
 export type RouteName = 'make_knock' | 'send_knock'
 
@@ -53,8 +53,18 @@ export function decodeSegment(segment: string): string | undefined {
   }
 }
 
-/** The values of `ver`, in their order. */
+/** The values of `ver` in a query, in their order. */
 export function readVersions(query: string): readonly string[] {
-  const { ver } = parseQuery(query)
-  return ver === undefined ? [] : typeof ver === 'string' ? [ver] : ver
+  const versions: string[] = []
+  for (const pair of query.split('&')) {
+    const equals = pair.indexOf('=')
+    const name = equals < 0 ? pair : pair.slice(0, equals)
+    if (name === 'ver' || decodeQuery(name) === 'ver')
+      versions.push(equals < 0 ? '' : decodeQuery(pair.slice(equals + 1)))
+  }
+  return versions
+}
+
+function decodeQuery(text: string): string {
+  return /[%+]/.test(text) ? unescapeQuery(text.replaceAll('+', ' ')) : text
 }

@@ -8,22 +8,25 @@ export interface Log extends Logger {}
 
 export interface OpenLog {
   readonly log: Log
+  /** Writes a line that is there already, for what is logged so often that pino's work per line counts. */
+  writeLine(json: string): void
   /** Writes out what is buffered. Synchronous, for the end of the process. */
   flush(): void
 }
 
 /** Lines are gathered up to this many bytes, or for a second. */
-const BUFFER_BYTES = 4096
+const BUFFER_BYTES = 8_192
 const FLUSH_MS = 1_000
 /** Where nobody reads the output, lines beyond this are dropped rather than kept in memory. */
 const MAX_WAITING_BYTES = 16 * 1024 * 1024
 
 /** @param level of pino, or `silent` */
 export async function openLog(level: string): Promise<OpenLog> {
-  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime }
+  const options = { level, base: null, timestamp: () => `,"time":"${timestamp(Date.now())}"` }
   if (process.stdout.isTTY) {
     const { default: pretty } = await import('pino-pretty')
-    return { log: pino(options, pretty({ colorize: true, sync: true })), flush: () => undefined }
+    const output = pretty({ colorize: true, sync: true })
+    return { log: pino(options, output), writeLine: (json) => output.write(`${json}\n`), flush: () => undefined }
   }
   const output = destination({
     fd: 1,
@@ -34,7 +37,15 @@ export async function openLog(level: string): Promise<OpenLog> {
   })
   // A reader that went away must not end the service.
   output.on('error', () => undefined)
-  return { log: pino(options, output), flush: () => flush(output) }
+  return { log: pino(options, output), writeLine: (json) => output.write(`${json}\n`), flush: () => flush(output) }
+}
+
+let last = { now: 0, text: '' }
+
+/** An instant as ISO 8601; many lines share a millisecond. @param now milliseconds since the epoch */
+export function timestamp(now: number): string {
+  if (last.now !== now) last = { now, text: new Date(now).toISOString() }
+  return last.text
 }
 
 function flush(output: { flushSync(): void }): void {
