@@ -1,0 +1,90 @@
+import { connect } from 'node:net'
+import { afterEach, describe, expect, it } from 'vitest'
+import { exchange, exchangeBytes } from '../support/http-client.ts'
+import { knockEvent, sendKnockPath } from '../support/remote-knocker.ts'
+import { authorization, canonical, type Json } from '../support/signing.ts'
+import { type Listener, openListener } from './listener-fixture.ts'
+
+let listener: Listener
+afterEach(() => listener?.close())
+
+const SEND = `/_matrix/federation/v1/send_knock/!r:resident.example/$${'A'.repeat(43)}`
+const errorOf = (errcode: string) => ({ errcode, error: expect.any(String) })
+
+/** A send_knock as it is signed for its body, with the body as text and further headers. */
+async function put(content: Json, body: string | Buffer, headers: readonly string[] = [], path?: string) {
+  listener = await openListener()
+  const target = path ?? SEND
+  const toSign = { method: 'PUT', uri: target, destination: listener.resident.name, content }
+  const signed = ['authorization', authorization(listener.remote, toSign)]
+  return exchange(await listener.listen(), { method: 'PUT', path: target, headers: [...signed, ...headers], body })
+}
+
+describe('content types', () => {
+  it.each([undefined, '', 'foo', 'a/b/c', 'text/plain', 'application/json; charset=utf-8', 'multipart/form-data'])(
+    'A4 send_knock works with the type %s',
+    async (type) => {
+      listener = await openListener()
+      const { resident, remote, room, kim } = listener
+      const { eventId, pdu } = knockEvent(room, kim)
+      const path = sendKnockPath(room.roomId, eventId)
+      const toSign = { method: 'PUT', uri: path, destination: resident.name, content: pdu }
+      const typed = type === undefined ? [] : ['content-type', type]
+      const headers = ['authorization', authorization(remote, toSign), ...typed]
+      const request = { method: 'PUT', path, headers, body: JSON.stringify(pdu) }
+      const answer = await exchange(await listener.listen(), request)
+      expect(answer.status).toBe(200)
+      expect(answer.headers['content-type']).toMatch(/^application\/json/)
+      expect(answer.body).toHaveProperty('knock_room_state')
+    },
+  )
+})
+
+describe('what is no knock', () => {
+  it.each<[string, string | Buffer, string]>([
+    ['nothing', '', 'M_NOT_JSON'],
+    ['no JSON', '{"a":', 'M_NOT_JSON'],
+    ['two values', '{}{}', 'M_NOT_JSON'],
+    ['a byte order mark', '\ufeff{}', 'M_NOT_JSON'],
+    ['no UTF-8', Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), 'M_NOT_JSON'],
+    ['an array', '[]', 'M_BAD_JSON'],
+    ['null', 'null', 'M_BAD_JSON'],
+    ['text', '"text"', 'M_BAD_JSON'],
+    ['a fraction', '{"a":1.0}', 'M_BAD_JSON'],
+    ['a key twice', '{"a":1,"\\u0061":1}', 'M_BAD_JSON'],
+    ['100,000 nested arrays', `{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`, 'M_BAD_JSON'],
+  ])('A3 %s is 400 before anybody is asked who sent it', async (_name, body, errcode) => {
+    const answer = await put({}, body)
+    expect(answer).toMatchObject({ status: 400, body: errorOf(errcode) })
+    expect(listener.keys.asked).toEqual([])
+  })
+
+  it('A3 more than 1 MiB is 413 M_TOO_LARGE, announced or not, and the connection goes on', async () => {
+    const tooLarge = { status: 413, body: errorOf('M_TOO_LARGE') }
+    expect(await put({}, Buffer.alloc(10_000_000, 0x20))).toMatchObject(tooLarge)
+    const port = await listener.listen().catch(() => (listener.app.server.address() as { port: number }).port)
+    const chunks = Array.from({ length: 20 }, () => `10000\r\n${' '.repeat(0x10000)}\r\n`).join('')
+    const head = `PUT ${SEND} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n`
+    const bytes = `${head}\r\n${chunks}0\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`
+    const answer = await exchangeBytes(port, bytes)
+    expect(answer.status).toBe(413)
+    expect(answer.text).toContain('HTTP/1.1 404')
+  })
+
+  it('A3 exactly 1 MiB is read', async () => {
+    const body = canonical({ pad: 'x'.repeat(1024 * 1024 - '{"pad":""}'.length) })
+    expect(body).toHaveLength(1024 * 1024)
+    expect((await put(JSON.parse(body) as Json, body)).status).toBe(404)
+    await listener.close()
+    expect((await put({}, `${body} `)).status).toBe(413)
+  })
+
+  it('A3 an upload that breaks off leaves no failure behind', async () => {
+    listener = await openListener()
+    const port = await listener.listen()
+    const socket = connect(port, '127.0.0.1')
+    socket.end(`PUT ${SEND} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"a":`)
+    await expect.poll(() => listener.answered.length).toBe(1)
+    expect(listener.failures).toEqual([])
+  })
+})
