@@ -1,0 +1,45 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
+import { configJsonSchema, configReference } from '../../src/config/reference.ts'
+import { sampleConfig } from '../../src/config/sample.ts'
+import { configSchema } from '../../src/config/schema.ts'
+
+function committed(path: string): string {
+  return readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+}
+
+describe('files that are generated from the schema', () => {
+  it.each([
+    ['config/matrix-knock.sample.yaml', sampleConfig],
+    ['config/matrix-knock.schema.json', configJsonSchema],
+    ['docs/reference/configuration.md', configReference],
+  ])('%s is up to date (npx tsx scripts/generate-config-files.ts)', (path, generate) => {
+    expect(committed(path)).toBe(generate())
+  })
+
+  it('the sample is valid as it stands, and says what the defaults say', () => {
+    const sample: unknown = parse(sampleConfig())
+    const minimal = { server_name: 'example.org', homeserver: { handover: 'none' } }
+    expect(configSchema.parse(sample)).toEqual(configSchema.parse(minimal))
+  })
+
+  it('what the sample shows commented out is valid too', () => {
+    const lines = sampleConfig().split('\n')
+    const uncommented = lines.map((line) =>
+      line.replace(/^(\s*)# (\w+:.*)$/, (all, indent: string, setting: string) => {
+        return /^(\w+): [^ ]|^\w+:$/.test(setting) && !setting.startsWith('Expected') ? `${indent}${setting}` : all
+      }),
+    )
+    const sample = parse(uncommented.join('\n')) as { store: Record<string, unknown> }
+    expect(sample.store.import).toEqual(['./data/room.json'])
+    expect(configSchema.safeParse({ ...sample, store: { ...sample.store, kind: 'memory' } }).error).toBeUndefined()
+  })
+
+  it('the schema names every key and refuses others', () => {
+    const schema = JSON.parse(configJsonSchema()) as { properties: Record<string, { additionalProperties?: boolean }> }
+    expect(Object.keys(schema.properties)).toEqual(Object.keys(configSchema.shape))
+    expect(schema.properties.listen?.additionalProperties).toBe(false)
+    expect(configJsonSchema()).not.toContain('"allowed"')
+  })
+})

@@ -1,0 +1,75 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { loadOperatorFiles } from '../../src/config/operator-files.ts'
+import { type Config, configSchema } from '../../src/config/schema.ts'
+import { createCertificateAuthority, LOOPBACK_NAMES } from '../support/certificates.ts'
+import { createIdentity, signingKeyLine } from '../support/signing.ts'
+
+let directory: string
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'matrix-knock-files-'))
+})
+afterEach(() => rm(directory, { recursive: true, force: true }))
+
+const at = (name: string): string => join(directory, name)
+const identity = createIdentity('example.org', 'ed25519:a_1')
+
+async function config(changes: Record<string, unknown> = {}, mode = 0o600): Promise<Config> {
+  await writeFile(at('signing.key'), signingKeyLine(identity))
+  await chmod(at('signing.key'), mode)
+  const usual = { server_name: 'example.org', signing_key_path: at('signing.key'), store: { path: at('knock.db') } }
+  return configSchema.parse({ ...usual, ...changes })
+}
+
+async function problems(configured: Config): Promise<readonly string[]> {
+  const loaded = await loadOperatorFiles(configured)
+  return loaded.ok ? [] : loaded.problems.map(({ key, what }) => `${key}: ${what}`)
+}
+
+describe('the files that the configuration names', () => {
+  it('are read, certificates one by one', async () => {
+    const [one, other] = [createCertificateAuthority(), createCertificateAuthority()]
+    const certificate = one.issue(LOOPBACK_NAMES)
+    await writeFile(at('ca.pem'), `${one.cert}\n${other.cert}`)
+    await writeFile(at('cert.pem'), certificate.cert)
+    await writeFile(at('key.pem'), certificate.key)
+    const tls = { cert_path: at('cert.pem'), key_path: at('key.pem') }
+    const loaded = await loadOperatorFiles(await config({ federation: { ca_path: [at('ca.pem')] }, listen: { tls } }))
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+    expect(Buffer.from(loaded.value.signingKey.publicKey)).toEqual(Buffer.from(identity.publicKey))
+    expect(loaded.value.caCertificates).toHaveLength(2)
+    expect(loaded.value.tls).toEqual({ cert: certificate.cert, key: certificate.key })
+    expect(loaded.value.warnings).toEqual([])
+  })
+
+  it('a key that others can read is a warning that names chmod 600', async () => {
+    for (const mode of [0o640, 0o604, 0o644]) {
+      const loaded = await loadOperatorFiles(await config({}, mode))
+      expect(loaded.ok && loaded.value.warnings).toEqual([expect.stringContaining(`chmod 600 ${at('signing.key')}`)])
+    }
+  })
+
+  it('a missing key is told with its remedy', async () => {
+    const missing = await config({ signing_key_path: at('none.key') })
+    expect(await problems(missing)).toEqual([
+      expect.stringMatching(/^signing_key_path: .*none\.key cannot be read \(ENOENT\).*generate-key -o/),
+    ])
+  })
+
+  it('each file that cannot be used is told with its key', async () => {
+    await writeFile(at('junk'), 'junk')
+    const key = await config({ signing_key_path: at('junk') })
+    expect(await problems(key)).toEqual([expect.stringMatching(/^signing_key_path: .*junk: .*ed25519 VERSION SEED/)])
+    const authorities = await config({ federation: { ca_path: [at('junk'), at('none')] } })
+    expect(await problems(authorities)).toEqual([
+      expect.stringMatching(/^federation\.ca_path: .*junk holds no PEM certificate; expected/),
+      expect.stringMatching(/^federation\.ca_path: .*none cannot be read/),
+    ])
+    const tls = await config({ listen: { tls: { cert_path: at('junk'), key_path: at('junk') } } })
+    expect(await problems(tls)).toEqual([expect.stringMatching(/^listen\.tls: .*expected a certificate chain/)])
+    const store = await config({ store: { path: at('none/knock.db') } })
+    expect(await problems(store)).toEqual([expect.stringMatching(/^store\.path: the directory .*none does not exist/)])
+  })
+})
