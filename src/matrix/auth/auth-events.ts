@@ -41,13 +41,15 @@ export function checkAuthEvents(
   version: RoomVersion,
 ): AuthEventsResult {
   const rule = version.memberRule - 2
+  if (namesAPairTwice(authEvents)) {
+    return rejected(version, `${rule}.1`, 'auth_events names two events of one type and state key')
+  }
   const chosen = new Map<string, RoomEvent>()
   for (const event of authEvents) {
     const slot = slotOf(event.pdu, knock.sender, version)
     if (slot === undefined) {
       return rejected(version, `${rule}.2`, `auth_events names ${event.pdu.type}, which a knock does not need`)
     }
-    if (chosen.has(slot)) return rejected(version, `${rule}.1`, `auth_events names two events of ${event.pdu.type}`)
     chosen.set(slot, event)
   }
   const create = version.hashRoomId ? roomCreate : chosen.get('m.room.create')
@@ -59,6 +61,11 @@ export function checkAuthEvents(
     allowed: true,
     state: { create, joinRules: chosen.get('m.room.join_rules'), member: chosen.get('m.room.member') },
   }
+}
+
+function namesAPairTwice(authEvents: readonly RoomEvent[]): boolean {
+  const pairs = new Set(authEvents.map(({ pdu }) => JSON.stringify([pdu.type, pdu.state_key])))
+  return pairs.size < authEvents.length
 }
 
 /** The place that an event takes among a knock's auth events, or undefined where it has none. */
