@@ -2,6 +2,7 @@
 
 import { requireHandover } from '../config/handover.ts'
 import { loadOperatorFiles } from '../config/operator-files.ts'
+import type { Config } from '../config/schema.ts'
 import { type CommandContext, type ConfigOption, withConfig } from './configured.ts'
 import { type ExitCode, misconfigured } from './outcome.ts'
 
@@ -12,7 +13,20 @@ export function checkConfig(context: CommandContext, option: ConfigOption): Prom
     const problems = [...requireHandover(config), ...(files.ok ? [] : files.problems)]
     if (!files.ok || problems.length > 0) return misconfigured(output, problems.map(line))
     for (const warning of files.value.warnings) output.err(`warning: ${warning}`)
-    output.out(`The configuration is valid; it is for ${config.server_name}.`)
+    output.out(`The configuration is valid, for ${config.server_name}.`)
+    for (const [what, where] of summary(config)) output.out(`  ${what} ${where}`)
     return 0
   })
+}
+
+function summary({ listen, admin, store }: Config): readonly (readonly [string, string])[] {
+  const scheme = listen.tls === undefined ? 'http' : 'https'
+  return [
+    [
+      'federation',
+      listen.fd === undefined ? `${scheme}://${listen.host}:${listen.port}` : `${scheme} on fd ${listen.fd}`,
+    ],
+    ['admin     ', `http://${admin.host}:${admin.port}`],
+    ['rooms     ', store.kind === 'sqlite' ? store.path : 'in memory'],
+  ]
 }
