@@ -28,9 +28,9 @@ export async function writeGenerated(
     await writeFile(path, text, { mode, flag: overwrite === true ? 'w' : 'wx' })
     return 0
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
+    const { code, syscall, message } = error as NodeJS.ErrnoException
     output.err(
-      code === 'EEXIST'
+      code === 'EEXIST' && syscall === 'open'
         ? `${path} exists already; nothing was written. Give another path, or --overwrite.`
         : `${path} cannot be written: ${message}`,
     )

@@ -1,0 +1,110 @@
+import { chmod, writeFile } from 'node:fs/promises'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { openWorkplace, type Workplace } from './program-fixture.ts'
+
+let work: Workplace
+beforeEach(async () => {
+  work = await openWorkplace()
+})
+afterEach(() => work.remove())
+
+describe('usage', () => {
+  it.each([
+    [],
+    ['nonsense'],
+    ['run'],
+    ['rooms'],
+    ['rooms', 'show', '-c', 'x'],
+    ['knocks', 'list', '-c', 'x', '--limit', '0'],
+    ['run', '-c', 'x', '--nonsense'],
+    ['run', '-c'],
+    ['knock'],
+  ])('wrong usage exits with 2: %j', async (...args) => {
+    const write = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+    const { code } = await work.run(...args)
+    write.mockRestore()
+    expect(code).toBe(2)
+  })
+
+  it.each([['--help'], ['--version'], ['rooms', '--help'], ['run', '-h']])('help exits with 0: %j', async (...args) => {
+    const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true)
+    const { code } = await work.run(...args)
+    write.mockRestore()
+    expect(code).toBe(0)
+  })
+})
+
+describe('check-config', () => {
+  it('is 0 for a good configuration, and tells where things are', async () => {
+    const config = await work.configure()
+    const { code, out, err } = await work.run('check-config', '-c', config)
+    expect([code, err]).toEqual([0, ''])
+    expect(out).toContain('resident.example')
+    expect(out).toContain('http://127.0.0.1:0')
+    expect(out).toContain(work.at('knock.db'))
+  })
+
+  it('warns of a key that others can read', async () => {
+    const config = await work.configure()
+    await chmod(work.at('signing.key'), 0o644)
+    const { code, err } = await work.run('check-config', '-c', config)
+    expect([code, err]).toEqual([0, expect.stringContaining(`chmod 600 ${work.at('signing.key')}`)])
+  })
+})
+
+describe.each(['check-config', 'run'])('%s with a bad configuration', (command) => {
+  it.each<[string, Record<string, never> | object, RegExp]>([
+    ['no handover', { homeserver: {} }, /config\.yaml: homeserver\.handover: is missing; expected none/],
+    [
+      'another handover',
+      { homeserver: { handover: 'forward' } },
+      /config\.yaml: homeserver\.handover is "forward"; expected/,
+    ],
+    [
+      'another store',
+      { store: { kind: 'postgres' } },
+      /config\.yaml: store\.kind is "postgres"; expected sqlite or memory/,
+    ],
+    ['an unknown key', { listen: { prot: 1 } }, /config\.yaml: listen\.prot is no key of the configuration; expected/],
+    ['no key file', { signing_key_path: '/nowhere/key' }, /config\.yaml: signing_key_path: .*generate-key/],
+  ])('%s: exits with 78 and one line that says so', async (_name, changes, line) => {
+    const config = await work.configure(changes as never)
+    const { code, out, err } = await work.run(command, '-c', config)
+    expect([code, out]).toEqual([78, ''])
+    expect(err.trimEnd().split('\n')).toEqual([expect.stringMatching(line)])
+  })
+
+  it('a file that is not there: exits with 78', async () => {
+    expect(await work.run(command, '-c', work.at('none.yaml'))).toMatchObject({
+      code: 78,
+      err: expect.stringMatching(/none\.yaml: cannot be read/),
+    })
+  })
+})
+
+describe('commands on the store', () => {
+  it.each([
+    ['rooms', 'list'],
+    ['rooms', 'show', '!room:resident.example'],
+    ['knocks', 'list'],
+  ])('%s %s exits with 78 for the memory store', async (...args) => {
+    const config = await work.configure({ store: { kind: 'memory' } })
+    const { code, err } = await work.run(...args, '-c', config)
+    expect([code, err]).toEqual([78, expect.stringMatching(/config\.yaml: store\.kind: "memory".*expected sqlite/)])
+  })
+
+  it('a store that is no database exits with 1 and says which', async () => {
+    const config = await work.configure()
+    await writeFile(work.at('knock.db'), 'no database, but long enough to be taken for a header of one'.repeat(100))
+    const { code, err } = await work.run('rooms', 'list', '-c', config)
+    expect([code, err]).toEqual([1, expect.stringContaining(`store.path: ${work.at('knock.db')} cannot be opened`)])
+  })
+})
+
+describe('health', () => {
+  it('exits with 1 where nobody answers', async () => {
+    const config = await work.configure({ admin: { host: '::', port: 1 } })
+    const { code, err } = await work.run('health', '-c', config)
+    expect([code, err]).toEqual([1, expect.stringContaining('http://[::1]:1/health cannot be reached')])
+  })
+})
