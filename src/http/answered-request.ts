@@ -14,6 +14,8 @@ export interface AnsweredRequest {
   readonly origin: string | undefined
   readonly room: string | undefined
   readonly failure: AuthenticationFailure | undefined
+  /** Why keys could not be had. Told to the operator alone. */
+  readonly detail: string | undefined
   readonly milliseconds: number
 }
 

@@ -31,6 +31,8 @@ export type Authentication =
       readonly failure: AuthenticationFailure
       /** Whom the request claims to come from, where it says so in an acceptable way. */
       readonly claimed: ServerName | undefined
+      /** For the operator's log alone: what a connection met may be told to nobody who can choose where it goes. */
+      readonly detail: string | undefined
     }
 
 export interface AuthenticationPorts {
@@ -71,7 +73,7 @@ export async function authenticate(
   }
   if (!ports.admission.allows(origin)) {
     const denied = refusal('M_FORBIDDEN', 'Your server may not knock here', 'federation.allow_servers, deny_servers')
-    return { ok: false, refusal: denied, failure: 'denied_server', claimed: origin }
+    return { ok: false, refusal: denied, failure: 'denied_server', claimed: origin, detail: undefined }
   }
   return verify(ports, request, claims)
 }
@@ -107,7 +109,7 @@ async function verify(
   }
   const lookup = await keyring.keysFor(origin, keyIds, clock(), 'request', deadline)
   if (lookup.kind === 'unavailable') {
-    return unauthorized('keys_unavailable', `The keys of your server could not be had: ${lookup.reason}`, origin)
+    return unauthorized('keys_unavailable', 'The keys of your server could not be had', origin, lookup.reason)
   }
   const signatures: SignatureWithKey[] = []
   for (const { keyId, signature } of claims) {
@@ -124,9 +126,14 @@ async function verify(
   }
   if (origin !== serverName) return { ok: true, origin }
   const ourselves = refusal('M_FORBIDDEN', 'This server does not knock on its own rooms', 'origin is another server')
-  return { ok: false, refusal: ourselves, failure: 'own_name', claimed: origin }
+  return { ok: false, refusal: ourselves, failure: 'own_name', claimed: origin, detail: undefined }
 }
 
-function unauthorized(failure: AuthenticationFailure, error: string, claimed?: ServerName): Authentication {
-  return { ok: false, refusal: refusal('M_UNAUTHORIZED', error, `X-Matrix: ${failure}`), failure, claimed }
+function unauthorized(
+  failure: AuthenticationFailure,
+  error: string,
+  claimed?: ServerName,
+  detail?: string,
+): Authentication {
+  return { ok: false, refusal: refusal('M_UNAUTHORIZED', error, `X-Matrix: ${failure}`), failure, claimed, detail }
 }

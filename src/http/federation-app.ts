@@ -113,6 +113,8 @@ function addRoutes(app: FastifyInstance, options: FederationAppOptions): void {
     return answer(request, reply, await withinTime(requestMs, handlers.makeKnock(knockRequest(request))))
   })
   app.put('/send_knock', async (request, reply) => {
+    // What was not read to its end cannot be followed by another request.
+    if (!request.raw.complete) reply.header('connection', 'close')
     const work = handlers.sendKnock(knockRequest(request), request.body as Body)
     return answer(request, reply, await withinTime(requestMs, work))
   })
@@ -152,11 +154,12 @@ function answeredRequest({ exchange, method }: FastifyRequest, reply: FastifyRep
     origin: known?.origin,
     room: known?.room,
     failure: known?.failure,
+    detail: known?.detail,
     milliseconds: reply.elapsedTime,
   }
 }
 
 function answeredWithoutRequest({ status, errcode, rule }: Refusal): AnsweredRequest {
-  const unknown = { origin: undefined, room: undefined, failure: undefined }
+  const unknown = { origin: undefined, room: undefined, failure: undefined, detail: undefined }
   return { method: '', route: 'other', status, errcode, rule, ...unknown, milliseconds: 0 }
 }

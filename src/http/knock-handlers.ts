@@ -34,6 +34,8 @@ export interface KnockAnswer {
   readonly origin: ServerName | undefined
   readonly room: RoomId | undefined
   readonly failure: AuthenticationFailure | undefined
+  /** For the operator's log alone. */
+  readonly detail: string | undefined
 }
 
 export interface KnockHandlers {
@@ -56,7 +58,8 @@ export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers
     const toCheck = { method, uri: target.uri, rawHeaders, deadline, ...(content && { content }) }
     const checked = await authenticate(authentication, toCheck)
     if (checked.ok) return answer(checked.origin)
-    return { outcome: checked.refusal, origin: checked.claimed, room: undefined, failure: checked.failure }
+    const { claimed, failure, detail } = checked
+    return { outcome: checked.refusal, origin: claimed, room: undefined, failure, detail }
   }
 
   return {
@@ -112,9 +115,9 @@ function readContent(body: Body): { readonly ok: true; readonly object: JsonObje
 }
 
 function accepted(body: string, origin: ServerName, room: RoomId): KnockAnswer {
-  return { outcome: { ok: true, body }, origin, room, failure: undefined }
+  return { outcome: { ok: true, body }, origin, room, failure: undefined, detail: undefined }
 }
 
 function refused(outcome: Refusal, origin: ServerName | undefined, room?: RoomId): KnockAnswer {
-  return { outcome, origin, room, failure: undefined }
+  return { outcome, origin, room, failure: undefined, detail: undefined }
 }

@@ -11,7 +11,7 @@ export function createRequestLog(
   { log, writeLine }: Pick<OpenLog, 'log' | 'writeLine'>,
   clock: Clock,
 ): (request: AnsweredRequest) => void {
-  return ({ method, route, status, errcode, rule, origin, room, failure, milliseconds }) => {
+  return ({ method, route, status, errcode, rule, origin, room, failure, detail, milliseconds }) => {
     const level = status >= 500 ? 'error' : 'info'
     if (!log.isLevelEnabled(level)) return
     const line = {
@@ -25,6 +25,7 @@ export function createRequestLog(
       origin,
       room,
       failure,
+      detail,
       ms: Math.round(milliseconds * 100) / 100,
       msg: 'answered',
     }

@@ -110,9 +110,16 @@ describe('who is not', () => {
 
   it('B6 keys that cannot be had are 401 with a reason of their own', async () => {
     await open()
-    listener.keys.answer('remote.example', async () => ({ kind: 'unavailable', reason: 'no answer in time' }))
-    expect(await ask((p) => [usual(p)])).toEqual(unauthorized)
+    listener.keys.answer('remote.example', async () => ({
+      kind: 'unavailable',
+      reason: 'connection refused by 10.0.0.7',
+    }))
+    const answer = await ask((p) => [usual(p)])
+    expect(answer).toEqual(unauthorized)
     expect(lastFailure()).toBe('keys_unavailable')
+    // Who chooses the name must not learn what a connection there met; the operator does.
+    expect(JSON.stringify(answer)).not.toContain('10.0.0.7')
+    expect(listener.answered.at(-1)?.detail).toContain('10.0.0.7')
   })
 
   it('B6 our own name is checked with our own key, and is 403', async () => {

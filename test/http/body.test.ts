@@ -71,6 +71,16 @@ describe('what is no knock', () => {
     expect(answer.text).toContain('HTTP/1.1 404')
   })
 
+  it('A3 a body without end is answered 413, and its connection closed', async () => {
+    listener = await openListener()
+    const head = `PUT ${SEND} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n`
+    const answer = await exchangeBytes(
+      await listener.listen(),
+      Buffer.concat([Buffer.from(head), Buffer.alloc(50_000_000)]),
+    )
+    expect(answer).toMatchObject({ status: 413, headers: { connection: 'close' } })
+  })
+
   it('A3 exactly 1 MiB is read', async () => {
     const body = canonical({ pad: 'x'.repeat(1024 * 1024 - '{"pad":""}'.length) })
     expect(body).toHaveLength(1024 * 1024)

@@ -11,6 +11,7 @@ const answered = (changes: Partial<AnsweredRequest>): AnsweredRequest => ({
   origin: undefined,
   room: undefined,
   failure: undefined,
+  detail: undefined,
   milliseconds: 3,
   ...changes,
 })

@@ -11,6 +11,7 @@ const answered = {
   origin: 'remote.example',
   room: '!room:resident.example',
   failure: undefined,
+  detail: undefined,
   milliseconds: 1.2345,
 } as const
 
