@@ -19,6 +19,8 @@ const STATUS_OF: Readonly<Record<string, number>> = {
 /** @param onAnswered told about each refusal that was sent without a route */
 export function answerInMatrixShape(server: Server, onAnswered: (refusal: Refusal) => void): void {
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    // The rest of what could not be read is no new mistake: the answer is on its way.
+    if (socket.writableEnded) return
     if (error.code === 'ECONNRESET' || !socket.writable) {
       socket.destroy()
       return

@@ -111,6 +111,7 @@ describe('answers below the routes', () => {
     ['a header of junk', `GET ${MAKE} HTTP/1.1\r\nHost: x\r\nb\u0001d\r\n\r\n`, 400, 'M_UNRECOGNIZED'],
     ['no Host', `GET ${MAKE} HTTP/1.1\r\nConnection: close\r\n\r\n`, 400, 'M_UNRECOGNIZED'],
     ['headers of 100 KB', `GET ${MAKE} HTTP/1.1\r\nHost: x\r\nx: ${'y'.repeat(100_000)}\r\n\r\n`, 431, 'M_TOO_LARGE'],
+    ['headers of 4 MB', `GET ${MAKE} HTTP/1.1\r\nHost: x\r\nx: ${'y'.repeat(4_000_000)}\r\n\r\n`, 431, 'M_TOO_LARGE'],
     ['a target of 100 KB', `GET ${MAKE}?${'y'.repeat(100_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 431, 'M_TOO_LARGE'],
     ['an unknown Expect', `GET ${MAKE} HTTP/1.1\r\nHost: x\r\nExpect: tea\r\n\r\n`, 417, 'M_UNRECOGNIZED'],
     ['CONNECT', 'CONNECT elsewhere.example:443 HTTP/1.1\r\nHost: x\r\n\r\n', 405, 'M_UNRECOGNIZED'],
