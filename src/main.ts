@@ -4,7 +4,9 @@ import { readFileSync } from 'node:fs'
 import { CommanderError } from 'commander'
 import type { ExitCode } from './cli/outcome.ts'
 import { createProgram } from './cli/program.ts'
-import { openConfiguredStore, startService } from './service.ts'
+import type { Config } from './config/schema.ts'
+import { openConfiguredStore } from './configured-store.ts'
+import type { ServiceParts } from './service.ts'
 
 const clock = Date.now
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -15,8 +17,12 @@ const context = {
     err: (line: string) => void process.stderr.write(`${line}\n`),
   },
   environment: process.env,
-  openStore: (config: Parameters<typeof openConfiguredStore>[0]) => openConfiguredStore(config, clock),
-  start: (parts: Omit<Parameters<typeof startService>[0], 'clock'>) => startService({ ...parts, clock }),
+  openStore: (config: Config) => openConfiguredStore(config, clock),
+  // Commands beside a running service need none of its libraries, and should not wait for them.
+  async loadService() {
+    const { startService } = await import('./service.ts')
+    return (parts: Omit<ServiceParts, 'clock'>) => startService({ ...parts, clock })
+  },
   importRoom: async () => 'not yet',
 }
 

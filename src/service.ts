@@ -20,7 +20,6 @@ import { compileServerAcl } from './matrix/server-acl.ts'
 import type { OpenLog } from './observability/log.ts'
 import { createMetrics, type Metrics } from './observability/metrics.ts'
 import { createRequestLog } from './observability/request-log.ts'
-import { openStore } from './store/open-store.ts'
 
 export interface Service {
   /** Where the federation listener is reached: `127.0.0.1:8450`. */
@@ -39,19 +38,9 @@ export interface ServiceParts {
   readonly clock: Clock
 }
 
-const DAY_MS = 86_400_000
 /** A connection that a proxy keeps open may carry a request that was sent before it could know that we leave. */
 const IDLE_BEFORE_CLOSE_MS = 500
 const DELIVERIES_DRAIN_MS = 3_000
-
-/**
- * Opens the store that the configuration names.
- * @throws Error with a reason for the operator where it cannot be opened
- */
-export function openConfiguredStore({ store }: Config, clock: Clock): Promise<Store> {
-  const location = store.kind === 'sqlite' ? { kind: store.kind, path: store.path } : { kind: store.kind }
-  return openStore(location, { clock, historyMs: store.history_days * DAY_MS })
-}
 
 /**
  * Puts the service together and listens.

@@ -9,7 +9,7 @@ import { knockCommand } from './knock-command.ts'
 import { type KnockListOptions, listKnocks } from './knocks.ts'
 import type { ExitCode } from './outcome.ts'
 import { type ListOptions, listRooms, showRoom } from './rooms.ts'
-import { type RunContext, run } from './run.ts'
+import type { RunContext } from './run.ts'
 import type { WriteOptions } from './write-file.ts'
 
 /** @param finish takes the exit code of the command that ran */
@@ -21,7 +21,10 @@ export function createProgram(context: RunContext, version: string, finish: (cod
     .configureHelp({ showGlobalOptions: true })
     .addHelpText('after', '\nExit codes: 0 done, 1 failed or refused, 2 wrong usage, 78 wrong configuration.')
 
-  configured(program.command('run'), 'serve').action(async (option: ConfigOption) => finish(await run(context, option)))
+  configured(program.command('run'), 'serve').action(async (option: ConfigOption) => {
+    const { run } = await import('./run.ts')
+    finish(await run(context, option))
+  })
   configured(program.command('check-config'), 'say whether `run` would start').action(async (option: ConfigOption) =>
     finish(await checkConfig(context, option)),
   )

@@ -16,8 +16,16 @@ export interface Running {
   stop(): Promise<void>
 }
 
+export type StartService = (parts: {
+  config: Config
+  files: OperatorFiles
+  store: Store
+  logging: OpenLog
+}) => Promise<Running>
+
 export interface RunContext extends CommandContext {
-  readonly start: (parts: { config: Config; files: OperatorFiles; store: Store; logging: OpenLog }) => Promise<Running>
+  /** Loads what serving needs, which takes a while. */
+  readonly loadService: () => Promise<StartService>
   /** Reads one of the room files of a memory store. @returns why it was refused, or undefined */
   readonly importRoom: (file: string, store: Store, config: Config) => Promise<string | undefined>
 }
@@ -48,6 +56,7 @@ interface Checked {
 async function serve(context: RunContext, { config, files, line }: Checked, logging: OpenLog): Promise<ExitCode> {
   const { log, flush } = logging
   for (const warning of files.warnings) log.warn(warning)
+  const loading = context.loadService()
   let store: Store
   try {
     store = await context.openStore(config)
@@ -65,7 +74,8 @@ async function serve(context: RunContext, { config, files, line }: Checked, logg
   }
   let service: Running
   try {
-    service = await context.start({ config, files, store, logging })
+    const startService = await loading
+    service = await startService({ config, files, store, logging })
   } catch (error) {
     context.output.err((error as Error).message)
     return 1

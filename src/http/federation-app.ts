@@ -6,7 +6,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Refusal } from '../matrix/errors.ts'
-import { type AddressLimit, limitPerAddress } from './address-limit.ts'
+import type { AddressLimit } from './address-limit.ts'
 import type { AnsweredRequest, RequestObserver } from './answered-request.ts'
 import { withinTime } from './deadline.ts'
 import { errorBody, httpRefusal, JSON_TYPE, TOO_LATE, UNKNOWN_ENDPOINT, WRONG_METHOD } from './error-body.ts'
@@ -65,7 +65,10 @@ export async function createFederationApp(options: FederationAppOptions): Promis
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request: unknown, payload: Readable) => readBody(payload, BODY_LIMIT))
   addHooks(app, observer)
-  if (trustProxy.length > 0) await limitPerAddress(app, options.addressLimit)
+  if (trustProxy.length > 0) {
+    const { limitPerAddress } = await import('./address-limit.ts')
+    await limitPerAddress(app, options.addressLimit)
+  }
   addRoutes(app, options)
   await app.ready()
   return app

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CommanderError } from 'commander'
 import { createProgram } from '../../src/cli/program.ts'
-import { openConfiguredStore } from '../../src/service.ts'
+import type { Config } from '../../src/config/schema.ts'
+import { openConfiguredStore } from '../../src/configured-store.ts'
 import { createIdentity, type Identity, type JsonRecord, signingKeyLine } from '../support/signing.ts'
 
 export interface Ran {
@@ -57,8 +58,8 @@ async function runInProcess(...args: readonly string[]): Promise<Ran> {
   const context = {
     output: { out: (line: string) => void out.push(`${line}\n`), err: (line: string) => void err.push(`${line}\n`) },
     environment: {},
-    openStore: (config: Parameters<typeof openConfiguredStore>[0]) => openConfiguredStore(config, Date.now),
-    start: () => Promise.reject(new Error('not in this process')),
+    openStore: (config: Config) => openConfiguredStore(config, Date.now),
+    loadService: () => Promise.reject(new Error('not in this process')),
     importRoom: async () => undefined,
   }
   const finish = (exitCode: number): void => {
