@@ -183,12 +183,22 @@ describe('make_knock', () => {
 
   it('E4 names every extremity, one deeper than the deepest', async () => {
     const { make, send, knock, room } = await stage()
-    await send(knock(CAROL))
-    const dave = { id: '@dave:there.test', server: BOB.server }
-    await send(knock(dave))
+    const depth = Number(room.tip.pdu.depth)
+    const first = knock(CAROL)
+    expect(await make(CAROL)).toMatchObject({
+      template: { event: { depth: depth + 1, prev_events: [room.tip.eventId] } },
+    })
+    await send(first)
+    expect(await make(CAROL)).toMatchObject({ template: { event: { depth: depth + 2, prev_events: [first.eventId] } } })
+    const member = [...room.authEventsFor(CAROL.id), first.eventId]
+    const second = knock(CAROL, { prev_events: [first.eventId], auth_events: member, depth: depth + 2 })
+    expect(await send(second)).toMatchObject({ ok: true })
+    const late = knock({ id: '@dave:there.test', server: BOB.server })
+    expect(await send(late)).toMatchObject({ ok: true })
     const answer = await make({ id: '@eve:remote.test', server: CAROL.server })
     if (!answer.ok) throw new Error(answer.error)
-    expect(answer.template.event).toMatchObject({ depth: Number(room.tip.pdu.depth) + 2 })
+    expect(answer.template.event.depth).toBe(depth + 3)
+    expect(answer.template.event.prev_events).toEqual(expect.arrayContaining([second.eventId, late.eventId]))
     expect(answer.template.event.prev_events).toHaveLength(2)
   })
 

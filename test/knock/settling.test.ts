@@ -88,6 +88,17 @@ describe('recording a knock', () => {
     expect(await delivered()).toHaveLength(1)
   })
 
+  it('looks again where the store says that the event is recorded already', async () => {
+    const commits: KnockCommit[] = []
+    const record = async (store: Store) => {
+      const [commit] = commits
+      if (commit !== undefined) await store.commitKnock(commit)
+    }
+    const { send, knock } = await stage(usualRoom(), { wrap: answering([{ kind: 'duplicate' }], commits, record) })
+    expect(await send(knock(CAROL))).toMatchObject({ ok: true })
+    expect(commits).toHaveLength(1)
+  })
+
   it('gives up after 16 rounds, with an error that asks to try again', async () => {
     const commits: KnockCommit[] = []
     const conflicts = Array.from({ length: 100 }, (): CommitOutcome => ({ kind: 'conflict' }))

@@ -148,4 +148,11 @@ describe('Ed25519', () => {
       expect(await portableEd25519.verify(identity, Buffer.from(message), forged)).toBe(true)
     }
   })
+
+  it('refuses the group order itself for S, where the equation holds', async () => {
+    const identity = Buffer.from(SMALL[0] ?? '', 'hex')
+    const forged = withScalar(identity, ORDER)
+    expect(await nativeEd25519.verify(identity, MESSAGE, forged)).toBe(false)
+    expect(await portableEd25519.verify(identity, MESSAGE, forged)).toBe(false)
+  })
 })

@@ -108,7 +108,7 @@ describe('event format', () => {
   })
 
   it.each(['type', 'sender', 'room_id', 'state_key'])(
-    'F12 takes 255 bytes of %s and refuses 256, counted in UTF-8',
+    'takes 255 bytes of %s and refuses 256, counted in UTF-8',
     (key) => {
       expect(check(knockFields({ [key]: 'x'.repeat(255) })).ok).toBe(true)
       refusedFor(knockFields({ [key]: 'x'.repeat(256) }), `${key} must be at most 255 bytes`)

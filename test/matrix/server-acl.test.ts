@@ -38,7 +38,7 @@ describe('server ACL', () => {
   })
 
   it.each(['evil.example', 'evil.example:8448', 'evil.example:1', 'EVIL.example', 'Evil.Example:8448'])(
-    'E6 takes no notice of port and case: %s',
+    'takes no notice of port and case: %s',
     (server) => {
       expect(allows({ allow: ['*'], deny: ['evil.example'] }, server)).toBe(false)
       expect(allows({ allow: ['*'], deny: ['EVIL.EXAMPLE'] }, server)).toBe(false)

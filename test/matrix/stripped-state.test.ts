@@ -50,11 +50,11 @@ describe('refusals', () => {
     ['M_UNKNOWN', 500],
     ['M_UNRECOGNIZED', 404],
     ['M_UNSUPPORTED_ROOM_VERSION', 400],
-  ] as const)('A3 %s is answered with %i', (errcode, status) => {
+  ] as const)('%s is answered with %i', (errcode, status) => {
     expect(refusal(errcode, 'what', 'rule')).toEqual({ ok: false, status, errcode, error: 'what', rule: 'rule' })
   })
 
-  it('A3 carry further keys of the body', () => {
+  it('carry further keys of the body', () => {
     expect(refusal('M_INCOMPATIBLE_ROOM_VERSION', 'e', 'r', { room_version: '10' }).fields).toEqual({
       room_version: '10',
     })
