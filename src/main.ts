@@ -5,6 +5,7 @@ import { CommanderError } from 'commander'
 import type { ExitCode } from './cli/outcome.ts'
 import { createProgram } from './cli/program.ts'
 import type { Config } from './config/schema.ts'
+import type { ConfiguredImport } from './configured-import.ts'
 import { openConfiguredStore } from './configured-store.ts'
 import type { ServiceParts } from './service.ts'
 
@@ -23,7 +24,10 @@ const context = {
     const { startService } = await import('./service.ts')
     return (parts: Omit<ServiceParts, 'clock'>) => startService({ ...parts, clock })
   },
-  importRoom: async () => 'this build reads no room files; expected an empty list',
+  async loadImport() {
+    const { importConfiguredRoom } = await import('./configured-import.ts')
+    return (order: Omit<ConfiguredImport, 'clock'>) => importConfiguredRoom({ ...order, clock })
+  },
 }
 
 function finish(code: ExitCode): void {

@@ -7,8 +7,9 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { OperatorFiles } from './config/operator-files.ts'
 import type { Config } from './config/schema.ts'
+import { createConfiguredFederation } from './configured-federation.ts'
 import { createDeliveryWorker, type DeliveryWorker } from './federation/delivery-worker.ts'
-import { createFederation, type Federation } from './federation/federation.ts'
+import type { Federation } from './federation/federation.ts'
 import { createAdminServer } from './http/admin-server.ts'
 import { createDrain } from './http/drain.ts'
 import { createFederationApp } from './http/federation-app.ts'
@@ -20,6 +21,7 @@ import { compileServerAcl } from './matrix/server-acl.ts'
 import type { OpenLog } from './observability/log.ts'
 import { createMetrics, type Metrics } from './observability/metrics.ts'
 import { createRequestLog } from './observability/request-log.ts'
+import { createSignatureAudit, type SignatureAudit } from './rooms/signature-audit.ts'
 
 export interface Service {
   /** Where the federation listener is reached: `127.0.0.1:8450`. */
@@ -50,8 +52,9 @@ export async function startService(parts: ServiceParts): Promise<Service> {
   const { config, store, clock } = parts
   const { log } = parts.logging
   const metrics = createMetrics({ queue: store, clock })
-  const federation = createOutbound(parts, metrics)
+  const federation = createConfiguredFederation({ ...parts, keyStore: store, onLookup: metrics.keyLookup })
   const deliveries = createDeliveries(parts, federation, metrics)
+  const audit = createAudit(parts, federation)
   const app = await createInbound(parts, federation, metrics)
   const { server } = app
   const drain = createDrain(server, { idleMs: IDLE_BEFORE_CLOSE_MS, mostMs: config.timeouts.request_seconds * 1000 })
@@ -70,7 +73,7 @@ export async function startService(parts: ServiceParts): Promise<Service> {
   async function stop(): Promise<void> {
     state = 'stopping'
     await drain.begin()
-    await deliveries.stop(DELIVERIES_DRAIN_MS)
+    await Promise.all([deliveries.stop(DELIVERIES_DRAIN_MS), audit.stop()])
     await federation.close()
     await app.close()
     admin.close()
@@ -83,30 +86,12 @@ export async function startService(parts: ServiceParts): Promise<Service> {
     const address = await listen(server, whereToListen(config), 'listen')
     state = 'serving'
     deliveries.start()
+    audit.start()
     return { address, adminAddress, stop }
   } catch (error) {
     await stop()
     throw error
   }
-}
-
-function createOutbound({ config, files, store, clock }: ServiceParts, metrics: Metrics): Federation {
-  const { federation, server_name: serverName, timeouts } = config
-  return createFederation({
-    serverName,
-    signingKey: files.signingKey,
-    ed25519: nativeEd25519,
-    keyStore: store,
-    clock,
-    random: Math.random,
-    caCertificates: files.caCertificates,
-    allowedNetworks: federation.ip_range_allowlist,
-    trustedKeyServers: federation.trusted_key_servers,
-    deniedKeys: federation.key_denylist,
-    ...(federation.dns_servers && { dnsServers: federation.dns_servers }),
-    keyLimits: { timeoutMs: timeouts.key_lookup_seconds * 1000 },
-    onLookup: metrics.keyLookup,
-  })
 }
 
 function createDeliveries({ config, store, logging, clock }: ServiceParts, { sender }: Federation, metrics: Metrics) {
@@ -130,6 +115,23 @@ function createDeliveries({ config, store, logging, clock }: ServiceParts, { sen
     },
   })
   return worker
+}
+
+function createAudit({ store, clock, logging: { log } }: ServiceParts, { keyring }: Federation): SignatureAudit {
+  return createSignatureAudit({
+    store,
+    keyring,
+    ed25519: nativeEd25519,
+    clock,
+    observer: {
+      wrong: (room, { eventId, pdu }) =>
+        log.error(
+          { room, event: eventId, type: pdu.type },
+          'a signature of an imported event is wrong: it is left out',
+        ),
+      failed: (error) => log.error({ err: error }, 'the audit of signatures failed'),
+    },
+  })
 }
 
 function createInbound(

@@ -31,7 +31,7 @@ export async function withConfig(
 export function withStore(
   context: CommandContext,
   option: ConfigOption,
-  command: (store: Store, config: Config) => Promise<ExitCode>,
+  command: (store: Store, config: Config, line: (problem: Problem) => string) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   return withConfig(context, option, async (config, line) => {
     if (config.store.kind === 'memory') {
@@ -41,7 +41,7 @@ export function withStore(
     const store = await open(context, config, line)
     if (store === undefined) return 1
     try {
-      return await command(store, config)
+      return await command(store, config, line)
     } finally {
       await store.close()
     }

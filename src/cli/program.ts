@@ -5,6 +5,7 @@ import { type CommandContext, type ConfigOption, withStore } from './configured.
 import { generateConfig } from './generate-config.ts'
 import { generateKey } from './generate-key.ts'
 import { health } from './health.ts'
+import { type ImportContext, type ImportOptions, importRoomFile } from './import-room.ts'
 import { knockCommand } from './knock-command.ts'
 import { type KnockListOptions, listKnocks } from './knocks.ts'
 import type { ExitCode } from './outcome.ts'
@@ -43,8 +44,12 @@ export function createProgram(context: RunContext, version: string, finish: (cod
   return program
 }
 
-function addRooms(program: Command, context: CommandContext, finish: (code: ExitCode) => void): void {
+function addRooms(program: Command, context: ImportContext, finish: (code: ExitCode) => void): void {
   const rooms = program.command('rooms').description('the rooms in the store')
+  configured(rooms.command('import'), 'bring a room in, or replace its state')
+    .argument('<file>', 'room file, JSON')
+    .option('--discard-knocks', 'drop knocks that were accepted here and are not in the file')
+    .action(async (file: string, options: ImportOptions) => finish(await importRoomFile(context, file, options)))
   configured(rooms.command('list'), 'list them')
     .option('--json', 'as JSON')
     .action(async (options: ConfigOption & ListOptions) =>

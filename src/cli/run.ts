@@ -6,7 +6,8 @@ import type { Problem } from '../config/problem.ts'
 import type { Config } from '../config/schema.ts'
 import type { Store } from '../knock/ports.ts'
 import { type Log, type OpenLog, openLog } from '../observability/log.ts'
-import { type CommandContext, type ConfigOption, withConfig } from './configured.ts'
+import { type ConfigOption, withConfig } from './configured.ts'
+import { attemptImport, type ImportContext } from './import-room.ts'
 import { type ExitCode, misconfigured } from './outcome.ts'
 
 /** A running service, as far as this command cares. */
@@ -23,11 +24,9 @@ export type StartService = (parts: {
   logging: OpenLog
 }) => Promise<Running>
 
-export interface RunContext extends CommandContext {
+export interface RunContext extends ImportContext {
   /** Loads what serving needs, which takes a while. */
   readonly loadService: () => Promise<StartService>
-  /** Reads one of the room files of a memory store. @returns why it was refused, or undefined */
-  readonly importRoom: (file: string, store: Store, config: Config) => Promise<string | undefined>
 }
 
 /** Beyond the longest request: deliveries under way, and the store's last commit. */
@@ -65,12 +64,10 @@ async function serve(context: RunContext, { config, files, line }: Checked, logg
     context.output.err(line({ key: 'store.path', what }))
     return 1
   }
-  for (const file of config.store.import) {
-    const reason = await context.importRoom(file, store, config)
-    if (reason !== undefined) {
-      await store.close()
-      return misconfigured(context.output, [line({ key: 'store.import', what: `${file}: ${reason}` })])
-    }
+  const flaw = await importAll(context, config, files, store)
+  if (flaw !== undefined) {
+    await store.close()
+    return misconfigured(context.output, [line({ key: 'store.import', what: flaw })])
   }
   let service: Running
   try {
@@ -84,6 +81,22 @@ async function serve(context: RunContext, { config, files, line }: Checked, logg
   flush()
   await untilStopped(config, service, log, flush)
   return 0
+}
+
+/** Reads the room files of a memory store. @returns why one was refused */
+async function importAll(
+  context: RunContext,
+  config: Config,
+  files: OperatorFiles,
+  store: Store,
+): Promise<string | undefined> {
+  if (config.store.import.length === 0) return undefined
+  const importRoom = await context.loadImport()
+  for (const file of config.store.import) {
+    const outcome = await attemptImport(importRoom, { config, files, store, file, discardKnocks: false })
+    if (outcome.kind === 'refused') return `${file}: ${outcome.reason}`
+  }
+  return undefined
 }
 
 function announce(log: Log, config: Config, { address, adminAddress }: Running): void {

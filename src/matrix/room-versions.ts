@@ -21,6 +21,8 @@ export interface RoomVersion {
   readonly authorisingUserSignature: boolean
   /** The room id is the create event's hash, and `auth_events` never lists it. https://spec.matrix.org/latest/rooms/v12/ */
   readonly hashRoomId: boolean
+  /** The create event names the creator in `content.creator` (up to v10). */
+  readonly createNamesCreator: boolean
   /** Which of the redaction algorithms applies. */
   readonly redaction: RedactionRules
 }
@@ -109,6 +111,7 @@ const V1: RoomVersion = {
   memberRule: 4,
   authorisingUserSignature: false,
   hashRoomId: false,
+  createNamesCreator: true,
   redaction: REDACTION_V1,
 }
 const V3: RoomVersion = { ...V1, id: '3', eventId: 'hash-base64' }
@@ -125,7 +128,7 @@ const V8: RoomVersion = {
 }
 const V9: RoomVersion = { ...V8, id: '9', redaction: REDACTION_V9 }
 const V10: RoomVersion = { ...V9, id: '10', knockJoinRules: ['knock', 'knock_restricted'] }
-const V11: RoomVersion = { ...V10, id: '11', redaction: REDACTION_V11 }
+const V11: RoomVersion = { ...V10, id: '11', createNamesCreator: false, redaction: REDACTION_V11 }
 const V12: RoomVersion = { ...V11, id: '12', hashRoomId: true, memberRule: 5, knockRule: '5.7' }
 
 const VERSIONS: ReadonlyMap<string, RoomVersion> = new Map(

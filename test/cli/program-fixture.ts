@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { CommanderError } from 'commander'
 import { createProgram } from '../../src/cli/program.ts'
 import type { Config } from '../../src/config/schema.ts'
+import { type ConfiguredImport, importConfiguredRoom } from '../../src/configured-import.ts'
 import { openConfiguredStore } from '../../src/configured-store.ts'
 import { createIdentity, type Identity, type JsonRecord, signingKeyLine } from '../support/signing.ts'
 
@@ -60,7 +61,8 @@ async function runInProcess(...args: readonly string[]): Promise<Ran> {
     environment: {},
     openStore: (config: Config) => openConfiguredStore(config, Date.now),
     loadService: () => Promise.reject(new Error('not in this process')),
-    importRoom: async () => undefined,
+    loadImport: async () => (order: Omit<ConfiguredImport, 'clock'>) =>
+      importConfiguredRoom({ ...order, clock: Date.now }),
   }
   const finish = (exitCode: number): void => {
     code = exitCode

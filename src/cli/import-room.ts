@@ -1,0 +1,72 @@
+/** `rooms import`: brings a room file into the store, beside a service that may be using it. */
+import { loadOperatorFiles, type OperatorFiles } from '../config/operator-files.ts'
+import type { Config } from '../config/schema.ts'
+import type { RoomSummary, Store } from '../knock/ports.ts'
+import type { RoomImportReport } from '../rooms/import-room.ts'
+import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
+import { type ExitCode, misconfigured } from './outcome.ts'
+
+export interface ImportOrder {
+  readonly config: Config
+  readonly files: OperatorFiles
+  readonly store: Store
+  readonly file: string
+  readonly discardKnocks: boolean
+}
+
+export type ImportRoom = (order: ImportOrder) => Promise<RoomImportReport>
+
+export interface ImportContext extends CommandContext {
+  /** Loads what importing needs, which takes a while. */
+  readonly loadImport: () => Promise<ImportRoom>
+}
+
+export interface ImportOptions extends ConfigOption {
+  readonly discardKnocks?: boolean
+}
+
+export function importRoomFile(context: ImportContext, file: string, options: ImportOptions): Promise<ExitCode> {
+  const { output } = context
+  return withStore(context, options, async (store, config, line) => {
+    const files = await loadOperatorFiles(config)
+    if (!files.ok) return misconfigured(output, files.problems.map(line))
+    const importRoom = await context.loadImport()
+    const order = { config, files: files.value, store, file, discardKnocks: options.discardKnocks === true }
+    const report = await attemptImport(importRoom, order)
+    if (report.kind === 'refused') {
+      output.err(`${file}: ${report.reason}. Nothing was changed.`)
+      return 1
+    }
+    const summary = await store.roomSummary(report.header.roomId)
+    for (const text of told(report, summary, config)) output.out(text)
+    return 0
+  })
+}
+
+/** An import whose failure is told like a refusal: the file was not there, or the store could not be written. */
+export async function attemptImport(importRoom: ImportRoom, order: ImportOrder): Promise<RoomImportReport> {
+  try {
+    return await importRoom(order)
+  } catch (error) {
+    return { kind: 'refused', reason: (error as Error).message }
+  }
+}
+
+function told(
+  { header, outcome, stateEvents, unverified }: Extract<RoomImportReport, { kind: 'imported' }>,
+  room: RoomSummary | undefined,
+  config: Config,
+): readonly string[] {
+  const { keptKnocks, droppedKnocks } = outcome
+  const size = room === undefined ? '' : `, ${room.members} joined members on ${room.servers} servers`
+  const lines = [`Imported ${header.roomId} (version ${header.version.id}): ${stateEvents} events of state${size}.`]
+  if (keptKnocks > 0) lines.push(`Kept knocks that were accepted here and that the file does not know: ${keptKnocks}.`)
+  if (droppedKnocks > 0) lines.push(`Dropped knocks that were answered, or discarded as told: ${droppedKnocks}.`)
+  if (room?.resident === false) {
+    lines.push(`No user of ${config.server_name} is joined: knocks on this room are answered 404 until one is.`)
+  }
+  if (unverified.length > 0) {
+    lines.push(`Signatures not checked yet, for want of keys: ${unverified.join(', ')}. The service goes on trying.`)
+  }
+  return lines
+}

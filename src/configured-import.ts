@@ -1,0 +1,39 @@
+/** Imports of room files into the store that the configuration names, with keys of other servers fetched as it allows. */
+import { createReadStream } from 'node:fs'
+import type { OperatorFiles } from './config/operator-files.ts'
+import type { Config } from './config/schema.ts'
+import { createConfiguredFederation } from './configured-federation.ts'
+import type { Clock, Store } from './knock/ports.ts'
+import { nativeEd25519 } from './matrix/ed25519.ts'
+import { importRoom, type RoomImportReport } from './rooms/import-room.ts'
+
+export interface ConfiguredImport {
+  readonly config: Config
+  readonly files: OperatorFiles
+  readonly store: Store
+  readonly clock: Clock
+  /** Path of the room file. */
+  readonly file: string
+  readonly discardKnocks: boolean
+}
+
+/** Bytes of a file that are read at a time. */
+const CHUNK_BYTES = 256 * 1024
+
+/** @throws Error where the file cannot be read or the store cannot be written; nothing is changed then */
+export async function importConfiguredRoom(order: ConfiguredImport): Promise<RoomImportReport> {
+  const { config, store, clock, file, discardKnocks } = order
+  const federation = createConfiguredFederation({ ...order, keyStore: store })
+  try {
+    return await importRoom(
+      { store, serverName: config.server_name, keyring: federation.keyring, ed25519: nativeEd25519 },
+      {
+        open: () => createReadStream(file, { highWaterMark: CHUNK_BYTES }),
+        discardKnocks,
+        deadline: clock() + config.timeouts.key_lookup_seconds * 1000,
+      },
+    )
+  } finally {
+    await federation.close()
+  }
+}

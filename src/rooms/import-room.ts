@@ -1,0 +1,169 @@
+/**
+ * Imports a room file: everything in it is checked, staged beside the room in use, and comes into use at once or not at
+ * all. docs/room-files.md
+ */
+import { FACT_TYPES } from '../knock/fact-types.ts'
+import type { ImportOutcome, RoomImport, Store } from '../knock/ports.ts'
+import { judgeSignature, type SignaturePorts, type SignatureVerdict } from '../knock/server-signature.ts'
+import { authoriseCreate } from '../matrix/auth/create-rules.ts'
+import { parseUserId, type ServerName, serverNameOf } from '../matrix/identifiers.ts'
+import type { SoundEvent } from './room-event.ts'
+import { type EventBatch, readRoomFileEvents } from './room-file-events.ts'
+import { type RoomFileHeader, readRoomFileHeader } from './room-file-header.ts'
+
+export interface RoomImportPorts extends SignaturePorts {
+  readonly store: Pick<Store, 'beginImport'>
+  /** Our own name: its signatures are always checked, and the room is resident while it has a joined user. */
+  readonly serverName: ServerName
+}
+
+export interface RoomImportOrder {
+  /** Opens the file at its first byte. Called twice. */
+  open(): AsyncIterable<Uint8Array>
+  /** Drops the knocks that were accepted here and that the file does not know. */
+  readonly discardKnocks: boolean
+  /** Absolute time in milliseconds after which other servers' keys are no longer waited for. */
+  readonly deadline: number
+}
+
+export type RoomImportReport =
+  | {
+      readonly kind: 'imported'
+      readonly header: RoomFileHeader
+      readonly outcome: Extract<ImportOutcome, { kind: 'imported' }>
+      readonly stateEvents: number
+      /** Types of state whose signatures could not be checked, because keys of their servers could not be had. */
+      readonly unverified: readonly string[]
+    }
+  /** Nothing was changed. */
+  | Refused
+
+interface Refused {
+  readonly kind: 'refused'
+  readonly reason: string
+}
+
+/**
+ * Imports a room.
+ * @throws Error of the file system or the store where they fail; nothing is changed then
+ */
+export async function importRoom(ports: RoomImportPorts, order: RoomImportOrder): Promise<RoomImportReport> {
+  const read = await readRoomFileHeader(order.open())
+  if (!read.ok) return refused(read.reason)
+  const { header } = read
+  const staging = await ports.store.beginImport({
+    roomId: header.roomId,
+    version: header.version.id,
+    ownServer: ports.serverName,
+    discardKnocks: order.discardKnocks,
+  })
+  let report: RoomImportReport | undefined
+  try {
+    report = await stageAndSwap(ports, order, header, staging)
+    return report
+  } finally {
+    if (report?.kind !== 'imported') await staging.abort()
+  }
+}
+
+async function stageAndSwap(
+  ports: RoomImportPorts,
+  order: RoomImportOrder,
+  header: RoomFileHeader,
+  staging: RoomImport,
+): Promise<RoomImportReport> {
+  const facts: Facts = new Map()
+  const counts = { pdus: 0, auth_chain: 0, extremities: 0 }
+  for await (const batch of readRoomFileEvents(order.open(), header)) {
+    if (batch.kind === 'flaw') return refused(batch.reason)
+    const flaw = (await ownSignatureFlaw(ports, batch.events, order.deadline)) ?? (await stage(staging, batch, facts))
+    if (flaw !== undefined) return refused(flaw)
+    counts[batch.list] += batch.events.length
+  }
+  if (counts.extremities === 0) return refused('extremities is empty; expected the forward extremities of the room')
+  const create = facts.get('m.room.create')
+  if (create === undefined) return refused('pdus has no m.room.create event')
+  const verdict = authoriseCreate(create.pdu, header.version)
+  if (!verdict.allowed) return refused(`${verdict.reason} (${verdict.rule})`)
+
+  const judged = await judgeFacts(ports, facts, order.deadline)
+  if (judged.kind === 'refused') return judged
+  await staging.addState(judged.events)
+  const outcome = await staging.swap()
+  if (outcome.kind === 'refused') return outcome
+  const unverified = judged.events.flatMap(({ verified, pdu }) => (verified ? [] : [pdu.type]))
+  return { kind: 'imported', header, outcome, stateEvents: counts.pdus, unverified }
+}
+
+/** State that decides about knocks or is shown to those who knock, by type: a handful, held back until it is verified. */
+type Facts = Map<string, SoundEvent>
+
+/** Stages a batch but for the facts. @returns what does not hold together */
+async function stage(staging: RoomImport, { list, events }: EventBatch, facts: Facts): Promise<string | undefined> {
+  if (list === 'auth_chain') await staging.addAuthChain(events)
+  else if (list === 'extremities') await staging.addExtremities(events)
+  else {
+    const others: SoundEvent[] = []
+    for (const event of events) {
+      const { type, state_key: stateKey } = event.pdu
+      if (stateKey === undefined) return `${event.eventId} (${type}) in pdus is no state event`
+      if (stateKey !== '' || !isFactType(type)) others.push(event)
+      else if ((facts.get(type) ?? event).eventId === event.eventId) facts.set(type, event)
+      else return `pdus has two events of type ${type} for one state key`
+    }
+    await staging.addState(others.map((event) => ({ ...event, verified: true })))
+  }
+  return undefined
+}
+
+function isFactType(type: string): boolean {
+  return (FACT_TYPES as readonly string[]).includes(type)
+}
+
+/** Our own signatures can always be checked, and a wrong one says that the file is not what our homeserver has. */
+async function ownSignatureFlaw(
+  ports: RoomImportPorts,
+  events: readonly SoundEvent[],
+  deadline: number,
+): Promise<string | undefined> {
+  const flaws = await Promise.all(
+    events.map(async (event) => {
+      const server = senderServer(event)
+      if (server === undefined) return `the sender of ${event.eventId} (${event.pdu.type}) is no user id`
+      if (server !== ports.serverName) return undefined
+      return signatureFlaw(event, server, await judgeSignature(ports, event, server, deadline))
+    }),
+  )
+  return flaws.find((flaw) => flaw !== undefined)
+}
+
+type Judged = { readonly kind: 'judged'; readonly events: readonly (SoundEvent & { readonly verified: boolean })[] }
+
+async function judgeFacts(ports: RoomImportPorts, facts: Facts, deadline: number): Promise<Judged | Refused> {
+  const judged = await Promise.all(
+    [...facts.values()].map(async (event) => {
+      const server = senderServer(event) as ServerName
+      return { event, server, verdict: await judgeSignature(ports, event, server, deadline) }
+    }),
+  )
+  for (const { event, server, verdict } of judged) {
+    const flaw = signatureFlaw(event, server, verdict)
+    if (flaw !== undefined) return refused(flaw)
+  }
+  return { kind: 'judged', events: judged.map(({ event, verdict }) => ({ ...event, verified: verdict === 'good' })) }
+}
+
+function signatureFlaw(event: SoundEvent, server: ServerName, verdict: SignatureVerdict): string | undefined {
+  const which = `${event.eventId} (${event.pdu.type})`
+  if (verdict === 'wrong') return `the signature of ${server} on ${which} is wrong`
+  return verdict === 'missing' ? `${which} is not signed by ${server}, the server of its sender` : undefined
+}
+
+function senderServer({ pdu }: SoundEvent): ServerName | undefined {
+  const sender = parseUserId(pdu.sender)
+  return sender && serverNameOf(sender)
+}
+
+function refused(reason: string): Refused {
+  return { kind: 'refused', reason }
+}

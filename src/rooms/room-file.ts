@@ -1,0 +1,237 @@
+/**
+ * A room file as a stream: the members of its one object and the items of their lists, each as bytes, so that a room of
+ * any size is read in little memory. docs/room-files.md
+ */
+
+/** A piece of the file. What the bytes of an item or a value hold is for others to read. */
+export type RoomFilePart =
+  /** The value of a member, where it is no list. */
+  | { readonly kind: 'value'; readonly key: string; readonly bytes: Uint8Array }
+  /** A list begins. */
+  | { readonly kind: 'list'; readonly key: string }
+  | { readonly kind: 'item'; readonly key: string; readonly index: number; readonly bytes: Uint8Array }
+  /** Nothing follows: the file is not what it should be. */
+  | { readonly kind: 'flaw'; readonly reason: string }
+
+/** One event with every character escaped is smaller than this. */
+const MAX_PART_BYTES = 1024 * 1024
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const COMMA = 0x2c
+const COLON = 0x3a
+const OPEN_BRACKET = 0x5b
+const CLOSE_BRACKET = 0x5d
+const OPEN_BRACE = 0x7b
+const CLOSE_BRACE = 0x7d
+
+/** What is expected next, outside of keys and values. */
+type Place =
+  | 'object'
+  | 'first key'
+  | 'key'
+  | 'colon'
+  | 'value'
+  | 'after value'
+  | 'first item'
+  | 'item'
+  | 'after item'
+  | 'end'
+
+const EXPECTED: Readonly<Record<Place, string>> = {
+  object: 'one JSON object',
+  'first key': 'a key or "}"',
+  key: 'a key',
+  colon: '":"',
+  value: 'a value',
+  'after value': '"," or "}"',
+  'first item': 'an item or "]"',
+  item: 'an item',
+  'after item': '"," or "]"',
+  end: 'nothing more',
+}
+
+/** Where a byte leads: to another place, to the `begin` of a key or value, or nowhere. */
+const AFTER: Readonly<Record<Place, (byte: number) => Place | 'begin' | undefined>> = {
+  object: (byte) => (byte === OPEN_BRACE ? 'first key' : undefined),
+  'first key': (byte) => (byte === CLOSE_BRACE ? 'end' : beginKey(byte)),
+  key: (byte) => beginKey(byte),
+  colon: (byte) => (byte === COLON ? 'value' : undefined),
+  value: (byte) => (byte === OPEN_BRACKET ? 'first item' : beginValue(byte)),
+  'after value': (byte) => (byte === COMMA ? 'key' : byte === CLOSE_BRACE ? 'end' : undefined),
+  'first item': (byte) => (byte === CLOSE_BRACKET ? 'after value' : beginValue(byte)),
+  item: (byte) => beginValue(byte),
+  'after item': (byte) => (byte === COMMA ? 'item' : byte === CLOSE_BRACKET ? 'after value' : undefined),
+  end: () => undefined,
+}
+
+function beginKey(byte: number): 'begin' | undefined {
+  return byte === QUOTE ? 'begin' : undefined
+}
+
+function beginValue(byte: number): 'begin' | undefined {
+  return isDelimiter(byte) || byte === COLON ? undefined : 'begin'
+}
+
+/**
+ * Takes a room file apart.
+ * @param chunks its bytes, in chunks of any size
+ * @returns its parts in order; a `flaw` is the last one
+ */
+export async function* readRoomFile(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<RoomFilePart, void> {
+  const splitter = new Splitter()
+  for await (const chunk of chunks) {
+    yield* splitter.push(chunk)
+    if (splitter.broken) return
+  }
+  yield* splitter.finish()
+}
+
+/** The state between two chunks. */
+class Splitter {
+  broken = false
+  #place: Place = 'object'
+  #key = ''
+  #index = 0
+  /** Bytes of the key or value that is being read, from earlier chunks. */
+  #earlier: Uint8Array[] = []
+  #earlierBytes = 0
+  #extent: Extent | undefined
+  /** Of the chunk in the file. */
+  #offset = 0
+  #parts: RoomFilePart[] = []
+
+  push(chunk: Uint8Array): readonly RoomFilePart[] {
+    this.#parts = []
+    let at = 0
+    while (at < chunk.length && !this.broken) at = this.#advance(chunk, at)
+    this.#offset += chunk.length
+    return this.#parts
+  }
+
+  finish(): readonly RoomFilePart[] {
+    if (this.#place === 'end') return []
+    return [{ kind: 'flaw', reason: this.#offset === 0 ? 'the file is empty' : 'the file ends too early' }]
+  }
+
+  /** @returns the index of the first byte that is still to be read */
+  #advance(chunk: Uint8Array, at: number): number {
+    const byte = chunk[at] ?? 0
+    if (this.#extent === undefined) {
+      if (isSpace(byte)) return at + 1
+      this.#step(byte, at)
+      if (this.#extent === undefined) return at + 1
+    }
+    const end = (this.#extent as Extent).end(chunk, at)
+    this.#take(chunk.subarray(at, end ?? chunk.length), end !== undefined)
+    return end ?? chunk.length
+  }
+
+  /** One byte outside of keys and values: punctuation, or the first of a key or value. */
+  #step(byte: number, at: number): void {
+    const next = AFTER[this.#place](byte)
+    if (next === undefined) this.#fail(`${EXPECTED[this.#place]} is expected at byte ${this.#offset + at}`)
+    else if (next === 'begin') this.#extent = new Extent()
+    else if (this.#place === 'value') this.#beginList()
+    else this.#place = next
+  }
+
+  #beginList(): void {
+    this.#index = 0
+    this.#place = 'first item'
+    this.#parts.push({ kind: 'list', key: this.#key })
+  }
+
+  #take(bytes: Uint8Array, complete: boolean): void {
+    this.#earlierBytes += bytes.length
+    this.#earlier.push(bytes)
+    if (this.#earlierBytes > MAX_PART_BYTES) this.#fail(`${this.#where()} is larger than ${MAX_PART_BYTES} bytes`)
+    else if (complete) this.#complete()
+  }
+
+  #complete(): void {
+    const [only, ...more] = this.#earlier
+    const whole = only !== undefined && more.length === 0 ? only : Buffer.concat(this.#earlier)
+    this.#earlier = []
+    this.#earlierBytes = 0
+    this.#extent = undefined
+    this.#emit(whole)
+  }
+
+  #emit(bytes: Uint8Array): void {
+    if (this.#place === 'value') {
+      this.#place = 'after value'
+      this.#parts.push({ kind: 'value', key: this.#key, bytes })
+    } else if (this.#inList()) {
+      this.#place = 'after item'
+      this.#parts.push({ kind: 'item', key: this.#key, index: this.#index++, bytes })
+    } else {
+      this.#place = 'colon'
+      this.#key = Buffer.from(bytes.subarray(1, -1)).toString('utf8')
+    }
+  }
+
+  #fail(reason: string): void {
+    this.broken = true
+    this.#parts.push({ kind: 'flaw', reason })
+  }
+
+  #inList(): boolean {
+    return this.#place === 'item' || this.#place === 'first item'
+  }
+
+  #where(): string {
+    if (this.#inList()) return `${this.#key}[${this.#index}]`
+    return this.#place === 'value' ? this.#key : 'a key'
+  }
+}
+
+/** Finds where a value ends, over any number of chunks, without reading what it says. */
+class Extent {
+  #depth = 0
+  #inString = false
+  #escaped = false
+  /** Neither a string, nor an object, nor a list: ends before the next delimiter. */
+  #bare: boolean | undefined
+
+  /** @returns the index after the last byte of the value, or undefined where it goes on */
+  end(chunk: Uint8Array, from: number): number | undefined {
+    this.#bare ??= !isOpening(chunk[from] ?? 0)
+    if (this.#bare) return endOfBare(chunk, from)
+    let [depth, inString, escaped] = [this.#depth, this.#inString, this.#escaped]
+    for (let at = from; at < chunk.length; at++) {
+      const byte = chunk[at]
+      if (inString) {
+        if (escaped) escaped = false
+        else if (byte === BACKSLASH) escaped = true
+        else if (byte === QUOTE) {
+          inString = false
+          if (depth === 0) return at + 1
+        }
+      } else if (byte === QUOTE) inString = true
+      else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) depth++
+      else if ((byte === CLOSE_BRACE || byte === CLOSE_BRACKET) && --depth === 0) return at + 1
+    }
+    this.#depth = depth
+    this.#inString = inString
+    this.#escaped = escaped
+    return undefined
+  }
+}
+
+function endOfBare(chunk: Uint8Array, from: number): number | undefined {
+  for (let at = from; at < chunk.length; at++) if (isDelimiter(chunk[at] ?? 0)) return at
+  return undefined
+}
+
+function isOpening(byte: number): boolean {
+  return byte === QUOTE || byte === OPEN_BRACE || byte === OPEN_BRACKET
+}
+
+function isSpace(byte: number): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
+}
+
+function isDelimiter(byte: number): boolean {
+  return byte === COMMA || byte === CLOSE_BRACKET || byte === CLOSE_BRACE || isSpace(byte)
+}
