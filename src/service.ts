@@ -13,11 +13,11 @@ import type { Federation } from './federation/federation.ts'
 import { createAdminServer } from './http/admin-server.ts'
 import { createDrain } from './http/drain.ts'
 import { createFederationApp } from './http/federation-app.ts'
+import { compileAdmission } from './knock/admission.ts'
 import { createKnockPorts } from './knock/knock-ports.ts'
 import { createKnockPolicy } from './knock/policy.ts'
 import type { Clock, Store } from './knock/ports.ts'
 import { nativeEd25519 } from './matrix/ed25519.ts'
-import { compileServerAcl } from './matrix/server-acl.ts'
 import type { OpenLog } from './observability/log.ts'
 import { createMetrics, type Metrics } from './observability/metrics.ts'
 import { createRequestLog } from './observability/request-log.ts'
@@ -152,7 +152,7 @@ function createInbound(
   )
   return createFederationApp({
     ports: createKnockPorts({ serverName, store, keyring, ed25519: nativeEd25519, policy, clock }),
-    admission: compileServerAcl({ allow: federation.allow_servers ?? ['*'], deny: federation.deny_servers }),
+    admission: compileAdmission({ allow: federation.allow_servers, deny: federation.deny_servers }),
     keyLookupMs: timeouts.key_lookup_seconds * 1000,
     requestMs: timeouts.request_seconds * 1000,
     trustProxy: listening.trust_proxy,

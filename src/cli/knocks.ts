@@ -1,6 +1,6 @@
 /** `knocks list`: what was decided about which knock, by which rule, on which facts. */
-import type { Decision, Store } from '../knock/ports.ts'
-import { parseUserId } from '../matrix/identifiers.ts'
+import type { Decision, DecisionFacts, Store } from '../knock/ports.ts'
+import { parseUserId, type UserId } from '../matrix/identifiers.ts'
 import type { ExitCode, Output } from './outcome.ts'
 import { readRoomId } from './rooms.ts'
 import { table } from './table.ts'
@@ -19,12 +19,8 @@ export async function listKnocks(
   output: Output,
 ): Promise<ExitCode> {
   const roomId = room === undefined ? undefined : readRoomId(room, output)
-  const userId = user === undefined ? undefined : parseUserId(user)
-  if (room !== undefined && roomId === undefined) return 2
-  if (user !== undefined && userId === undefined) {
-    output.err(`${JSON.stringify(user)} is no user id; expected @localpart:server`)
-    return 2
-  }
+  const userId = user === undefined ? undefined : readUserId(user, output)
+  if ((room !== undefined && roomId === undefined) || (user !== undefined && userId === undefined)) return 2
   const decisions = await store.listDecisions({ ...(roomId && { roomId }), ...(userId && { userId }), limit })
   if (json === true) output.out(JSON.stringify(decisions.map(decisionObject), null, 2))
   else if (decisions.length === 0) output.out('No knocks yet.')
@@ -54,11 +50,23 @@ function decisionObject(decision: Decision) {
     event_id: eventId ?? null,
     rule,
     reason,
-    facts: {
-      room_version: facts.roomVersion ?? null,
-      revision: facts.revision ?? null,
-      join_rule: facts.joinRule ?? null,
-      membership: facts.membership ?? null,
-    },
+    facts: factsObject(facts),
   }
+}
+
+/** The facts of a decision as JSON shows them. */
+export function factsObject({ roomVersion, revision, joinRule, membership }: DecisionFacts) {
+  return {
+    room_version: roomVersion ?? null,
+    revision: revision ?? null,
+    join_rule: joinRule ?? null,
+    membership: membership ?? null,
+  }
+}
+
+/** A user id from the command line; what is none is wrong usage. */
+export function readUserId(text: string, output: Output): UserId | undefined {
+  const userId = parseUserId(text)
+  if (userId === undefined) output.err(`${JSON.stringify(text)} is no user id; expected @localpart:server`)
+  return userId
 }

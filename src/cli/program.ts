@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { checkConfig } from './check-config.ts'
 import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
+import { type ExplainOptions, explain } from './explain.ts'
 import { generateConfig } from './generate-config.ts'
 import { generateKey } from './generate-key.ts'
 import { health } from './health.ts'
@@ -72,6 +73,17 @@ function addKnocks(program: Command, context: CommandContext, finish: (code: Exi
     .option('--limit <number>', 'at most so many', positiveInteger, DEFAULT_DECISIONS)
     .action(async (options: ConfigOption & KnockListOptions) =>
       finish(await withStore(context, options, (store) => listKnocks(store, options, context.output))),
+    )
+  configured(program.command('explain'), 'say why a user could or could not knock on a room now')
+    .argument('<room>', 'room id')
+    .argument('<user>', 'user id')
+    .option('--json', 'as JSON')
+    .action(async (room: string, user: string, options: ConfigOption & ExplainOptions) =>
+      finish(
+        await withStore(context, options, (store, config) =>
+          explain(store, config, { room, user }, options, context.output),
+        ),
+      ),
     )
 }
 

@@ -2,6 +2,7 @@
  * Who sent this request: X-Matrix checked over the raw target and the parsed body, with the origin's current keys.
  * https://spec.matrix.org/latest/server-server-api/#request-authentication
  */
+import { OWN_SERVER, SERVER_DENIED } from '../knock/admission.ts'
 import type { Clock, Keyring } from '../knock/ports.ts'
 import { canonicalJson } from '../matrix/canonical-json.ts'
 import type { Ed25519 } from '../matrix/ed25519.ts'
@@ -72,8 +73,7 @@ export async function authenticate(
     return unauthorized('wrong_destination', 'The request is for another server', origin)
   }
   if (!ports.admission.allows(origin)) {
-    const denied = refusal('M_FORBIDDEN', 'Your server may not knock here', 'federation.allow_servers, deny_servers')
-    return { ok: false, refusal: denied, failure: 'denied_server', claimed: origin, detail: undefined }
+    return { ok: false, refusal: SERVER_DENIED, failure: 'denied_server', claimed: origin, detail: undefined }
   }
   return verify(ports, request, claims)
 }
@@ -125,8 +125,7 @@ async function verify(
     return unauthorized('wrong_signature', 'The signature of the request is wrong', origin)
   }
   if (origin !== serverName) return { ok: true, origin }
-  const ourselves = refusal('M_FORBIDDEN', 'This server does not knock on its own rooms', 'origin is another server')
-  return { ok: false, refusal: ourselves, failure: 'own_name', claimed: origin, detail: undefined }
+  return { ok: false, refusal: OWN_SERVER, failure: 'own_name', claimed: origin, detail: undefined }
 }
 
 function unauthorized(

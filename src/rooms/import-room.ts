@@ -6,7 +6,7 @@ import { FACT_TYPES } from '../knock/fact-types.ts'
 import type { ImportOutcome, RoomImport, Store } from '../knock/ports.ts'
 import { judgeSignature, type SignaturePorts, type SignatureVerdict } from '../knock/server-signature.ts'
 import { authoriseCreate } from '../matrix/auth/create-rules.ts'
-import { parseUserId, type ServerName, serverNameOf } from '../matrix/identifiers.ts'
+import { type ServerName, serverNameOf } from '../matrix/identifiers.ts'
 import type { SoundEvent } from './room-event.ts'
 import { type EventBatch, readRoomFileEvents } from './room-file-events.ts'
 import { type RoomFileHeader, readRoomFileHeader } from './room-file-header.ts'
@@ -76,7 +76,8 @@ async function stageAndSwap(
   const counts = { pdus: 0, auth_chain: 0, extremities: 0 }
   for await (const batch of readRoomFileEvents(order.open(), header)) {
     if (batch.kind === 'flaw') return refused(batch.reason)
-    const flaw = (await ownSignatureFlaw(ports, batch.events, order.deadline)) ?? (await stage(staging, batch, facts))
+    const judged = await judgeAll(ports, batch.events.filter(isAlwaysJudged(ports)), order.deadline)
+    const flaw = judged.kind === 'refused' ? judged.reason : await stage(staging, batch, facts, judged.unknown)
     if (flaw !== undefined) return refused(flaw)
     counts[batch.list] += batch.events.length
   }
@@ -86,12 +87,12 @@ async function stageAndSwap(
   const verdict = authoriseCreate(create.pdu, header.version)
   if (!verdict.allowed) return refused(`${verdict.reason} (${verdict.rule})`)
 
-  const judged = await judgeFacts(ports, facts, order.deadline)
+  const judged = await judgeAll(ports, [...facts.values()], order.deadline)
   if (judged.kind === 'refused') return judged
-  await staging.addState(judged.events)
+  await staging.addState([...facts.values()].map((event) => ({ ...event, verified: !judged.unknown.has(event) })))
   const outcome = await staging.swap()
   if (outcome.kind === 'refused') return outcome
-  const unverified = judged.events.flatMap(({ verified, pdu }) => (verified ? [] : [pdu.type]))
+  const unverified = [...judged.unknown].map(({ pdu }) => pdu.type)
   return { kind: 'imported', header, outcome, stateEvents: counts.pdus, unverified }
 }
 
@@ -99,7 +100,12 @@ async function stageAndSwap(
 type Facts = Map<string, SoundEvent>
 
 /** Stages a batch but for the facts. @returns what does not hold together */
-async function stage(staging: RoomImport, { list, events }: EventBatch, facts: Facts): Promise<string | undefined> {
+async function stage(
+  staging: RoomImport,
+  { list, events }: EventBatch,
+  facts: Facts,
+  unknown: ReadonlySet<SoundEvent>,
+): Promise<string | undefined> {
   if (list === 'auth_chain') await staging.addAuthChain(events)
   else if (list === 'extremities') await staging.addExtremities(events)
   else {
@@ -111,7 +117,7 @@ async function stage(staging: RoomImport, { list, events }: EventBatch, facts: F
       else if ((facts.get(type) ?? event).eventId === event.eventId) facts.set(type, event)
       else return `pdus has two events of type ${type} for one state key`
     }
-    await staging.addState(others.map((event) => ({ ...event, verified: true })))
+    await staging.addState(others.map((event) => ({ ...event, verified: !unknown.has(event) })))
   }
   return undefined
 }
@@ -120,29 +126,29 @@ function isFactType(type: string): boolean {
   return (FACT_TYPES as readonly string[]).includes(type)
 }
 
-/** Our own signatures can always be checked, and a wrong one says that the file is not what our homeserver has. */
-async function ownSignatureFlaw(
+/**
+ * Our own signatures can always be checked, and a wrong one says that the file is not what our homeserver has. Of a
+ * redacted event nothing but its signatures holds.
+ */
+function isAlwaysJudged({ serverName }: RoomImportPorts): (event: SoundEvent) => boolean {
+  return (event) => event.redacted || senderServer(event) === serverName
+}
+
+interface Judged {
+  readonly kind: 'judged'
+  /** Keys of their servers could not be had. */
+  readonly unknown: ReadonlySet<SoundEvent>
+}
+
+/** Judges the signatures of events by the servers of their senders. */
+async function judgeAll(
   ports: RoomImportPorts,
   events: readonly SoundEvent[],
   deadline: number,
-): Promise<string | undefined> {
-  const flaws = await Promise.all(
+): Promise<Judged | Refused> {
+  const judged = await Promise.all(
     events.map(async (event) => {
       const server = senderServer(event)
-      if (server === undefined) return `the sender of ${event.eventId} (${event.pdu.type}) is no user id`
-      if (server !== ports.serverName) return undefined
-      return signatureFlaw(event, server, await judgeSignature(ports, event, server, deadline))
-    }),
-  )
-  return flaws.find((flaw) => flaw !== undefined)
-}
-
-type Judged = { readonly kind: 'judged'; readonly events: readonly (SoundEvent & { readonly verified: boolean })[] }
-
-async function judgeFacts(ports: RoomImportPorts, facts: Facts, deadline: number): Promise<Judged | Refused> {
-  const judged = await Promise.all(
-    [...facts.values()].map(async (event) => {
-      const server = senderServer(event) as ServerName
       return { event, server, verdict: await judgeSignature(ports, event, server, deadline) }
     }),
   )
@@ -150,7 +156,10 @@ async function judgeFacts(ports: RoomImportPorts, facts: Facts, deadline: number
     const flaw = signatureFlaw(event, server, verdict)
     if (flaw !== undefined) return refused(flaw)
   }
-  return { kind: 'judged', events: judged.map(({ event, verdict }) => ({ ...event, verified: verdict === 'good' })) }
+  return {
+    kind: 'judged',
+    unknown: new Set(judged.flatMap(({ event, verdict }) => (verdict === 'good' ? [] : [event]))),
+  }
 }
 
 function signatureFlaw(event: SoundEvent, server: ServerName, verdict: SignatureVerdict): string | undefined {
@@ -159,9 +168,8 @@ function signatureFlaw(event: SoundEvent, server: ServerName, verdict: Signature
   return verdict === 'missing' ? `${which} is not signed by ${server}, the server of its sender` : undefined
 }
 
-function senderServer({ pdu }: SoundEvent): ServerName | undefined {
-  const sender = parseUserId(pdu.sender)
-  return sender && serverNameOf(sender)
+function senderServer({ sender }: SoundEvent): ServerName {
+  return serverNameOf(sender)
 }
 
 function refused(reason: string): Refused {

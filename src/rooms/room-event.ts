@@ -4,7 +4,7 @@
  */
 import { canonicalJsonText } from '../matrix/canonical-json.ts'
 import { checkPduFormat, contentHashHolds, eventIdOfSignedForm, type RoomEvent, signedForm } from '../matrix/event.ts'
-import type { EventId, RoomId } from '../matrix/identifiers.ts'
+import { type EventId, parseUserId, type RoomId, type UserId } from '../matrix/identifiers.ts'
 import { isJsonObject, parseJson } from '../matrix/json.ts'
 import { redact } from '../matrix/redaction.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
@@ -12,7 +12,10 @@ import { without } from '../matrix/signed-json.ts'
 
 /** An event whose id and hash hold, with the bytes that its signatures cover. */
 export interface SoundEvent extends RoomEvent {
+  readonly sender: UserId
   readonly signedBytes: Uint8Array
+  /** Its hash is that of what it was before it was redacted: only its signatures can tell whether it was changed. */
+  readonly redacted: boolean
 }
 
 export type SoundEventResult =
@@ -32,13 +35,16 @@ export function readRoomEvent(bytes: Uint8Array, roomId: RoomId, version: RoomVe
   const format = checkPduFormat(without(json.value, ['unsigned']), version)
   if (!format.ok) return flawed(format.error)
   const { pdu } = format
+  const sender = parseUserId(pdu.sender)
+  if (sender === undefined) return flawed(`sender is no user id: ${JSON.stringify(pdu.sender)}`)
   const signedBytes = signedForm(pdu, version)
   const eventId = version.eventId === 'in-pdu' ? (pdu.event_id as EventId) : eventIdOfSignedForm(signedBytes, version)
   const named = version.hashRoomId && pdu.room_id === undefined ? `!${eventId.slice(1)}` : pdu.room_id
   if (named !== roomId) return flawed(`${eventId} (${pdu.type}) is of another room, ${named}`)
-  // A redacted event keeps the hash of what it was.
-  const sound = contentHashHolds(pdu) || canonicalJsonText(pdu) === canonicalJsonText(redact(pdu, version))
-  if (sound) return { ok: true, event: { eventId, pdu, signedBytes } }
+  const redacted = !contentHashHolds(pdu)
+  if (!redacted || canonicalJsonText(pdu) === canonicalJsonText(redact(pdu, version))) {
+    return { ok: true, event: { eventId, pdu, sender, signedBytes, redacted } }
+  }
   return flawed(`the content hash of ${eventId} (${pdu.type}) does not hold, and it is not redacted`)
 }
 

@@ -1,0 +1,27 @@
+/** The gate before any room: servers that the operator does not let in, and our own, which has other ways. */
+import { refusal } from '../matrix/errors.ts'
+import { compileServerAcl, type ServerAcl } from '../matrix/server-acl.ts'
+
+/** Names and globs, as in server ACLs. */
+export interface AdmittedServers {
+  /** null: all. */
+  readonly allow: readonly string[] | null
+  /** Wins over `allow`. */
+  readonly deny: readonly string[]
+}
+
+export function compileAdmission({ allow, deny }: AdmittedServers): ServerAcl {
+  return compileServerAcl({ allow: allow ?? ['*'], deny })
+}
+
+export const SERVER_DENIED = refusal(
+  'M_FORBIDDEN',
+  'Your server may not knock here',
+  'federation.allow_servers, deny_servers',
+)
+
+export const OWN_SERVER = refusal(
+  'M_FORBIDDEN',
+  'This server does not knock on its own rooms',
+  'origin is another server',
+)

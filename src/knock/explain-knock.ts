@@ -1,0 +1,46 @@
+/** Why a user could or could not knock now: the checks of make_knock that need no request, on the room as it is. */
+import type { Refusal } from '../matrix/errors.ts'
+import { type RoomId, serverNameOf, type UserId } from '../matrix/identifiers.ts'
+import {
+  admitServer,
+  decisionFacts,
+  forbidden,
+  judgeCurrentState,
+  knockBy,
+  refusePolicyServer,
+  requireKnockableVersion,
+} from './decision.ts'
+import type { DecisionFacts, RoomStore } from './ports.ts'
+import type { OpenRoom, Rooms } from './rooms.ts'
+
+export interface KnockExplanation {
+  /** The rule that lets the user knock, or the refusal that a make_knock would meet. */
+  readonly verdict: { readonly ok: true; readonly rule: string } | Refusal
+  readonly facts: DecisionFacts
+}
+
+/** Judges a knock that nobody has sent. Limits and the versions that a remote supports are not looked at. */
+export async function explainKnock(
+  ports: { readonly store: RoomStore; readonly rooms: Rooms },
+  roomId: RoomId,
+  userId: UserId,
+): Promise<KnockExplanation> {
+  const room = await ports.rooms.open(roomId, userId)
+  const verdict = await judge(ports.store, room, roomId, userId)
+  return { verdict, facts: decisionFacts(room?.head, room?.facts, room?.member) }
+}
+
+async function judge(
+  store: RoomStore,
+  opened: OpenRoom | undefined,
+  roomId: RoomId,
+  userId: UserId,
+): Promise<KnockExplanation['verdict']> {
+  const room = admitServer(opened, serverNameOf(userId))
+  if (!room.ok) return room
+  const version = requireKnockableVersion(room.head)
+  if (!version.ok) return version
+  const verdict = judgeCurrentState(knockBy(userId, roomId), room.facts, room.member, version.version)
+  if (!verdict.allowed) return forbidden(verdict)
+  return (await refusePolicyServer(store, roomId, room.facts)) ?? { ok: true, rule: verdict.rule }
+}

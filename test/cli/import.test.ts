@@ -1,0 +1,116 @@
+import { writeFile } from 'node:fs/promises'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { createIdentity } from '../support/signing.ts'
+import { bans, buildRoom, joinRule, joins, type Line, opening, person, type TestRoom } from '../support/test-room.ts'
+import { openWorkplace, type Workplace } from './program-fixture.ts'
+
+let work: Workplace
+let config: string
+const remote = createIdentity('remote.invalid')
+const mallory = person('mallory', remote)
+const kim = person('kim', remote)
+
+beforeEach(async () => {
+  work = await openWorkplace()
+  config = await work.configure()
+})
+afterEach(() => work.remove())
+
+function roomOf(by = person('alice', work.identity), more: readonly Line[] = []): TestRoom {
+  return buildRoom('11', by, [...opening(by, '11'), ...more], { localpart: 'garden', since: 1_700_000_000_000 })
+}
+
+async function write(content: unknown): Promise<string> {
+  const path = work.at('room.json')
+  await writeFile(path, typeof content === 'string' ? content : JSON.stringify(content))
+  return path
+}
+
+describe('rooms import', () => {
+  it('says what it brought in', async () => {
+    const room = roomOf()
+    const { code, out } = await work.run('rooms', 'import', await write(room.importFile()), '-c', config)
+    expect(code).toBe(0)
+    expect(out).toBe(`Imported ${room.roomId} (version 11): 4 events of state, 1 joined members on 1 servers.\n`)
+    expect((await work.run('rooms', 'list', '-c', config)).out).toContain(room.roomId)
+  })
+
+  it('says where nobody of ours is in the room, and which signatures are still to be checked', async () => {
+    const file = await write(roomOf(person('old', remote)).importFile())
+    const { code, out } = await work.run('rooms', 'import', file, '-c', config)
+    expect(code).toBe(0)
+    expect(out).toMatch(/No user of resident\.example is joined: .* 404/)
+    expect(out).toMatch(/Signatures not checked yet.*m\.room\.create/)
+  })
+
+  it('names the file and the reason where it refuses, and changes nothing', async () => {
+    const file = { ...roomOf().importFile(), room_version: '10' }
+    const { code, out, err } = await work.run('rooms', 'import', await write(file), '-c', config)
+    expect([code, out]).toEqual([1, ''])
+    expect(err).toMatch(/room\.json: .*Nothing was changed\.\n$/)
+    expect((await work.run('rooms', 'list', '--json', '-c', config)).out).toBe('[]\n')
+  })
+
+  it('exits with 1 for a file that is not there, 2 without one, 78 without a key or on the memory store', async () => {
+    expect(await work.run('rooms', 'import', work.at('none.json'), '-c', config)).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/none\.json/),
+    })
+    expect(await work.run('rooms', 'import', '-c', config)).toMatchObject({ code: 2 })
+    const file = await write(roomOf().importFile())
+    const keyless = await work.configure({ signing_key_path: work.at('no.key') })
+    expect(await work.run('rooms', 'import', file, '-c', keyless)).toMatchObject({ code: 78, out: '' })
+    const inMemory = await work.configure({ store: { kind: 'memory' } })
+    expect(await work.run('rooms', 'import', file, '-c', inMemory)).toMatchObject({ code: 78, out: '' })
+  })
+})
+
+describe('explain', () => {
+  const explained = async (user: string, ...more: string[]) => {
+    const { code, out } = await work.run('explain', '!garden:resident.example', user, '--json', '-c', config, ...more)
+    return { code, ...JSON.parse(out) }
+  }
+
+  beforeEach(async () => {
+    const alice = person('alice', work.identity)
+    const room = roomOf(alice, [bans(alice, mallory), joinRule(alice, 'public'), joins(kim), joinRule(alice, 'knock')])
+    await work.run('rooms', 'import', await write(room.importFile()), '-c', config)
+  })
+
+  it('answers with the rule and the facts, for people and as JSON', async () => {
+    expect(await explained(mallory.id)).toEqual({
+      code: 0,
+      room_id: '!garden:resident.example',
+      user_id: mallory.id,
+      allowed: false,
+      status: 403,
+      errcode: 'M_FORBIDDEN',
+      rule: 'auth v11 4.7.4',
+      reason: expect.stringMatching(/membership is ban/),
+      facts: { room_version: '11', revision: 1, join_rule: 'knock', membership: 'ban' },
+    })
+    const { code, out } = await work.run('explain', '!garden:resident.example', mallory.id, '-c', config)
+    expect(code).toBe(0)
+    expect(out).toMatch(/^@mallory:remote\.invalid could not knock/)
+    expect(out).toMatch(/rule +auth v11 4\.7\.4\n.*\njoin rule +knock\nmembership +ban/)
+  })
+
+  it('tells each reason: free, joined, our own, denied by the operator, unknown room', async () => {
+    expect(await explained('@free:remote.invalid')).toMatchObject({
+      allowed: true,
+      status: 200,
+      rule: 'auth v11 4.7.3',
+    })
+    expect(await explained(kim.id)).toMatchObject({ allowed: false, rule: 'auth v11 4.7.4' })
+    expect(await explained('@bob:resident.example')).toMatchObject({ allowed: false, rule: 'origin is another server' })
+    const unknown = await work.run('explain', '!none:resident.example', kim.id, '-c', config)
+    expect(unknown).toMatchObject({ code: 1, out: expect.stringMatching(/404 M_NOT_FOUND/) })
+    config = await work.configure({ federation: { deny_servers: ['*.invalid'] } })
+    expect(await explained('@free:remote.invalid')).toMatchObject({ allowed: false, rule: expect.stringMatching(/deny_servers/) })
+  })
+
+  it('exits with 2 for what is no room or user id', async () => {
+    expect(await work.run('explain', 'garden', kim.id, '-c', config)).toMatchObject({ code: 2 })
+    expect(await work.run('explain', '!garden:resident.example', 'kim', '-c', config)).toMatchObject({ code: 2 })
+  })
+})

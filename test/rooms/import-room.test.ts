@@ -1,0 +1,341 @@
+import { describe, expect, it } from 'vitest'
+import type { RoomId, UserId } from '../../src/matrix/identifiers.ts'
+import { ALICE, BOB, HERE, NOW, REMOTE, THERE, usualRoom } from '../knock/stage.ts'
+import { finishEvent, KNOCKABLE_VERSIONS, redacted, signAsItIs } from '../support/events.ts'
+import { createIdentity, type JsonRecord } from '../support/signing.ts'
+import { bans, buildRoom, joins, opening, person, sets } from '../support/test-room.ts'
+import { fileOf, importStage, type RoomFile } from './import-stage.ts'
+
+const NAMED = [sets(ALICE, 'm.room.name', { name: 'Garden' }), sets(ALICE, 'm.room.topic', { topic: 'Seeds' })]
+
+function pduOf(file: RoomFile, type: string, stateKey = ''): JsonRecord {
+  const found = file.pdus.find((pdu) => pdu.type === type && pdu.state_key === stateKey)
+  if (found === undefined) throw new Error(`the file has no ${type}`)
+  return found
+}
+
+function replace(file: RoomFile, old: JsonRecord, pdu: JsonRecord): void {
+  file.pdus = file.pdus.map((other) => (other === old ? pdu : other))
+}
+
+describe('a sound room file', () => {
+  it.each(KNOCKABLE_VERSIONS)('of version %s is imported whole', async (version) => {
+    const { store, import: bring } = importStage()
+    const room = usualRoom(version, NAMED)
+    const report = await bring(fileOf(room))
+    expect(report).toMatchObject({
+      kind: 'imported',
+      outcome: { revision: 1, keptKnocks: 0, droppedKnocks: 0 },
+      unverified: [],
+    })
+    const roomId = room.roomId as RoomId
+    expect(await store.roomSummary(roomId)).toMatchObject({
+      ...{ version, members: 2, servers: 2, resident: true, name: 'Garden', extremities: 1 },
+    })
+    const facts = await store.readFacts(roomId)
+    for (const { eventId, pdu } of facts?.state ?? []) expect(room.state(pdu.type)?.eventId).toBe(eventId)
+    expect(facts?.state).toHaveLength(5)
+    expect(await store.readExtremities(roomId)).toMatchObject({ extremities: [{ eventId: room.tip.eventId }] })
+  })
+
+  it('may have its keys in any order, keys that nobody asked for, and `unsigned` on events, which is dropped', async () => {
+    const { store, import: bring } = importStage()
+    const room = usualRoom('10', NAMED)
+    const { room_id, room_version, pdus, auth_chain, extremities } = fileOf(room)
+    for (const pdu of pdus) Object.assign(pdu, { unsigned: { age: 5, note: 'x'.repeat(70_000) } })
+    const file = { extremities, comment: ['of', { no: 'interest' }], pdus, auth_chain, room_version, at: 1.5, room_id }
+    expect(await bring(file)).toMatchObject({ kind: 'imported' })
+    const facts = await store.readFacts(room.roomId as RoomId)
+    for (const { pdu } of facts?.state ?? []) expect(pdu).not.toHaveProperty('unsigned')
+  })
+
+  it('may hold events that were redacted, and they stay so', async () => {
+    const { store, import: bring } = importStage()
+    const room = usualRoom('10', NAMED)
+    const file = fileOf(room)
+    const topic = pduOf(file, 'm.room.topic')
+    replace(file, topic, redacted(topic, '10'))
+    const bob = pduOf(file, 'm.room.member', BOB.id)
+    replace(file, bob, redacted(bob, '10'))
+    expect(await bring(file)).toMatchObject({ kind: 'imported' })
+    const facts = await store.readFacts(room.roomId as RoomId)
+    expect(facts?.state.find(({ pdu }) => pdu.type === 'm.room.topic')?.pdu.content).toEqual({})
+    expect((await store.readRoom(room.roomId as RoomId, BOB.id as UserId))?.member?.pdu.content).toEqual({
+      membership: 'join',
+    })
+  })
+
+  it('of a room that none of our users is in is imported, and is not ours to answer for', async () => {
+    const { store, import: bring } = importStage()
+    const room = buildRoom('10', BOB, opening(BOB, '10'), { since: NOW - 1000 })
+    expect(await bring(fileOf(room))).toMatchObject({ kind: 'imported' })
+    expect((await store.readRoom(room.roomId as RoomId, BOB.id as UserId))?.head.resident).toBe(false)
+  })
+
+  it('by a server that is gone is imported, and says which signatures are still to be checked', async () => {
+    const { store, import: bring } = importStage([HERE])
+    const gone = person('old', createIdentity('gone.test'))
+    const room = buildRoom('10', gone, [...opening(gone, '10'), joins(ALICE)], { since: NOW - 1000 })
+    const report = await bring(fileOf(room))
+    expect(report).toMatchObject({ kind: 'imported' })
+    const types = ['m.room.create', 'm.room.join_rules', 'm.room.power_levels']
+    expect(report.kind === 'imported' && [...report.unverified].sort()).toEqual(types)
+    expect((await store.unverifiedEvents(10)).map(({ event }) => event.pdu.type).sort()).toEqual(types)
+  })
+
+  it('may hold a redacted event of a server that is gone: its signature is still to be checked', async () => {
+    const { store, import: bring } = importStage([HERE])
+    const file = fileOf(usualRoom('10'))
+    const bob = pduOf(file, 'm.room.member', BOB.id)
+    replace(file, bob, redacted({ ...bob, depth: 40 }, '10'))
+    expect(await bring(file)).toMatchObject({ kind: 'imported' })
+    expect((await store.unverifiedEvents(10)).map(({ event }) => event.pdu.state_key)).toEqual([BOB.id])
+  })
+
+  it('asks for keys as of the time of the event, once per server and only for what decides or is served', async () => {
+    const { asked, import: bring } = importStage()
+    const room = buildRoom('10', BOB, [...opening(BOB, '10'), joins(person('dan', REMOTE))], { since: NOW - 1000 })
+    await bring(fileOf(room))
+    expect(new Set(asked.map(({ server }) => server))).toEqual(new Set([THERE.name]))
+    expect(asked.every(({ use, at }) => use === 'event' && at >= NOW - 1000 && at < NOW + 4000)).toBe(true)
+  })
+})
+
+describe('a room file that does not hold together is refused, and nothing is changed:', () => {
+  const room = usualRoom('10', NAMED)
+  const faults: readonly (readonly [string, (file: RoomFile) => unknown, RegExp])[] = [
+    [
+      'changed content',
+      (file) => void Object.assign(pduOf(file, 'm.room.name'), { content: { name: 'Hell' } }),
+      /pdus\[\d\]: the content hash .*m\.room\.name.* does not hold/,
+    ],
+    ['a changed signed key', (file) => void Object.assign(pduOf(file, 'm.room.name'), { depth: 77 }), /does not hold/],
+    [
+      'a redacted event with something left',
+      (file) => {
+        const name = pduOf(file, 'm.room.name')
+        replace(file, name, { ...redacted(name, '10'), extra: 1 })
+      },
+      /does not hold/,
+    ],
+    [
+      'a flaw in the auth chain',
+      (file) => void Object.assign(file.auth_chain[0] as object, { extra: 5 }),
+      /auth_chain\[0\]/,
+    ],
+    [
+      'a flaw in an extremity',
+      (file) => void Object.assign(file.extremities[0] as object, { extra: 5 }),
+      /extremities\[0\]/,
+    ],
+    ['an event of another room', (file) => void file.pdus.push(elsewhere()), /another room/],
+    [
+      'an event that is no state',
+      (file) => void file.pdus.push(draft({ type: 'm.room.message', content: {} })),
+      /no state event/,
+    ],
+    [
+      'no create event',
+      (file) => void replace(file, pduOf(file, 'm.room.create'), pduOf(file, 'm.room.name')),
+      /no m\.room\.create/,
+    ],
+    [
+      'two names',
+      (file) => void file.pdus.push(draft({ type: 'm.room.name', state_key: '', content: { name: 'B' } })),
+      /two events of type m\.room\.name/,
+    ],
+    [
+      'two memberships of one user',
+      (file) =>
+        void file.pdus.push(draft({ type: 'm.room.member', state_key: BOB.id, content: { membership: 'ban' } })),
+      /two events of type m\.room\.member/,
+    ],
+    [
+      'another version than its create event',
+      (file) => {
+        file.room_version = '9'
+      },
+      /names room version "10", not 9/,
+    ],
+    [
+      'an unknown version',
+      (file) => {
+        file.room_version = '13'
+      },
+      /room_version/,
+    ],
+    [
+      'a version that is a number',
+      (file) => {
+        file.room_version = 10
+      },
+      /room_version/,
+    ],
+    [
+      'another room id',
+      (file) => {
+        file.room_id = '!other:here.test'
+      },
+      /another room/,
+    ],
+    [
+      'no room id',
+      (file) => {
+        file.room_id = 'room'
+      },
+      /room_id/,
+    ],
+    [
+      'no extremities',
+      (file) => {
+        file.extremities = []
+      },
+      /extremities is empty/,
+    ],
+    [
+      'no list of state',
+      (file) => {
+        ;(file as { pdus: unknown }).pdus = {}
+      },
+      /pdus is missing or no list/,
+    ],
+    ['an item that is no object', (file) => void file.pdus.push('pdu' as unknown as JsonRecord), /not an object/],
+    [
+      'an event without hashes',
+      (file) => void delete (pduOf(file, 'm.room.name') as Record<string, unknown>).hashes,
+      /hashes/,
+    ],
+    [
+      'an event with an event_id',
+      (file) => void Object.assign(pduOf(file, 'm.room.name'), { event_id: '$x' }),
+      /event_id/,
+    ],
+    [
+      'an event that is too large',
+      (file) =>
+        void file.pdus.push(draft({ type: 'm.room.avatar', state_key: '', content: { url: 'x'.repeat(66_000) } })),
+      /larger than 65536/,
+    ],
+    ['our signature forged', (file) => void forge(file, 'm.room.join_rules'), /signature of here\.test on .* is wrong/],
+    [
+      'our signature on a member forged',
+      (file) => void forge(file, 'm.room.member', ALICE.id),
+      /signature of here\.test on .* is wrong/,
+    ],
+    ['our signature missing', (file) => void strip(file), /not signed by here\.test/],
+  ]
+
+  function draft(parts: JsonRecord): JsonRecord {
+    const common = {
+      room_id: room.roomId,
+      sender: ALICE.id,
+      origin_server_ts: NOW,
+      depth: 9,
+      prev_events: [],
+      auth_events: [],
+    }
+    return finishEvent({ ...common, ...parts }, '10', HERE).pdu
+  }
+  function elsewhere(): JsonRecord {
+    return finishEvent(
+      { ...draft({ type: 'm.room.topic', state_key: '', content: {} }), room_id: '!else:here.test' },
+      '10',
+      HERE,
+    ).pdu
+  }
+  function forge(file: RoomFile, type: string, stateKey = ''): void {
+    const pdu = pduOf(file, type, stateKey)
+    const stranger = createIdentity(HERE.name, HERE.keyId)
+    replace(file, pdu, signAsItIs({ ...pdu, signatures: {} }, '10', stranger).pdu)
+  }
+  function strip(file: RoomFile): void {
+    const pdu = pduOf(file, 'm.room.join_rules')
+    replace(file, pdu, { ...pdu, signatures: {} })
+  }
+
+  it.each(faults)('%s', async (_, change, reason) => {
+    const { store, import: bring } = importStage()
+    await bring(fileOf(room))
+    const before = await store.roomSummary(room.roomId as RoomId)
+    const file = fileOf(room)
+    change(file)
+    expect(await bring(file)).toEqual({ kind: 'refused', reason: expect.stringMatching(reason) })
+    expect(await store.roomSummary(room.roomId as RoomId)).toEqual(before)
+    expect(await store.listRooms(undefined, 10)).toHaveLength(1)
+  })
+
+  it.each([
+    ['a key twice', (text: string) => text.replace('{', '{"pdus":[],')],
+    ['a fraction in an event', (text: string) => text.replace('"depth":1', '"depth":1.0')],
+    ['a key twice in an event', (text: string) => text.replace('"depth":1', '"depth":1,"depth":1')],
+    ['an end too early', (text: string) => text.slice(0, -1)],
+    ['more after its end', (text: string) => `${text}{}`],
+    ['a byte order mark', (text: string) => `\ufeff${text}`],
+  ])('%s', async (_, change) => {
+    const { store, import: bring } = importStage()
+    expect(await bring(change(JSON.stringify(fileOf(room))))).toMatchObject({ kind: 'refused' })
+    expect(await store.listRooms(undefined, 10)).toEqual([])
+  })
+
+  it('a signature of another server that is wrong under a key at hand', async () => {
+    const { import: bring } = importStage()
+    const theirs = buildRoom('10', BOB, [...opening(BOB, '10'), joins(ALICE)], { since: NOW - 1000 })
+    const file = fileOf(theirs)
+    const pdu = pduOf(file, 'm.room.power_levels')
+    replace(file, pdu, signAsItIs({ ...pdu, signatures: {} }, '10', createIdentity(THERE.name, THERE.keyId)).pdu)
+    expect(await bring(file)).toEqual({ kind: 'refused', reason: expect.stringMatching(/signature of there\.test/) })
+  })
+
+  it.each([
+    ['prev_events', { prev_events: [`$${'p'.repeat(43)}`] }, /has prev_events \(auth v12 1\.1\)/],
+    [
+      'additional_creators that are no users',
+      { content: { room_version: '12', additional_creators: ['bob'] } },
+      /additional_creators/,
+    ],
+  ])('a create event with %s', async (_, change, reason) => {
+    const { import: bring } = importStage()
+    const draft = {
+      type: 'm.room.create',
+      state_key: '',
+      sender: ALICE.id,
+      content: { room_version: '12' },
+      origin_server_ts: NOW,
+      depth: 1,
+      prev_events: [],
+      auth_events: [],
+      ...change,
+    }
+    const create = finishEvent(draft, '12', HERE)
+    const file = {
+      room_id: `!${create.eventId.slice(1)}`,
+      room_version: '12',
+      pdus: [create.pdu],
+      auth_chain: [],
+      extremities: [create.pdu],
+    }
+    expect(await bring(file)).toEqual({ kind: 'refused', reason: expect.stringMatching(reason) })
+  })
+
+  it('a version 12 room under an id that is not that of its create event', async () => {
+    const { import: bring } = importStage()
+    const file = fileOf(usualRoom('12'))
+    file.room_id = `!${'x'.repeat(43)}`
+    expect(await bring(file)).toMatchObject({ kind: 'refused', reason: expect.stringMatching(/another room/) })
+  })
+})
+
+describe('importing again', () => {
+  it('replaces the state', async () => {
+    const { store, import: bring } = importStage()
+    const first = usualRoom('10')
+    await bring(fileOf(first))
+    const carol = person('carol', REMOTE)
+    const second = usualRoom('10', [bans(ALICE, carol)])
+    // The same story with one line more: the same create event, since every input is the same.
+    expect(second.timeline[0]?.eventId).toBe(first.timeline[0]?.eventId)
+    expect(await bring(fileOf(second))).toMatchObject({ kind: 'imported', outcome: { revision: 2 } })
+    const now = await store.readRoom(second.roomId as RoomId, carol.id as UserId)
+    expect(now?.member?.pdu.content.membership).toBe('ban')
+  })
+})
