@@ -1,46 +1,22 @@
 /**
  * `npm start`: installs and builds what is missing or outdated, makes a key and a configuration under ./data if there are
  * none, and runs the service. Nothing that is there is ever overwritten.
- * Plain JavaScript without imports from anywhere, because on a bare clone there is nothing yet to import.
  */
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { buildOutdated, installMissing, PROGRAM } from './bare-clone.mjs'
 
-const root = fileURLToPath(new URL('..', import.meta.url))
-const PROGRAM = 'dist/main.js'
 const CONFIG = 'data/config.yaml'
 const KEY = 'data/signing.key'
 /** For trials: a real deployment has its homeserver's name and key. */
 const TRIAL_NAME = 'localhost:8450'
 
-process.chdir(root)
-requireNode()
-install()
-build()
+installMissing()
+buildOutdated()
 const isNew = prepareData()
 const summary = check()
 introduce()
 run()
-
-function requireNode() {
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
-  if (major > 20 || (major === 20 && minor >= 19)) return
-  fail(`Node 20.19 or newer is needed; this is ${process.versions.node}.`)
-}
-
-function install() {
-  const installed = 'node_modules/.package-lock.json'
-  if (existsSync(installed) && modified(installed) >= modified('package-lock.json')) return
-  console.log('Installing what is needed (npm ci) …')
-  npm('ci', '--include=dev', '--no-audit', '--no-fund')
-}
-
-function build() {
-  if (existsSync(PROGRAM) && modified(PROGRAM) >= newest('src')) return
-  console.log('Building the program (npm run build) …')
-  npm('run', '--silent', 'build')
-}
 
 /** @returns whether there was no configuration before */
 function prepareData() {
@@ -87,25 +63,4 @@ function program(...args) {
   const { status, stdout } = spawnSync(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   if (status !== 0) process.exit(status ?? 1)
   return String(stdout)
-}
-
-function npm(...args) {
-  const options = { stdio: ['ignore', 'inherit', 'inherit'], shell: process.platform === 'win32' }
-  if (spawnSync('npm', args, options).status !== 0) fail(`npm ${args.join(' ')} failed.`)
-}
-
-function modified(path) {
-  return existsSync(path) ? statSync(path).mtimeMs : 0
-}
-
-/** When a file in a folder was last changed; 0 where there is none, as in an installed package. */
-function newest(folder) {
-  if (!existsSync(folder)) return 0
-  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
-  return Math.max(0, ...files.map((entry) => modified(`${entry.parentPath ?? entry.path}/${entry.name}`)))
-}
-
-function fail(reason) {
-  console.error(reason)
-  process.exit(1)
 }
