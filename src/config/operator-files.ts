@@ -2,9 +2,9 @@
 import { readFile, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { createSecureContext } from 'node:tls'
-import { parseCertificateBundle } from '../federation/certificate-authorities.ts'
 import type { SigningKey } from '../matrix/ed25519.ts'
 import { parseSigningKeyFile } from '../matrix/signing-key-file.ts'
+import { parseCertificateBundle } from './certificate-authorities.ts'
 import type { Problem } from './problem.ts'
 import type { Config } from './schema.ts'
 
