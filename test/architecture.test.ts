@@ -20,7 +20,7 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   config: ['matrix', 'federation/address-filter.ts'],
   // What it counts and logs of a request is described where requests are answered.
   observability: ['matrix', 'knock/ports.ts', 'http/answered-request.ts'],
-  cli: ['matrix', 'knock/ports.ts', 'rooms', 'config', 'observability'],
+  cli: ['matrix', 'knock', 'rooms', 'config', 'observability'],
   'main.ts': ['cli', 'config', 'configured-*.ts', 'service.ts'],
   'configured-*.ts': ['matrix', 'knock', 'rooms', 'store', 'federation', 'homeserver', 'config'],
   'service.ts': [

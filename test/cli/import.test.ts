@@ -106,7 +106,10 @@ describe('explain', () => {
     const unknown = await work.run('explain', '!none:resident.example', kim.id, '-c', config)
     expect(unknown).toMatchObject({ code: 1, out: expect.stringMatching(/404 M_NOT_FOUND/) })
     config = await work.configure({ federation: { deny_servers: ['*.invalid'] } })
-    expect(await explained('@free:remote.invalid')).toMatchObject({ allowed: false, rule: expect.stringMatching(/deny_servers/) })
+    expect(await explained('@free:remote.invalid')).toMatchObject({
+      allowed: false,
+      rule: expect.stringMatching(/deny_servers/),
+    })
   })
 
   it('exits with 2 for what is no room or user id', async () => {
