@@ -4,13 +4,11 @@
  */
 import { request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
-import { encodeBase64 } from '../matrix/base64.ts'
 import { canonicalJson } from '../matrix/canonical-json.ts'
 import { nativeEd25519, type SigningKey } from '../matrix/ed25519.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, parseJson } from '../matrix/json.ts'
-import { signedBytes } from '../matrix/signed-json.ts'
-import { requestObject, writeXMatrix } from '../matrix/x-matrix.ts'
+import { authorizationOf } from '../matrix/x-matrix.ts'
 
 /** A server that signs its requests. */
 export interface Requester {
@@ -47,9 +45,8 @@ export function sendSigned(
   destination: ServerName,
   { method, target, content }: { method: 'GET' | 'PUT'; target: string; content?: JsonObject },
 ): Promise<Reply> {
-  const toSign = requestObject({ method, uri: target, origin: serverName, destination, ...(content && { content }) })
-  const signature = encodeBase64(nativeEd25519.sign(key, signedBytes(toSign)))
-  const authorization = writeXMatrix({ origin: serverName, destination, keyId: key.keyId, signature })
+  const toSign = { method, uri: target, origin: serverName, destination, ...(content && { content }) }
+  const authorization = authorizationOf(toSign, key, nativeEd25519)
   return exchange(via, method, target, { authorization }, content && canonicalJson(content))
 }
 

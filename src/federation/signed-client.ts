@@ -2,13 +2,11 @@
  * Requests to other servers in our name: signed, sent where discovery says.
  * https://spec.matrix.org/latest/server-server-api/#request-authentication
  */
-import { encodeBase64 } from '../matrix/base64.ts'
 import { canonicalJson } from '../matrix/canonical-json.ts'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
 import type { JsonObject } from '../matrix/json.ts'
-import { signedBytes } from '../matrix/signed-json.ts'
-import { requestObject, writeXMatrix } from '../matrix/x-matrix.ts'
+import { authorizationOf } from '../matrix/x-matrix.ts'
 import type { HttpAgent, OutboundResponse } from './http-agent.ts'
 import type { Discovery } from './server-discovery.ts'
 
@@ -44,9 +42,7 @@ export function createFederationClient(options: FederationClientOptions): Federa
   /** Names are the undelegated ones: delegation says where to connect, never who is meant. */
   function authorization({ method, uri, destination, content }: FederationRequest): string {
     const named = { method, uri, origin: serverName, destination }
-    const object = requestObject(content === undefined ? named : { ...named, content })
-    const signature = encodeBase64(ed25519.sign(signingKey, signedBytes(object)))
-    return writeXMatrix({ origin: serverName, destination, keyId: signingKey.keyId, signature })
+    return authorizationOf(content === undefined ? named : { ...named, content }, signingKey, ed25519)
   }
 
   return {

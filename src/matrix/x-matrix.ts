@@ -2,8 +2,11 @@
  * The X-Matrix Authorization header and the object that it signs.
  * https://spec.matrix.org/latest/server-server-api/#request-authentication
  */
+import { encodeBase64 } from './base64.ts'
+import type { Ed25519, SigningKey } from './ed25519.ts'
 import { parseServerName, type ServerName } from './identifiers.ts'
 import type { JsonObject } from './json.ts'
+import { signedBytes } from './signed-json.ts'
 
 export interface XMatrix {
   readonly origin: ServerName
@@ -106,4 +109,11 @@ export interface SignedRequest {
 export function requestObject(request: SignedRequest): JsonObject {
   const { method, uri, origin, destination, content } = request
   return content === undefined ? { method, uri, origin, destination } : { method, uri, origin, destination, content }
+}
+
+/** The Authorization header of a request in our name. */
+export function authorizationOf(request: SignedRequest, key: SigningKey, ed25519: Ed25519): string {
+  const { origin, destination } = request
+  const signature = encodeBase64(ed25519.sign(key, signedBytes(requestObject(request))))
+  return writeXMatrix({ origin, destination, keyId: key.keyId, signature })
 }

@@ -20,6 +20,7 @@ export {
 export { allVerify, type SignatureWithKey, signaturesBy, signedBytes, signJson } from '../signed-json.ts'
 export { parseSigningKeyFile, type SigningKeyFile, writeSigningKeyFile } from '../signing-key-file.ts'
 export {
+  authorizationOf,
   isXMatrix,
   parseXMatrix,
   requestObject,
