@@ -11,11 +11,12 @@ import { importsOf, type SourceImport } from './support/source-imports.ts'
 const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   matrix: [],
   knock: ['matrix'],
+  waiting: [],
   rooms: ['matrix', 'knock'],
   store: ['matrix', 'knock/ports.ts', 'knock/fact-types.ts'],
-  federation: ['matrix', 'knock/ports.ts', 'knock/fact-types.ts'],
-  homeserver: ['matrix', 'knock/ports.ts', 'knock/fact-types.ts', 'rooms'],
-  http: ['matrix', 'knock'],
+  federation: ['matrix', 'knock/ports.ts', 'knock/fact-types.ts', 'waiting'],
+  homeserver: ['matrix', 'knock/ports.ts', 'knock/fact-types.ts', 'rooms', 'waiting'],
+  http: ['matrix', 'knock', 'waiting'],
   // The networks of the configuration are those that the address filter takes: one reader for both.
   config: ['matrix', 'federation/address-filter.ts'],
   // What it counts and logs of a request is described where requests are answered.

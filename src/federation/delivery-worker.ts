@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import type { Clock, DeliveryQueue, OutgoingTransaction } from '../knock/ports.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
-import { within } from './deadline.ts'
+import { within } from '../waiting/within.ts'
 import type { DeliveryResult, TransactionSender } from './transaction.ts'
 
 /** What the worker tells about its work. Calls must not throw. */

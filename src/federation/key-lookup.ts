@@ -5,10 +5,10 @@
  */
 import type { Clock, KeyStore, StoredServerKeys } from '../knock/ports.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
-import { within } from './deadline.ts'
+import { createSlots } from '../waiting/slots.ts'
+import { within } from '../waiting/within.ts'
 import { admissible, type KeyPurpose, merge, recordOf, wantsRefresh } from './key-records.ts'
 import type { KeyAnswer, KeyQuestion, KeySource } from './key-source.ts'
-import { createSlots } from './slots.ts'
 
 export type LookupOutcome =
   | { readonly kind: 'had'; readonly from: 'store' | 'server' | 'notary'; readonly record: StoredServerKeys }

@@ -6,7 +6,7 @@ import { LRUCache } from 'lru-cache'
 import type { KeyLookup as KeyLookupAnswer, Keyring, StoredServerKeys, VerifyKey } from '../knock/ports.ts'
 import type { SigningKey } from '../matrix/ed25519.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
-import { within } from './deadline.ts'
+import { within } from '../waiting/within.ts'
 import { createKeyLookup, type KeyLookupOptions, type LookupOutcome } from './key-lookup.ts'
 import { isTooFarAhead, type KeyPurpose, usable, wantsRefresh } from './key-records.ts'
 

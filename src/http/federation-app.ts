@@ -6,9 +6,9 @@ import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Refusal } from '../matrix/errors.ts'
+import { within } from '../waiting/within.ts'
 import type { AddressLimit } from './address-limit.ts'
 import type { AnsweredRequest, RequestObserver } from './answered-request.ts'
-import { withinTime } from './deadline.ts'
 import { errorBody, httpRefusal, JSON_TYPE, TOO_LATE, UNKNOWN_ENDPOINT, WRONG_METHOD } from './error-body.ts'
 import { createFederationServer, type FederationServerOptions } from './federation-server.ts'
 import { createKnockHandlers, type KnockAnswer, type KnockHandlerOptions, type KnockRequest } from './knock-handlers.ts'
@@ -113,13 +113,13 @@ function addRoutes(app: FastifyInstance, options: FederationAppOptions): void {
   const { requestMs } = options
   const handlers = createKnockHandlers(options)
   app.get('/make_knock', async (request, reply) => {
-    return answer(request, reply, await withinTime(requestMs, handlers.makeKnock(knockRequest(request))))
+    return answer(request, reply, await within(requestMs, handlers.makeKnock(knockRequest(request))))
   })
   app.put('/send_knock', async (request, reply) => {
     // What was not read to its end cannot be followed by another request.
     if (!request.raw.complete) reply.header('connection', 'close')
     const work = handlers.sendKnock(knockRequest(request), request.body as Body)
-    return answer(request, reply, await withinTime(requestMs, work))
+    return answer(request, reply, await within(requestMs, work))
   })
 }
 
@@ -129,9 +129,9 @@ function knockRequest({ exchange, raw }: FastifyRequest): KnockRequest {
   return { target: exchange.target, rawHeaders: raw.rawHeaders }
 }
 
-/** @returns the body to send */
-function answer(request: FastifyRequest, reply: FastifyReply, done: KnockAnswer | 'late'): string {
-  if (done === 'late') return refuse(request, reply, TOO_LATE)
+/** @param done undefined where it took too long @returns the body to send */
+function answer(request: FastifyRequest, reply: FastifyReply, done: KnockAnswer | undefined): string {
+  if (done === undefined) return refuse(request, reply, TOO_LATE)
   request.exchange.answer = done
   if (!done.outcome.ok) return refuse(request, reply, done.outcome)
   reply.header('content-type', JSON_TYPE)

@@ -8,7 +8,7 @@ import { judgeSignature, type SignaturePorts, type SignatureVerdict } from '../k
 import { authoriseCreate } from '../matrix/auth/create-rules.ts'
 import { type ServerName, serverNameOf } from '../matrix/identifiers.ts'
 import type { SoundEvent } from './room-event.ts'
-import { type EventBatch, readRoomFileEvents } from './room-file-events.ts'
+import { type EventBatch, type EventFlaw, readRoomFileEvents } from './room-file-events.ts'
 import { type RoomFileHeader, readRoomFileHeader } from './room-file-header.ts'
 
 export interface RoomImportPorts extends SignaturePorts {
@@ -44,22 +44,38 @@ interface Refused {
 }
 
 /**
- * Imports a room.
+ * Imports a room file.
  * @throws Error of the file system or the store where they fail; nothing is changed then
  */
 export async function importRoom(ports: RoomImportPorts, order: RoomImportOrder): Promise<RoomImportReport> {
+  const { discardKnocks, deadline } = order
   const read = await readRoomFileHeader(order.open())
   if (!read.ok) return refused(read.reason)
   const { header } = read
+  return stageRoom(ports, { header, events: readRoomFileEvents(order.open(), header), discardKnocks, deadline })
+}
+
+/** A room as it comes from somewhere: its state, what that references, and its extremities, each event sound. */
+export interface RoomToStage extends Omit<RoomImportOrder, 'open'> {
+  readonly header: RoomFileHeader
+  readonly events: AsyncIterable<EventBatch | EventFlaw>
+}
+
+/**
+ * Stages a room beside the one in use and brings it into use.
+ * @throws Error of the source or the store where they fail; nothing is changed then
+ */
+export async function stageRoom(ports: RoomImportPorts, room: RoomToStage): Promise<RoomImportReport> {
+  const { roomId, version } = room.header
   const staging = await ports.store.beginImport({
-    roomId: header.roomId,
-    version: header.version.id,
+    roomId,
+    version: version.id,
     ownServer: ports.serverName,
-    discardKnocks: order.discardKnocks,
+    discardKnocks: room.discardKnocks,
   })
   let report: RoomImportReport | undefined
   try {
-    report = await stageAndSwap(ports, order, header, staging)
+    report = await stageAndSwap(ports, room, staging)
     return report
   } finally {
     if (report?.kind !== 'imported') await staging.abort()
@@ -68,15 +84,14 @@ export async function importRoom(ports: RoomImportPorts, order: RoomImportOrder)
 
 async function stageAndSwap(
   ports: RoomImportPorts,
-  order: RoomImportOrder,
-  header: RoomFileHeader,
+  { header, events, deadline }: RoomToStage,
   staging: RoomImport,
 ): Promise<RoomImportReport> {
   const facts: Facts = new Map()
   const counts = { pdus: 0, auth_chain: 0, extremities: 0 }
-  for await (const batch of readRoomFileEvents(order.open(), header)) {
+  for await (const batch of events) {
     if (batch.kind === 'flaw') return refused(batch.reason)
-    const judged = await judgeAll(ports, batch.events.filter(isAlwaysJudged(ports)), order.deadline)
+    const judged = await judgeAll(ports, batch.events.filter(isAlwaysJudged(ports)), deadline)
     const flaw = judged.kind === 'refused' ? judged.reason : await stage(staging, batch, facts, judged.unknown)
     if (flaw !== undefined) return refused(flaw)
     counts[batch.list] += batch.events.length
@@ -87,7 +102,7 @@ async function stageAndSwap(
   const verdict = authoriseCreate(create.pdu, header.version)
   if (!verdict.allowed) return refused(`${verdict.reason} (${verdict.rule})`)
 
-  const judged = await judgeAll(ports, [...facts.values()], order.deadline)
+  const judged = await judgeAll(ports, [...facts.values()], deadline)
   if (judged.kind === 'refused') return judged
   await staging.addState([...facts.values()].map((event) => ({ ...event, verified: !judged.unknown.has(event) })))
   const outcome = await staging.swap()

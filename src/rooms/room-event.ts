@@ -5,7 +5,7 @@
 import { canonicalJsonText } from '../matrix/canonical-json.ts'
 import { checkPduFormat, contentHashHolds, eventIdOfSignedForm, type RoomEvent, signedForm } from '../matrix/event.ts'
 import { type EventId, parseUserId, type RoomId, type UserId } from '../matrix/identifiers.ts'
-import { isJsonObject, parseJson } from '../matrix/json.ts'
+import { isJsonObject, type JsonValue, parseJson } from '../matrix/json.ts'
 import { redact } from '../matrix/redaction.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
 import { without } from '../matrix/signed-json.ts'
@@ -22,17 +22,20 @@ export type SoundEventResult =
   | { readonly ok: true; readonly event: SoundEvent }
   | { readonly ok: false; readonly reason: string }
 
-/**
- * Reads a PDU in federation format. Says nothing about its signatures.
- * @param bytes JSON
- * @returns the event without `unsigned`, or what does not hold together
- */
+/** The same as checkRoomEvent, of JSON in bytes. */
 export function readRoomEvent(bytes: Uint8Array, roomId: RoomId, version: RoomVersion): SoundEventResult {
   const json = parseJson(bytes)
-  if (!json.ok) return flawed(json.reason)
-  if (!isJsonObject(json.value)) return flawed('it is not an object')
+  return json.ok ? checkRoomEvent(json.value, roomId, version) : flawed(json.reason)
+}
+
+/**
+ * Checks a PDU in federation format. Says nothing about its signatures.
+ * @returns the event without `unsigned`, or what does not hold together
+ */
+export function checkRoomEvent(value: JsonValue, roomId: RoomId, version: RoomVersion): SoundEventResult {
+  if (!isJsonObject(value)) return flawed('it is not an object')
   // What a homeserver notes about an event for itself is not part of it, and does not count towards its size.
-  const format = checkPduFormat(without(json.value, ['unsigned']), version)
+  const format = checkPduFormat(without(value, ['unsigned']), version)
   if (!format.ok) return flawed(format.error)
   const { pdu } = format
   const sender = parseUserId(pdu.sender)

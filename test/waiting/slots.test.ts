@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createSlots } from '../../src/federation/slots.ts'
+import { createSlots } from '../../src/waiting/slots.ts'
 
 describe('slots', () => {
   const task = () => {

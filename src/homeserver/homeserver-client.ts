@@ -1,0 +1,153 @@
+/**
+ * Requests to the homeserver next door: signed as the homeserver itself, over a connection of their own, with bounds on
+ * time and size. https://spec.matrix.org/latest/server-server-api/#request-authentication
+ */
+import { createHash } from 'node:crypto'
+import { Agent, type Dispatcher } from 'undici'
+import type { Clock } from '../knock/ports.ts'
+import { canonicalJson } from '../matrix/canonical-json.ts'
+import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
+import type { ServerName } from '../matrix/identifiers.ts'
+import { isJsonObject, type JsonObject, parseJson } from '../matrix/json.ts'
+import { authorizationOf } from '../matrix/x-matrix.ts'
+
+export type HomeserverAnswer =
+  | { readonly kind: 'answered'; readonly status: number; readonly body: JsonObject | undefined }
+  /** No answer: not reachable, too late, too long. */
+  | { readonly kind: 'failed'; readonly reason: string }
+
+export type HomeserverStream =
+  | { readonly kind: 'stream'; readonly bytes: AsyncIterable<Uint8Array> }
+  | Exclude<HomeserverAnswer, { kind: 'stream' }>
+
+/** A request of somebody else, to be sent on as it came. */
+export interface OriginalRequest {
+  readonly method: 'GET' | 'PUT'
+  /** The raw request target. */
+  readonly uri: string
+  /** Each `Authorization` line. */
+  readonly authorization: readonly string[]
+  /** As received; undefined where there was none. */
+  readonly body: Uint8Array | undefined
+}
+
+export interface HomeserverClient {
+  /** Asks as the homeserver itself. @param uri from `/_matrix/` on @param deadline absolute time in milliseconds */
+  get(uri: string, deadline: number): Promise<HomeserverAnswer>
+  /** The same for a long answer: a 200 is given as a stream, which ends at the deadline. */
+  stream(uri: string, deadline: number): Promise<HomeserverStream>
+  put(uri: string, content: JsonObject, deadline: number): Promise<HomeserverAnswer>
+  /** Sends on a request of another server, byte for byte. */
+  forward(original: OriginalRequest, deadline: number): Promise<HomeserverAnswer>
+  close(): Promise<void>
+}
+
+export interface HomeserverClientOptions {
+  /** Scheme and authority. */
+  readonly url: string
+  readonly serverName: ServerName
+  /** Undefined where the homeserver keeps its key to itself: then requests can only be sent on. */
+  readonly signingKey: SigningKey | undefined
+  readonly ed25519: Ed25519
+  readonly clock: Clock
+  /** Value of the marker header. */
+  readonly marker: string
+}
+
+/** On every request to the homeserver. One that comes in with our own value has gone round in a circle. */
+export const MARKER_HEADER = 'x-matrix-knock'
+
+const CONNECTIONS = 16
+const MAX_ANSWER_BYTES = 8 * 1024 * 1024
+
+/** The marker of all processes that serve this name with this key. */
+export function markerOf(serverName: ServerName, secret: Uint8Array): string {
+  return createHash('sha256').update('matrix-knock marker\0').update(serverName).update(secret).digest('base64url')
+}
+
+export function createHomeserverClient(options: HomeserverClientOptions): HomeserverClient {
+  const { url, serverName, signingKey, ed25519, clock, marker } = options
+  const { origin } = new URL(url)
+  const agent = new Agent({ connections: CONNECTIONS, headersTimeout: 0, bodyTimeout: 0 })
+
+  function signed(method: 'GET' | 'PUT', uri: string, content?: JsonObject): Record<string, string> {
+    if (signingKey === undefined) throw new Error('requests as the homeserver itself need its signing key')
+    const named = { method, uri, origin: serverName, destination: serverName, ...(content && { content }) }
+    return { authorization: authorizationOf(named, signingKey, ed25519) }
+  }
+
+  async function send(
+    wanted: { method: 'GET' | 'PUT'; uri: string; headers: Dispatcher.DispatchOptions['headers']; body?: Uint8Array },
+    deadline: number,
+  ): Promise<Dispatcher.ResponseData | { readonly kind: 'failed'; readonly reason: string }> {
+    const remaining = deadline - clock()
+    if (remaining <= 0) return { kind: 'failed', reason: 'no time left' }
+    try {
+      return await agent.request({
+        origin,
+        path: wanted.uri,
+        method: wanted.method,
+        headers: wanted.headers ?? null,
+        body: wanted.body ?? null,
+        signal: AbortSignal.timeout(remaining),
+      })
+    } catch (error) {
+      return { kind: 'failed', reason: describe(error) }
+    }
+  }
+
+  const usual = (headers: Record<string, string>) => ({
+    accept: 'application/json',
+    [MARKER_HEADER]: marker,
+    ...headers,
+  })
+  const ask = async (...[wanted, deadline]: Parameters<typeof send>): Promise<HomeserverAnswer> => {
+    const response = await send(wanted, deadline)
+    return 'kind' in response ? response : read(response)
+  }
+
+  return {
+    get: (uri, deadline) => ask({ method: 'GET', uri, headers: usual(signed('GET', uri)) }, deadline),
+    async stream(uri, deadline) {
+      const response = await send({ method: 'GET', uri, headers: usual(signed('GET', uri)) }, deadline)
+      if ('kind' in response) return response
+      return response.statusCode === 200 ? { kind: 'stream', bytes: response.body } : read(response)
+    },
+    put(uri, content, deadline) {
+      const headers = usual({ ...signed('PUT', uri, content), 'content-type': 'application/json' })
+      return ask({ method: 'PUT', uri, headers, body: canonicalJson(content) }, deadline)
+    },
+    forward({ method, uri, authorization, body }, deadline) {
+      const lines = authorization.flatMap((line) => ['authorization', line])
+      const type = body === undefined ? [] : ['content-type', 'application/json']
+      const headers = [...lines, ...type, 'accept', 'application/json', MARKER_HEADER, marker]
+      return ask({ method, uri, headers, ...(body && { body }) }, deadline)
+    },
+    close: () => agent.destroy(),
+  }
+}
+
+async function read({ statusCode: status, body }: Dispatcher.ResponseData): Promise<HomeserverAnswer> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  try {
+    for await (const chunk of body as AsyncIterable<Uint8Array>) {
+      size += chunk.length
+      if (size > MAX_ANSWER_BYTES) {
+        body.destroy()
+        return { kind: 'failed', reason: `the answer is longer than ${MAX_ANSWER_BYTES} bytes` }
+      }
+      chunks.push(chunk)
+    }
+  } catch (error) {
+    return { kind: 'failed', reason: describe(error) }
+  }
+  const json = parseJson(Buffer.concat(chunks))
+  return { kind: 'answered', status, body: json.ok && isJsonObject(json.value) ? json.value : undefined }
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return 'the request failed'
+  if (error.name === 'TimeoutError') return 'no answer in time'
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.message
+}

@@ -1,0 +1,146 @@
+/**
+ * What a room's forward extremities agree on. Where they do not, and the homeserver does not say what it resolved, the
+ * value is taken that lets the fewest in: never one branch's by chance. docs/decisions/0008-rooms-from-a-homeserver.md
+ */
+import type { RoomId } from '../matrix/identifiers.ts'
+import { isJsonObject } from '../matrix/json.ts'
+import { ROOM_VERSIONS } from '../matrix/room-versions.ts'
+import type { SoundEvent } from '../rooms/room-event.ts'
+import type { HomeserverClient } from './homeserver-client.ts'
+import { type RoomEdge, readEvent, type Unavailable, unusable } from './room-edge.ts'
+
+/** Slots that are not simply what the state at the first extremity says. */
+export interface ContestedState {
+  readonly kind: 'contested'
+  /** By slot, the value of each branch; undefined where a branch has what all of them have, or nothing. */
+  readonly slots: ReadonlyMap<string, readonly (SoundEvent | undefined)[]>
+  /** Ids that the homeserver resolved. */
+  readonly resolved: ReadonlySet<unknown>
+}
+
+/** Events in which branches differ that are looked at one by one. */
+const MAX_DIFFERENCES = 200
+
+/** The place of a state event in the state; undefined for other events. */
+export function slotOf({ pdu }: SoundEvent): string | undefined {
+  return pdu.state_key === undefined ? undefined : JSON.stringify([pdu.type, pdu.state_key])
+}
+
+/** Finds the slots that an extremity sets itself, or in which the extremities differ. */
+export async function readContested(
+  client: HomeserverClient,
+  roomId: RoomId,
+  edge: RoomEdge,
+  deadline: number,
+): Promise<ContestedState | Unavailable> {
+  const [only, ...others] = edge.extremities
+  if (only !== undefined && others.length === 0) {
+    const slot = slotOf(only)
+    return { kind: 'contested', slots: new Map(slot === undefined ? [] : [[slot, [only]]]), resolved: new Set() }
+  }
+  const found = await readBranches(client, roomId, edge, deadline)
+  if (found.kind === 'unavailable') return found
+  const { branches } = found
+  const slots = [...new Set(branches.flatMap((branch) => [...branch.keys()]))]
+  return {
+    kind: 'contested',
+    slots: new Map(slots.map((slot) => [slot, branches.map((branch) => branch.get(slot))])),
+    resolved: await readResolvedIds(client, roomId, edge, deadline),
+  }
+}
+
+/** The differing part of the state after one extremity. */
+type Branch = ReadonlyMap<string, SoundEvent>
+
+/** Compares the ids of the state at each extremity, and reads those events that are not in all of them. */
+async function readBranches(
+  client: HomeserverClient,
+  roomId: RoomId,
+  { version, extremities }: RoomEdge,
+  deadline: number,
+): Promise<{ readonly kind: 'branches'; readonly branches: readonly Branch[] } | Unavailable> {
+  const idsOf: ReadonlySet<string>[] = []
+  for (const { eventId } of extremities) {
+    const path = `/_matrix/federation/v1/state_ids/${encodeURIComponent(roomId)}?event_id=${encodeURIComponent(eventId)}`
+    const answer = await client.get(path, deadline)
+    const ids = answer.kind === 'answered' && answer.status === 200 ? answer.body?.pdu_ids : undefined
+    if (!Array.isArray(ids)) return unusable('state_ids', answer)
+    idsOf.push(new Set(ids.map(String)))
+  }
+  const all = new Set(idsOf.flatMap((ids) => [...ids]))
+  const differing = [...all].filter((id) => !idsOf.every((ids) => ids.has(id)))
+  if (differing.length > MAX_DIFFERENCES)
+    return { kind: 'unavailable', reason: 'the branches of the room differ too much' }
+  const events = new Map<string, SoundEvent>()
+  for (const id of differing) {
+    const read = await readEvent(client, roomId, version, id, deadline)
+    if (read.kind === 'unavailable') return read
+    events.set(id, read.event)
+  }
+  const branches = extremities.map((extremity, at) => {
+    const theirs = differing.flatMap((id) => (idsOf[at]?.has(id) ? (events.get(id) ?? []) : []))
+    return new Map(
+      [...theirs, extremity].flatMap((event) => {
+        const slot = slotOf(event)
+        return slot === undefined ? [] : [[slot, event] as const]
+      }),
+    )
+  })
+  return { kind: 'branches', branches }
+}
+
+/** Ids of the resolved create, power levels, join rules and one member event, as a join would cite them. */
+async function readResolvedIds(
+  client: HomeserverClient,
+  roomId: RoomId,
+  { user }: RoomEdge,
+  deadline: number,
+): Promise<ReadonlySet<unknown>> {
+  const versions = ROOM_VERSIONS.map((version) => `ver=${version}`).join('&')
+  const path = `/_matrix/federation/v1/make_join/${encodeURIComponent(roomId)}/${encodeURIComponent(user)}?${versions}`
+  const answer = await client.get(path, deadline)
+  const event = answer.kind === 'answered' && answer.status === 200 ? answer.body?.event : undefined
+  const ids = isJsonObject(event) ? event.auth_events : undefined
+  return new Set(Array.isArray(ids) ? ids : [])
+}
+
+/**
+ * The value of a contested slot.
+ * @param shared what the state at the first extremity has in the slot, the value of branches that tell none
+ * @returns undefined for no value, `ambiguous` where none is strict enough for all branches
+ */
+export function settleSlot(
+  told: readonly (SoundEvent | undefined)[],
+  shared: SoundEvent | undefined,
+  resolved: ReadonlySet<unknown>,
+): SoundEvent | undefined | 'ambiguous' {
+  const values = told.map((event) => event ?? shared)
+  const [first] = values
+  if (values.every((event) => event?.eventId === first?.eventId)) return first
+  const chosen = values.find((event) => event !== undefined && resolved.has(event.eventId))
+  if (chosen !== undefined) return chosen
+  return values.some((event) => event?.pdu.type === 'm.room.server_acl') ? 'ambiguous' : strictest(values)
+}
+
+/** The value that lets the fewest knock. Of values that decide nothing, the newest. */
+function strictest(values: readonly (SoundEvent | undefined)[]): SoundEvent | undefined {
+  const present = values.filter((event) => event !== undefined)
+  switch (present[0]?.pdu.type) {
+    case 'm.room.member':
+      return present.toSorted((left, right) => severity(right) - severity(left))[0]
+    case 'm.room.join_rules':
+      return present.length < values.length ? undefined : present.find((event) => !letsKnock(event))
+    default:
+      return present.toSorted((left, right) => right.pdu.origin_server_ts - left.pdu.origin_server_ts)[0]
+  }
+}
+
+const SEVERITY = ['leave', 'knock', 'join', 'invite', 'ban']
+
+function severity({ pdu }: SoundEvent): number {
+  return SEVERITY.indexOf(String(pdu.content.membership))
+}
+
+function letsKnock({ pdu }: SoundEvent): boolean {
+  return pdu.content.join_rule === 'knock' || pdu.content.join_rule === 'knock_restricted'
+}

@@ -1,0 +1,75 @@
+/**
+ * Reads a room from the homeserver as the homeserver itself: the state at its forward extremities as full PDUs, streamed.
+ * docs/decisions/0008-rooms-from-a-homeserver.md
+ */
+import type { RoomId, UserId } from '../matrix/identifiers.ts'
+import type { SoundEvent } from '../rooms/room-event.ts'
+import { type EventBatch, type EventFlaw, readRoomFileEvents } from '../rooms/room-file-events.ts'
+import type { RoomFileHeader } from '../rooms/room-file-header.ts'
+import type { HomeserverClient } from './homeserver-client.ts'
+import { type ContestedState, readContested, settleSlot, slotOf } from './room-branches.ts'
+import { type Absent, type RoomEdge, readRoomEdge, type Unavailable, unusable } from './room-edge.ts'
+
+/** A room on its way: its events arrive while they are read. */
+export interface RoomReading {
+  readonly kind: 'room'
+  readonly header: RoomFileHeader
+  readonly events: AsyncIterable<EventBatch | EventFlaw>
+  /** As whom it was read. */
+  readonly user: UserId
+}
+
+/**
+ * Begins to read a room.
+ * @param users local users who may be joined to it, the likeliest first
+ * @param deadline absolute time in milliseconds, for all of it
+ */
+export async function readRoom(
+  client: HomeserverClient,
+  roomId: RoomId,
+  users: readonly UserId[],
+  deadline: number,
+): Promise<RoomReading | Absent | Unavailable> {
+  const edge = await readRoomEdge(client, roomId, users, deadline)
+  if (edge.kind !== 'edge') return edge
+  const contested = await readContested(client, roomId, edge, deadline)
+  if (contested.kind === 'unavailable') return contested
+  const [first] = edge.extremities
+  const path = `/_matrix/federation/v1/state/${encodeURIComponent(roomId)}?event_id=${encodeURIComponent(first?.eventId ?? '')}`
+  const answer = await client.stream(path, deadline)
+  if (answer.kind !== 'stream') return unusable('state', answer)
+  const header = { roomId, version: edge.version }
+  return { kind: 'room', header, events: overlaid(answer.bytes, header, edge, contested), user: edge.user }
+}
+
+/**
+ * The state after the extremities. Some homeservers give the state before an event and some the state after it: laying the
+ * event over either gives the same.
+ */
+async function* overlaid(
+  bytes: AsyncIterable<Uint8Array>,
+  header: RoomFileHeader,
+  { extremities }: RoomEdge,
+  { slots, resolved }: ContestedState,
+): AsyncGenerator<EventBatch | EventFlaw, void> {
+  const shared = new Map<string, SoundEvent>()
+  const isContested = (event: SoundEvent): boolean => slots.has(slotOf(event) ?? '')
+  for await (const batch of readRoomFileEvents(bytes, header)) {
+    if (batch.kind === 'flaw' || batch.list !== 'pdus') {
+      yield batch
+      continue
+    }
+    for (const event of batch.events.filter(isContested)) shared.set(slotOf(event) ?? '', event)
+    yield { ...batch, events: batch.events.filter((event) => !isContested(event)) }
+  }
+  const state: SoundEvent[] = []
+  for (const [slot, told] of slots) {
+    const settled = settleSlot(told, shared.get(slot), resolved)
+    if (settled === 'ambiguous') {
+      return yield { kind: 'flaw', reason: `the branches of the room disagree on ${slot}` }
+    }
+    if (settled !== undefined) state.push(settled)
+  }
+  yield { kind: 'events', list: 'pdus', events: state }
+  yield { kind: 'events', list: 'extremities', events: extremities }
+}
