@@ -72,7 +72,7 @@ describe.each(KNOCKABLE_VERSIONS)('the content of a knock in room version %s', (
     expect(refused).toMatchObject({ status: 413, body: { errcode: 'M_TOO_LARGE', error: expect.any(String) } })
   })
 
-  it('F12 white space and escapes do not count', async () => {
+  it('B7 F12 white space and escapes do not count', async () => {
     const event = eventOfSize(version, 'escaped', 65_536)
     const spaced = JSON.stringify(event.pdu, null, 8).replaceAll('x', '\\u0078')
     expect(spaced.length).toBeGreaterThan(300_000)

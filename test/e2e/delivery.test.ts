@@ -75,6 +75,7 @@ describe('delivery of accepted knocks', () => {
         origin_server_ts: expect.any(Number),
         pdus: expect.arrayContaining([event.pdu]),
       })
+      expect(receivedBy(stage.neighbour).filter((eventId) => eventId === event.eventId)).toHaveLength(1)
       expect(receivedBy(stage.remote)).toEqual([])
     },
   )

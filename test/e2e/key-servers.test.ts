@@ -45,7 +45,7 @@ describe('a key server that', () => {
     'not-json',
     'redirect-to-metadata',
     'hang',
-  ])('C1 C8 is of the kind %s is 401, while others are served', async (behaviour) => {
+  ])('B6 C1 C8 is of the kind %s is 401, while others are served', async (behaviour) => {
     const fake = await newcomer(behaviour)
     const refused = knockFrom(fake)
     const other = await makeKnock(stage.service, stage.knocker('kim'), room)

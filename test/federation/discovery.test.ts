@@ -75,6 +75,26 @@ describe('server discovery', () => {
     expect(web.visits).toEqual([])
   })
 
+  it('C6 step 1 and 3.1: an IPv6 literal keeps its brackets in Host, and has them nowhere else', async () => {
+    const filter = createAddressFilter([parseNetwork('::1') ?? expect.fail()])
+    const hosts = createHostsFile('/nowhere/hosts', Date.now)
+    const resolver = createResolver({ hosts, clock: Date.now, servers: [dns.server] })
+    const wellKnown = createWellKnown({ resolver, agent, clock: Date.now, port: web.port })
+    const finder = createDiscovery({ resolver, wellKnown, filter, random: () => 0.5 })
+    delegateTo('[::1]:99')
+    for (const [name, host, port] of [
+      ['[::1]', '[::1]', 8448],
+      ['[::1]:77', '[::1]:77', 77],
+      ['a.test', '[::1]:99', 99],
+    ] as const) {
+      expect(await finder.discover(name as ServerName, Date.now() + 5000)).toEqual({
+        kind: 'found',
+        targets: [{ address: '::1', port, host, servername: undefined, certificateName: '::1' }],
+      })
+    }
+    expect(web.visits.map(({ servername }) => servername)).toEqual(['a.test'])
+  })
+
   it('C6 step 2: a name with a port is resolved and nothing else is asked', async () => {
     delegateTo('b.test')
     const name = `a.test:${other.port}`
@@ -163,6 +183,17 @@ describe('server discovery', () => {
     dns.zones.set('stranger.test', HERE)
     service('_matrix-fed._tcp.stranger.test', 'c.test', other.port)
     expect(await reach('stranger.test')).toBe('ERR_TLS_CERT_ALTNAME_INVALID')
+  })
+
+  it('C6 steps 3.2 to 3.5: the certificate must be for the delegated name, not for the one that delegates', async () => {
+    const ownOnly = await startTlsServer(authority.issue(['a.test']))
+    delegateTo(`b.test:${ownOnly.port}`)
+    expect(await reach('a.test')).toBe('ERR_TLS_CERT_ALTNAME_INVALID')
+    service('_matrix-fed._tcp.c.test', 'a.test', ownOnly.port)
+    delegateTo('c.test')
+    expect(await reach('b.test')).toBe('ERR_TLS_CERT_ALTNAME_INVALID')
+    expect(ownOnly.visits).toEqual([])
+    await ownOnly.close()
   })
 
   it('C6 the certificate for an IP literal must be for that address', async () => {

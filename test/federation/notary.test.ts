@@ -61,6 +61,15 @@ describe('notary', () => {
     })
   })
 
+  it('C5 for a request, keys must be valid now', async () => {
+    const before = world.now()
+    await asRequest()
+    const body = JSON.parse(queries()[0]?.body ?? '') as { server_keys: Record<string, Record<string, JsonRecord>> }
+    const asked = Number(body.server_keys[there]?.[identity.keyId]?.minimum_valid_until_ts)
+    expect(asked).toBeGreaterThanOrEqual(before)
+    expect(asked).toBeLessThanOrEqual(world.now())
+  })
+
   it.each<[string, () => JsonRecord]>([
     ['no signature by the notary', () => published()],
     [

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { exchange, exchangeBytes } from '../support/http-client.ts'
-import { makeKnockPath, sendKnockPath, signedRequest } from '../support/remote-knocker.ts'
+import { knockEvent, makeKnockPath, sendKnockPath, signedRequest } from '../support/remote-knocker.ts'
+import { createIdentity, type Json } from '../support/signing.ts'
 import { type Listener, openListener } from './listener-fixture.ts'
 
 let listener: Listener
@@ -102,6 +103,44 @@ describe('ids in the path', () => {
     const path = sendKnockPath(room.roomId, `$${'A'.repeat(299)}`)
     const answer = await signedRequest({ port, identity: resident }, remote, 'PUT', path, {})
     expect(answer).toMatchObject({ status: 400, body: errorOf('M_INVALID_PARAM') })
+  })
+})
+
+describe('refusals of the endpoints', () => {
+  const [elsewhere, nowhere] = ['@kim:elsewhere.example', '!nowhere:resident.example']
+  const event = `$${'A'.repeat(43)}`
+
+  it.each<[number, string, (listener: Listener) => readonly [method: string, path: string, content?: Json]]>([
+    [400, 'M_INVALID_PARAM', ({ kim }) => ['GET', makeKnockPath('nothing', kim.id, '10')]],
+    [400, 'M_MISSING_PARAM', ({ room, kim }) => ['GET', makeKnockPath(room.roomId, kim.id)]],
+    [403, 'M_FORBIDDEN', ({ room }) => ['GET', makeKnockPath(room.roomId, elsewhere, '10')]],
+    [404, 'M_NOT_FOUND', ({ kim }) => ['GET', makeKnockPath(nowhere, kim.id, '10')]],
+    [400, 'M_BAD_JSON', ({ room }) => ['PUT', sendKnockPath(room.roomId, event), []]],
+    [400, 'M_BAD_JSON', ({ room }) => ['PUT', sendKnockPath(room.roomId, event), {}]],
+    [400, 'M_INVALID_PARAM', ({ room, kim }) => ['PUT', sendKnockPath(room.roomId, event), knockEvent(room, kim).pdu]],
+    [404, 'M_NOT_FOUND', ({ room, kim }) => ['PUT', sendKnockPath(nowhere, event), knockEvent(room, kim).pdu]],
+  ])('A3 a %i with %s has errcode, error and the JSON type, and nothing else', async (status, errcode, request) => {
+    listener = await openListener()
+    const { resident, remote } = listener
+    const port = await listener.listen()
+    const answer = await signedRequest({ port, identity: resident }, remote, ...request(listener))
+    expect({ status: answer.status, body: answer.body }).toEqual({ status, body: errorOf(errcode) })
+    expect(answer.headers['content-type']).toMatch(/^application\/json/)
+  })
+
+  it('A3 a 401 does too, and a wrong room version names the right one beside it', async () => {
+    listener = await openListener()
+    const { resident, remote, room, kim } = listener
+    const at = { port: await listener.listen(), identity: resident }
+    const stranger = createIdentity(remote.name, remote.keyId)
+    const unauthorized = await signedRequest(at, stranger, 'GET', makeKnockPath(room.roomId, kim.id, '10'))
+    expect([unauthorized.status, unauthorized.body]).toEqual([401, errorOf('M_UNAUTHORIZED')])
+    const incompatible = await signedRequest(at, remote, 'GET', makeKnockPath(room.roomId, kim.id, '9'))
+    const named = { ...errorOf('M_INCOMPATIBLE_ROOM_VERSION'), room_version: '10' }
+    expect([incompatible.status, incompatible.body]).toEqual([400, named])
+    for (const { headers } of [unauthorized, incompatible]) {
+      expect(headers['content-type']).toMatch(/^application\/json/)
+    }
   })
 })
 

@@ -102,6 +102,48 @@ describe('make_knock', () => {
     })
   })
 
+  it.each(['1', '2', '3', '4', '5', '6'])('E2 refuses rooms of version %s, in which nobody can knock', async (name) => {
+    const { make } = await stage(usualRoom('6'), { versionName: name })
+    expect(await make(CAROL, { versions: [name] })).toMatchObject({
+      status: 403,
+      errcode: 'M_FORBIDDEN',
+      rule: `auth v${name} knock`,
+    })
+  })
+
+  it('E2 asks in an order that tells a server nothing before it may know', async () => {
+    const acl = sets(ALICE, 'm.room.server_acl', { allow: ['*'], deny: ['remote.test'] })
+    const closed = joinRule(ALICE, 'invite')
+    const guarded = await stage(usualRoom('10', [acl, closed]))
+    const open = await stage(usualRoom('10', [closed]))
+    const strange = await stage(usualRoom('10', [closed]), { versionName: 'org.example.x' })
+    const wrongRoom = { roomId: '!other:here.test' as RoomId }
+    const wrongUser = { userId: '@x:elsewhere.test' as UserId, versions: ['1'] }
+    const answers = [
+      await guarded.make(CAROL, { ...wrongRoom, ...wrongUser, versions: [] }),
+      await guarded.make(CAROL, { ...wrongRoom, ...wrongUser }),
+      await guarded.make(CAROL, wrongUser),
+      await open.make(CAROL, wrongUser),
+      await open.make(CAROL, { versions: ['1'] }),
+      await strange.make(CAROL, { versions: ['org.example.x'] }),
+      await open.make(CAROL),
+    ]
+    expect(answers.map((answer) => (answer.ok ? 'ok' : answer.errcode))).toEqual([
+      'M_MISSING_PARAM',
+      'M_NOT_FOUND',
+      'M_FORBIDDEN',
+      'M_FORBIDDEN',
+      'M_INCOMPATIBLE_ROOM_VERSION',
+      'M_UNSUPPORTED_ROOM_VERSION',
+      'M_FORBIDDEN',
+    ])
+    expect([2, 3, 6].map((at) => (answers[at] as { rule?: string }).rule)).toEqual([
+      'server ACL',
+      'make_knock: user of the origin',
+      'auth v10 4.7.1',
+    ])
+  })
+
   it('E6 tells a server that the ACL denies nothing more', async () => {
     const acl = sets(ALICE, 'm.room.server_acl', { allow: ['*'], deny: ['remote.test'] })
     const { make } = await stage(usualRoom('10', [acl]))

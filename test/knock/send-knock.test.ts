@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { createKnockPolicy } from '../../src/knock/policy.ts'
-import type { RoomId, ServerName } from '../../src/matrix/identifiers.ts'
-import { contentHashOf, finishEvent, KNOCKABLE_VERSIONS, type SignedEvent, signAsItIs } from '../support/events.ts'
+import type { RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
+import {
+  contentHashOf,
+  finishEvent,
+  KNOCKABLE_VERSIONS,
+  redacted,
+  type SignedEvent,
+  signAsItIs,
+} from '../support/events.ts'
 import { knockDraft } from '../support/remote-knocker.ts'
 import { createIdentity, type JsonRecord, omit } from '../support/signing.ts'
 import { bans, invites, joinRule, joins, type Line, leaves, sets } from '../support/test-room.ts'
@@ -38,7 +45,7 @@ describe.each(KNOCKABLE_VERSIONS)('send_knock in version %s', (version) => {
   })
 
   it('F6 goes on with the redacted copy where the content hash is wrong', async () => {
-    const { send, membership, delivered, room } = await stage(usualRoom(version))
+    const { send, store, membership, delivered, room } = await stage(usualRoom(version))
     const draft = knockDraft(room, CAROL, { origin_server_ts: NOW })
     const event = signAsItIs({ ...draft, hashes: { sha256: contentHashOf(draft) } }, version, REMOTE)
     const altered = { ...event.pdu, content: { membership: 'knock', reason: 'altered' } }
@@ -47,6 +54,9 @@ describe.each(KNOCKABLE_VERSIONS)('send_knock in version %s', (version) => {
     const [kept] = await delivered()
     expect(kept?.eventId).toBe(event.eventId)
     expect(JSON.parse(JSON.stringify(kept?.pdu.content))).toEqual({ membership: 'knock' })
+    const stored = (await store.readRoom(room.roomId as RoomId, CAROL.id as UserId))?.member
+    expect(stored?.eventId).toBe(event.eventId)
+    expect(JSON.parse(JSON.stringify(stored?.pdu))).toEqual(redacted(altered, version))
   })
 
   it("F9 asks for the authorising server's signature from version 8 on", async () => {
@@ -61,6 +71,18 @@ describe.each(KNOCKABLE_VERSIONS)('send_knock in version %s', (version) => {
     const unsigned = await send(finishEvent(draft, version, REMOTE))
     expect(unsigned).toMatchObject({ ...FORBIDDEN, rule: `auth v${version} ${version === '12' ? '5.2' : '4.2'}` })
     expect(await send(finishEvent(draft, version, REMOTE, HERE))).toMatchObject({ ok: true })
+  })
+
+  it('F9 F6 asks nothing for an authorising user that redaction has removed, as it does in version 8', async () => {
+    const { send, room, delivered } = await stage(usualRoom(version))
+    const content = { membership: 'knock', join_authorised_via_users_server: ALICE.id }
+    const event = finishEvent(knockDraft(room, CAROL, { origin_server_ts: NOW, content }), version, REMOTE)
+    const pdu = { ...event.pdu, content: { ...content, reason: 'added' } }
+    const answer = await send({ ...event, pdu })
+    if (version === '7' || version === '8') {
+      expect(answer).toMatchObject({ ok: true })
+      expect(JSON.parse(JSON.stringify((await delivered())[0]?.pdu.content))).toEqual({ membership: 'knock' })
+    } else expect(answer).toMatchObject(FORBIDDEN)
   })
 
   it('F7 refuses where the current state bans a user whose auth events do not say so', async () => {
@@ -101,6 +123,23 @@ describe('send_knock: the event itself', () => {
     const { send, knock } = await stage(usualRoom('10', [joins(CAROL)]))
     expect(await send(knock(CAROL, { content: { membership: 'leave' } }))).toMatchObject(INVALID)
     expect(await send(knock(CAROL))).toMatchObject(FORBIDDEN)
+  })
+
+  const noKnocks: readonly (readonly [string, JsonRecord])[] = [
+    ['a message', { type: 'm.room.message', content: { body: 'hi', msgtype: 'm.text' } }],
+    ['a member event that is no state', { content: { membership: 'knock' } }],
+    ['a join', { state_key: CAROL.id, content: { membership: 'join' } }],
+    ['a leave', { state_key: CAROL.id, content: { membership: 'leave' } }],
+    ['an invite', { state_key: CAROL.id, content: { membership: 'invite' } }],
+    ['a knock for somebody else', { state_key: '@else:remote.test', content: { membership: 'knock' } }],
+  ]
+  const underBothRules = ['knock', 'knock_restricted'].flatMap((rule) => {
+    return noKnocks.map(([what, changes]) => [rule, what, changes] as const)
+  })
+  it.each(underBothRules)('F2 under the join rule %s, %s of a joined user is 400', async (rule, _what, changes) => {
+    const { send, room } = await stage(usualRoom('10', [joins(CAROL), joinRule(ALICE, rule)]))
+    const stateless = omit(knockDraft(room, CAROL, { origin_server_ts: NOW }), 'state_key')
+    expect(await send(finishEvent({ ...stateless, ...changes }, '10', REMOTE))).toMatchObject(INVALID)
   })
 
   it('F11 refuses an event id that is not that of the path', async () => {
