@@ -1,32 +1,19 @@
 /**
- * Writes test/spec/README.md: which tests hold which line of what the service must do. With `--check` it writes nothing and
- * fails where the page is not up to date. Either way it fails where a line has no test.
+ * Writes test/spec/README.md: which tests hold which line of what the service must do. Fails where a line has no test.
  */
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { ACCEPTANCE } from '../test/spec/acceptance-lines.ts'
 import { createSpecMap, type ListedTest } from '../test/spec/spec-map.ts'
+import { bringUpToDate, complain, root } from './generated-file.ts'
 
-const root = fileURLToPath(new URL('..', import.meta.url))
-const PAGE = 'test/spec/README.md'
-
-const map = createSpecMap(ACCEPTANCE, await listTests())
-const problems = [
-  ...map.untested.map((id) => `${id} has no test: no title carries its id`),
-  ...map.unknown.map((title) => `there is no line ${title}`),
-]
-if (process.argv.includes('--check')) {
-  const present = await readFile(join(root, PAGE), 'utf8').catch(() => '')
-  if (present !== map.page) problems.push(`${PAGE} is not up to date; npm run generate writes it`)
-} else {
-  await writeFile(join(root, PAGE), map.page)
-}
-for (const problem of problems) console.error(problem)
-process.exitCode = problems.length === 0 ? 0 : 1
+const { page, untested, unknown } = createSpecMap(ACCEPTANCE, await listTests())
+bringUpToDate('test/spec/README.md', page)
+for (const id of untested) complain(`${id} has no test: no title carries its id`)
+for (const title of unknown) complain(`there is no line ${title}`)
 
 /** Every test of both projects with its full title, tables written out, as the runner itself knows them. */
 async function listTests(): Promise<readonly ListedTest[]> {

@@ -14,7 +14,7 @@ describe('files that are generated from the schema', () => {
     ['config/matrix-knock.sample.yaml', sampleConfig],
     ['config/matrix-knock.schema.json', configJsonSchema],
     ['docs/reference/configuration.md', configReference],
-  ])('%s is up to date (npx tsx scripts/generate-config-files.ts)', (path, generate) => {
+  ])('%s is up to date (npm run generate)', (path, generate) => {
     expect(committed(path)).toBe(generate())
   })
 
