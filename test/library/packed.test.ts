@@ -27,6 +27,7 @@ describe('the package', { timeout: 60_000 }, () => {
       expect.arrayContaining([
         'CHANGELOG.md',
         'LICENSE',
+        'README.md',
         'config/matrix-knock.sample.yaml',
         'config/matrix-knock.schema.json',
         'config/matrix-knock.service',
@@ -94,6 +95,13 @@ describe('the library', { timeout: 60_000 }, () => {
       expect(script).toContain('assert')
       expect(await installed.run({ 'example.mjs': script }, 'example.mjs')).toEqual({ code: 0, output: '' })
     }
+  })
+
+  it('the example of the README prints what it says', async () => {
+    const readme = await readFile(`${root}README.md`, 'utf8')
+    const [, script = ''] = /^```js\n([\s\S]*?)^```$/m.exec(readme) ?? []
+    const [, printed] = /console\.log\(.*\) \/\/ (.*)$/m.exec(script) ?? []
+    expect(await installed.run({ 'readme.mjs': script }, 'readme.mjs')).toEqual({ code: 0, output: `${printed}\n` })
   })
 
   it.each(SUB_PATHS)('matrix-knock/%s: docs/library.md names each of its exports', async (subPath) => {
