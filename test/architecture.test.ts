@@ -15,7 +15,7 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   rooms: ['matrix', 'knock'],
   store: ['matrix', 'knock/ports.ts', 'knock/fact-types.ts'],
   federation: ['matrix', 'knock/ports.ts', 'knock/fact-types.ts', 'waiting'],
-  homeserver: ['matrix', 'knock/ports.ts', 'knock/fact-types.ts', 'rooms', 'waiting'],
+  homeserver: ['matrix', 'knock/ports.ts', 'knock/homeserver-ports.ts', 'knock/fact-types.ts', 'rooms', 'waiting'],
   http: ['matrix', 'knock', 'waiting'],
   // The networks of the configuration are those that the address filter takes: one reader for both.
   config: ['matrix', 'federation/address-filter.ts'],

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { Agent, type Dispatcher } from 'undici'
+import type { OriginalRequest } from '../knock/homeserver-ports.ts'
 import type { Clock } from '../knock/ports.ts'
 import { canonicalJson } from '../matrix/canonical-json.ts'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
@@ -19,17 +20,6 @@ export type HomeserverAnswer =
 export type HomeserverStream =
   | { readonly kind: 'stream'; readonly bytes: AsyncIterable<Uint8Array> }
   | Exclude<HomeserverAnswer, { kind: 'stream' }>
-
-/** A request of somebody else, to be sent on as it came. */
-export interface OriginalRequest {
-  readonly method: 'GET' | 'PUT'
-  /** The raw request target. */
-  readonly uri: string
-  /** Each `Authorization` line. */
-  readonly authorization: readonly string[]
-  /** As received; undefined where there was none. */
-  readonly body: Uint8Array | undefined
-}
 
 export interface HomeserverClient {
   /** Asks as the homeserver itself. @param uri from `/_matrix/` on @param deadline absolute time in milliseconds */

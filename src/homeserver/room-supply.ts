@@ -3,7 +3,8 @@
  * by one reader at a time. docs/decisions/0008-rooms-from-a-homeserver.md
  */
 import { LRUCache } from 'lru-cache'
-import type { Clock, RoomFreshness, RoomSupply } from '../knock/ports.ts'
+import type { RoomFreshness, RoomSupply } from '../knock/homeserver-ports.ts'
+import type { Clock } from '../knock/ports.ts'
 import type { RoomId, UserId } from '../matrix/identifiers.ts'
 import { type RoomImportPorts, stageRoom } from '../rooms/import-room.ts'
 import { createSlots } from '../waiting/slots.ts'

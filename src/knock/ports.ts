@@ -135,24 +135,6 @@ export interface RoomStore {
   recordRefusal(decision: Decision): void
 }
 
-/** How well the store knows a room that a homeserver next door has. */
-export type RoomFreshness =
-  /** What is stored was the homeserver's state so many milliseconds ago, or is younger. */
-  | { readonly kind: 'fresh'; readonly ageMs: number }
-  /** The homeserver does not have the room, or has left it. */
-  | { readonly kind: 'absent' }
-  /** Nothing can be said now. The reason is for the operator. */
-  | { readonly kind: 'unavailable'; readonly reason: string }
-
-/** The homeserver next door as the source of rooms. */
-export interface RoomSupply {
-  /**
-   * Brings a room up to date before a decision rests on it.
-   * @param deadline absolute time in milliseconds at which to give up waiting
-   */
-  refresh(roomId: RoomId, deadline: number): Promise<RoomFreshness>
-}
-
 /** A public key of a server as our keyring knows it. Times in milliseconds since the epoch. */
 export interface VerifyKey {
   readonly keyId: KeyId

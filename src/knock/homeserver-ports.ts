@@ -1,0 +1,58 @@
+/** What the use cases need of a homeserver next door, where there is one: its rooms, and that it takes knocks into them. */
+
+import type { Refusal } from '../matrix/errors.ts'
+import type { RoomEvent } from '../matrix/event.ts'
+import type { RoomId } from '../matrix/identifiers.ts'
+
+/** How well the store knows a room. */
+export type RoomFreshness =
+  /** What is stored was the homeserver's state so many milliseconds ago, or is younger. */
+  | { readonly kind: 'fresh'; readonly ageMs: number }
+  /** The homeserver does not have the room, or has left it. */
+  | { readonly kind: 'absent' }
+  /** Nothing can be said now. The reason is for the operator. */
+  | { readonly kind: 'unavailable'; readonly reason: string }
+
+/** The homeserver as the source of rooms. */
+export interface RoomSupply {
+  /**
+   * Brings a room up to date before a decision rests on it.
+   * @param deadline absolute time in milliseconds at which to give up waiting
+   */
+  refresh(roomId: RoomId, deadline: number): Promise<RoomFreshness>
+}
+
+/** A request of another server, to be sent on as it came. */
+export interface OriginalRequest {
+  readonly method: 'GET' | 'PUT'
+  /** The raw request target. */
+  readonly uri: string
+  /** Each `Authorization` line. */
+  readonly authorization: readonly string[]
+  /** As received; undefined where there was none. */
+  readonly body: Uint8Array | undefined
+}
+
+/** A knock that has passed every check here. */
+export interface KnockToHandOver {
+  readonly roomId: RoomId
+  /** The copy that was judged. */
+  readonly event: RoomEvent
+  readonly original: OriginalRequest
+  /** Absolute time in milliseconds. */
+  readonly deadline: number
+}
+
+export type HandoverOutcome =
+  /** It is in the room, and that was seen. */
+  | { readonly kind: 'accepted' }
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  /** It may be in the room or not: nothing was seen by the deadline. The reason is for the operator. */
+  | { readonly kind: 'unknown'; readonly reason: string }
+
+/** The homeserver as the one who takes knocks into its rooms. */
+export interface Handover {
+  /** The homeserver brings the knock to the room's other servers itself; else we do. */
+  readonly homeserverDelivers: boolean
+  handOver(knock: KnockToHandOver): Promise<HandoverOutcome>
+}
