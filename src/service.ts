@@ -151,7 +151,7 @@ function createInbound(
     clock,
   )
   return createFederationApp({
-    ports: createKnockPorts({ serverName, store, keyring, ed25519: nativeEd25519, policy, clock }),
+    ports: createKnockPorts({ serverName, store, keyring, ed25519: nativeEd25519, policy, clock }, undefined),
     admission: compileAdmission({ allow: federation.allow_servers, deny: federation.deny_servers }),
     keyLookupMs: timeouts.key_lookup_seconds * 1000,
     requestMs: timeouts.request_seconds * 1000,

@@ -33,7 +33,7 @@ export async function explain(
 
 /** The operator's own rules come before those of the room, as in the service. */
 async function explainFor(store: Store, config: Config, roomId: RoomId, userId: UserId): Promise<KnockExplanation> {
-  const explanation = await explainKnock({ store, rooms: createRooms(store, 1) }, roomId, userId)
+  const explanation = await explainKnock({ store, rooms: createRooms(store, 1, undefined) }, roomId, userId)
   const { allow_servers: allow, deny_servers: deny } = config.federation
   const server = serverNameOf(userId)
   if (server === config.server_name) return { ...explanation, verdict: OWN_SERVER }

@@ -55,12 +55,13 @@ function decisionObject(decision: Decision) {
 }
 
 /** The facts of a decision as JSON shows them. */
-export function factsObject({ roomVersion, revision, joinRule, membership }: DecisionFacts) {
+export function factsObject({ roomVersion, revision, joinRule, membership, ageMs }: DecisionFacts) {
   return {
     room_version: roomVersion ?? null,
     revision: revision ?? null,
     join_rule: joinRule ?? null,
     membership: membership ?? null,
+    age_ms: ageMs ?? null,
   }
 }
 

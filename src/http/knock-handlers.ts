@@ -2,6 +2,7 @@
  * The two federation calls as HTTP: authentication, then the path, then the use case.
  * https://spec.matrix.org/latest/server-server-api/#knocking-upon-a-room
  */
+import type { OriginalRequest } from '../knock/homeserver-ports.ts'
 import type { KnockPorts } from '../knock/knock-ports.ts'
 import { makeKnock } from '../knock/make-knock.ts'
 import { sendKnock } from '../knock/send-knock.ts'
@@ -48,6 +49,9 @@ export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers
   const { serverName, keyring, ed25519, clock } = ports
   const authentication = { serverName, keyring, ed25519, clock, admission }
 
+  /** Everything is given up a little before the request is, so that the answer says what was waited for. */
+  const deadlineFrom = (start: number): number => start + Math.max(requestMs - ANSWER_MARGIN_MS, requestMs / 2)
+
   async function authenticated(
     method: string,
     { target, rawHeaders }: KnockRequest,
@@ -64,6 +68,7 @@ export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers
 
   return {
     makeKnock(request) {
+      const deadline = deadlineFrom(clock())
       return authenticated('GET', request, undefined, async (origin) => {
         const [first, second] = request.target.segments
         const roomId = readSegment(first, parseRoomId)
@@ -71,14 +76,14 @@ export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers
         if (roomId === undefined) return refused(INVALID_ROOM_ID, origin)
         if (userId === undefined) return refused(INVALID_USER_ID, origin, roomId)
         const versions = readVersions(request.target.query)
-        const outcome = await makeKnock(ports, { origin, roomId, userId, versions })
+        const outcome = await makeKnock(ports, { origin, roomId, userId, versions, deadline })
         if (!outcome.ok) return refused(outcome, origin, roomId)
         return accepted(JSON.stringify(outcome.template), origin, roomId)
       })
     },
 
     async sendKnock(request, body) {
-      const start = clock()
+      const deadline = deadlineFrom(clock())
       const content = readContent(body)
       if (!content.ok) return refused(content, undefined)
       return authenticated('PUT', request, content.object, async (origin) => {
@@ -87,13 +92,18 @@ export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers
         const eventId = readSegment(second, parseEventId)
         if (roomId === undefined) return refused(INVALID_ROOM_ID, origin)
         if (eventId === undefined) return refused(INVALID_EVENT_ID, origin, roomId)
-        const deadline = Math.min(start + requestMs, clock() + keyLookupMs)
-        const outcome = await sendKnock(ports, { origin, roomId, eventId, body: content.object, deadline })
+        const keyDeadline = Math.min(deadline, clock() + keyLookupMs)
+        const original = { ...originalOf(request), body: content.bytes }
+        const submitted = { origin, roomId, eventId, body: content.object, keyDeadline, deadline, original }
+        const outcome = await sendKnock(ports, submitted)
         return outcome.ok ? accepted(outcome.body, origin, roomId) : refused(outcome, origin, roomId)
       })
     },
   }
 }
+
+/** Between the last that is waited for and the end of the request, in milliseconds. */
+const ANSWER_MARGIN_MS = 500
 
 const INVALID_ROOM_ID = refusal('M_INVALID_PARAM', 'The room id in the path is not valid', 'path: room id')
 const INVALID_USER_ID = refusal('M_INVALID_PARAM', 'The user id in the path is not valid', 'path: user id')
@@ -107,11 +117,22 @@ function readSegment<Id>(segment: string, parse: (text: string) => Id | undefine
   return text === undefined ? undefined : parse(text)
 }
 
-function readContent(body: Body): { readonly ok: true; readonly object: JsonObject } | Refusal {
+function originalOf({ target, rawHeaders }: KnockRequest): Omit<OriginalRequest, 'body'> {
+  const authorization = rawHeaders.filter((_, at) => at % 2 === 1 && /^authorization$/i.test(rawHeaders[at - 1] ?? ''))
+  return { method: 'PUT', uri: target.uri, authorization }
+}
+
+interface Content {
+  readonly ok: true
+  readonly object: JsonObject
+  readonly bytes: Uint8Array
+}
+
+function readContent(body: Body): Content | Refusal {
   if (body.kind !== 'whole') return body.kind === 'too large' ? TOO_LARGE : BROKEN_OFF
   const json = parseJson(body.bytes)
   if (!json.ok) return refusal(json.errcode, `The request body cannot be taken: ${json.reason}`, 'request body')
-  return isJsonObject(json.value) ? { ok: true, object: json.value } : NO_OBJECT
+  return isJsonObject(json.value) ? { ok: true, object: json.value, bytes: body.bytes } : NO_OBJECT
 }
 
 function accepted(body: string, origin: ServerName, room: RoomId): KnockAnswer {
@@ -119,5 +140,5 @@ function accepted(body: string, origin: ServerName, room: RoomId): KnockAnswer {
 }
 
 function refused(outcome: Refusal, origin: ServerName | undefined, room?: RoomId): KnockAnswer {
-  return { outcome, origin, room, failure: undefined, detail: undefined }
+  return { outcome, origin, room, failure: undefined, detail: outcome.detail }
 }

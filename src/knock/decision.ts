@@ -8,9 +8,10 @@ import { type Refusal, refusal } from '../matrix/errors.ts'
 import type { RoomEvent } from '../matrix/event.ts'
 import type { RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
 import { type RoomVersion, roomVersion } from '../matrix/room-versions.ts'
+import type { Handover } from './homeserver-ports.ts'
 import type { DecisionFacts, RoomHead, RoomStore } from './ports.ts'
 import { knockableVersion, type RoomFacts } from './room-facts.ts'
-import type { OpenRoom } from './rooms.ts'
+import type { ClosedRoom, OpenRoom } from './rooms.ts'
 
 /** A room that a server may ask about: we are in it, its state is whole, and its ACL lets the server in. */
 export interface AdmittedRoom {
@@ -18,11 +19,13 @@ export interface AdmittedRoom {
   readonly head: RoomHead
   readonly facts: RoomFacts
   readonly member: RoomEvent | undefined
+  readonly ageMs: number | undefined
 }
 
 /** The gate before all else: rooms that we cannot answer for are 404, servers that the ACL denies learn nothing more. */
-export function admitServer(room: OpenRoom | undefined, origin: ServerName): AdmittedRoom | Refusal {
+export function admitServer(room: OpenRoom | ClosedRoom | undefined, origin: ServerName): AdmittedRoom | Refusal {
   if (room === undefined) return refusal('M_NOT_FOUND', 'Unknown room', 'room known')
+  if (room.kind === 'closed') return noAnswerInTime('homeserver: state of the room', room.reason)
   if (!room.head.resident) return refusal('M_NOT_FOUND', 'This server is not in the room', 'resident server')
   if (room.facts === undefined) {
     return refusal('M_NOT_FOUND', 'The state of the room is not available', 'create event usable')
@@ -30,7 +33,12 @@ export function admitServer(room: OpenRoom | undefined, origin: ServerName): Adm
   if (room.facts.acl?.allows(origin) === false) {
     return refusal('M_FORBIDDEN', 'Your server is denied by the server ACL of the room', 'server ACL')
   }
-  return { ok: true, head: room.head, facts: room.facts, member: room.member }
+  return { ok: true, head: room.head, facts: room.facts, member: room.member, ageMs: room.ageMs }
+}
+
+/** The homeserver did not do its part by the deadline. @param detail for the operator */
+export function noAnswerInTime(rule: string, detail: string): Refusal {
+  return { ...refusal('M_UNKNOWN', 'The homeserver does not answer in time, try again', rule), status: 504, detail }
 }
 
 /** The room's version if users can knock in it. */
@@ -55,14 +63,18 @@ export function judgeCurrentState(
   return authoriseKnock(knock, { create: facts.create, joinRules: facts.joinRules, member }, version)
 }
 
-/** Refuses rooms with an enabled policy server: no event may enter them without its signature, and we ask none yet. */
+/**
+ * Refuses rooms with an enabled policy server: no event may enter them without its signature, and we ask none yet. Where the
+ * homeserver answers the knock and delivers it, asking is its part.
+ */
 export async function refusePolicyServer(
-  store: RoomStore,
+  { store, handover }: { readonly store: RoomStore; readonly handover: Handover | undefined },
   roomId: RoomId,
   facts: RoomFacts,
 ): Promise<Refusal | undefined> {
   const via = facts.policyServer
-  if (via === undefined || !(await store.hasJoinedMember(roomId, via))) return undefined
+  if (via === undefined || handover?.homeserverDelivers === true) return undefined
+  if (!(await store.hasJoinedMember(roomId, via))) return undefined
   return refusal(
     'M_FORBIDDEN',
     'The room uses a policy server, which this server cannot ask for its approval',
@@ -81,16 +93,18 @@ export function knockBy(userId: UserId, roomId: RoomId): KnockToJudge {
 }
 
 /** What a decision rests on, for its record. */
-export function decisionFacts(
-  head: RoomHead | undefined,
-  facts: RoomFacts | undefined,
-  member: RoomEvent | undefined,
-): DecisionFacts {
-  const joinRule = facts?.joinRules?.pdu.content.join_rule
+export function decisionFacts(room: Pick<OpenRoom, 'head' | 'facts' | 'member' | 'ageMs'> | undefined): DecisionFacts {
+  const joinRule = room?.facts?.joinRules?.pdu.content.join_rule
   return {
-    roomVersion: head?.version,
-    revision: head?.revision,
+    roomVersion: room?.head.version,
+    revision: room?.head.revision,
     joinRule: typeof joinRule === 'string' ? joinRule : undefined,
-    membership: membershipOf(member),
+    membership: membershipOf(room?.member),
+    ageMs: room?.ageMs,
   }
+}
+
+/** The room where it could be looked into. */
+export function asOpen(room: OpenRoom | ClosedRoom | undefined): OpenRoom | undefined {
+  return room?.kind === 'open' ? room : undefined
 }

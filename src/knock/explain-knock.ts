@@ -3,6 +3,7 @@ import type { Refusal } from '../matrix/errors.ts'
 import { type RoomId, serverNameOf, type UserId } from '../matrix/identifiers.ts'
 import {
   admitServer,
+  asOpen,
   decisionFacts,
   forbidden,
   judgeCurrentState,
@@ -11,7 +12,7 @@ import {
   requireKnockableVersion,
 } from './decision.ts'
 import type { DecisionFacts, RoomStore } from './ports.ts'
-import type { OpenRoom, Rooms } from './rooms.ts'
+import type { ClosedRoom, OpenRoom, Rooms } from './rooms.ts'
 
 export interface KnockExplanation {
   /** The rule that lets the user knock, or the refusal that a make_knock would meet. */
@@ -25,14 +26,14 @@ export async function explainKnock(
   roomId: RoomId,
   userId: UserId,
 ): Promise<KnockExplanation> {
-  const room = await ports.rooms.open(roomId, userId)
+  const room = await ports.rooms.open(roomId, userId, Number.POSITIVE_INFINITY)
   const verdict = await judge(ports.store, room, roomId, userId)
-  return { verdict, facts: decisionFacts(room?.head, room?.facts, room?.member) }
+  return { verdict, facts: decisionFacts(asOpen(room)) }
 }
 
 async function judge(
   store: RoomStore,
-  opened: OpenRoom | undefined,
+  opened: OpenRoom | ClosedRoom | undefined,
   roomId: RoomId,
   userId: UserId,
 ): Promise<KnockExplanation['verdict']> {
@@ -42,5 +43,7 @@ async function judge(
   if (!version.ok) return version
   const verdict = judgeCurrentState(knockBy(userId, roomId), room.facts, room.member, version.version)
   if (!verdict.allowed) return forbidden(verdict)
-  return (await refusePolicyServer(store, roomId, room.facts)) ?? { ok: true, rule: verdict.rule }
+  return (
+    (await refusePolicyServer({ store, handover: undefined }, roomId, room.facts)) ?? { ok: true, rule: verdict.rule }
+  )
 }

@@ -1,6 +1,7 @@
 /** What the two use cases are given: our name, the rooms, the keys, the time and the operator's policy. */
 import type { Ed25519 } from '../matrix/ed25519.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
+import type { Handover, RoomSupply } from './homeserver-ports.ts'
 import type { KnockPolicy } from './policy.ts'
 import type { Clock, Keyring, RoomStore } from './ports.ts'
 import { createRooms, type Rooms } from './rooms.ts'
@@ -13,13 +14,25 @@ export interface KnockPorts {
   readonly keyring: Keyring
   readonly ed25519: Ed25519
   readonly policy: KnockPolicy
+  /** How accepted knocks come into their rooms on a homeserver; undefined where this store is the rooms' authority. */
+  readonly handover: Handover | undefined
   readonly clock: Clock
 }
 
 /** Rooms whose decoded facts stay in memory. */
 const MAX_ROOMS_IN_MEMORY = 1_000
 
+/** A homeserver next door, as far as knocks need it. */
+export interface KnockHomeserver {
+  readonly supply: RoomSupply
+  readonly handover: Handover
+}
+
 /** The ports with a cache of rooms over the store. */
-export function createKnockPorts(ports: Omit<KnockPorts, 'rooms'>): KnockPorts {
-  return { ...ports, rooms: createRooms(ports.store, MAX_ROOMS_IN_MEMORY) }
+export function createKnockPorts(
+  ports: Omit<KnockPorts, 'rooms' | 'handover'>,
+  homeserver: KnockHomeserver | undefined,
+): KnockPorts {
+  const rooms = createRooms(ports.store, MAX_ROOMS_IN_MEMORY, homeserver?.supply)
+  return { ...ports, rooms, handover: homeserver?.handover }
 }

@@ -11,6 +11,7 @@ import type { RoomVersion } from '../matrix/room-versions.ts'
 import {
   type AdmittedRoom,
   admitServer,
+  asOpen,
   decisionFacts,
   forbidden,
   judgeCurrentState,
@@ -20,7 +21,7 @@ import {
 } from './decision.ts'
 import type { KnockPorts } from './knock-ports.ts'
 import type { Extremity } from './ports.ts'
-import type { OpenRoom } from './rooms.ts'
+import type { ClosedRoom, OpenRoom } from './rooms.ts'
 
 export interface MakeKnockRequest {
   /** The authenticated server. */
@@ -29,6 +30,8 @@ export interface MakeKnockRequest {
   readonly userId: UserId
   /** The values of `ver`, decoded: room versions that the caller supports, as opaque names. */
   readonly versions: readonly string[]
+  /** Absolute time in milliseconds after which the homeserver is no longer waited for. */
+  readonly deadline: number
 }
 
 export interface MakeKnockAnswer {
@@ -41,16 +44,16 @@ export async function makeKnock(ports: KnockPorts, request: MakeKnockRequest): P
   if (request.versions.length === 0) {
     return refusal('M_MISSING_PARAM', 'The query parameter ver is missing', 'make_knock: ver')
   }
-  const room = await ports.rooms.open(request.roomId, request.userId)
+  const room = await ports.rooms.open(request.roomId, request.userId, request.deadline)
   const outcome = await decide(ports, request, room)
-  if (!outcome.ok) recordRefusal(ports, request, room, outcome)
+  if (!outcome.ok) recordRefusal(ports, request, asOpen(room), outcome)
   return outcome
 }
 
 async function decide(
   ports: KnockPorts,
   request: MakeKnockRequest,
-  opened: OpenRoom | undefined,
+  opened: OpenRoom | ClosedRoom | undefined,
 ): Promise<MakeKnockAnswer | Refusal> {
   const { origin, roomId, userId } = request
   const room = admitServer(opened, origin)
@@ -62,7 +65,7 @@ async function decide(
   if (!version.ok) return version
   const verdict = judgeCurrentState(knockBy(userId, roomId), room.facts, room.member, version.version)
   if (!verdict.allowed) return forbidden(verdict)
-  const refused = (await refusePolicyServer(ports.store, roomId, room.facts)) ?? ports.policy.check(request)
+  const refused = (await refusePolicyServer(ports, roomId, room.facts)) ?? ports.policy.check(request)
   if (refused !== undefined) return refused
   const selection = await ports.rooms.extremities(room.head)
   if (selection === undefined || selection.extremities.length === 0) {
@@ -131,6 +134,6 @@ function recordRefusal(
     errcode: refused.errcode,
     rule: refused.rule,
     reason: refused.error,
-    facts: decisionFacts(room?.head, room?.facts, room?.member),
+    facts: decisionFacts(room),
   })
 }

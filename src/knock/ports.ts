@@ -95,21 +95,29 @@ export interface DecisionFacts {
   readonly revision: number | undefined
   readonly joinRule: string | undefined
   readonly membership: string | undefined
+  /** How old they may have been, in milliseconds; undefined where the store is the room's authority. */
+  readonly ageMs: number | undefined
 }
 
 /**
  * A knock to be recorded: event, membership, extremities, decision and one outbox row in one transaction.
- * `expect` is what the decision read of the current state: the store compares it inside the transaction, so a decision
- * that another change has overtaken is never written.
+ * The store compares `expect` inside the transaction, so a decision that another change has overtaken is never written;
+ * a knock that the homeserver has taken into the room already is written whatever the store knows of the room.
  */
 export interface KnockCommit {
   readonly roomId: RoomId
   readonly event: RoomEvent
   readonly sender: UserId
-  readonly expect: { readonly factsRevision: number; readonly membership: string | undefined }
+  readonly expect: KnockExpectation | 'in the room'
   readonly decision: Decision
-  /** Servers that get no copy: our own and the knocker's. */
-  readonly skipServers: readonly ServerName[]
+  /** Servers that get no copy from us: our own and the knocker's, or all of them where the homeserver delivers. */
+  readonly skipServers: readonly ServerName[] | 'all'
+}
+
+/** What a decision read of the current state. */
+export interface KnockExpectation {
+  readonly factsRevision: number
+  readonly membership: string | undefined
 }
 
 export type CommitOutcome =

@@ -4,20 +4,34 @@
 import { LRUCache } from 'lru-cache'
 import type { RoomEvent } from '../matrix/event.ts'
 import type { RoomId, UserId } from '../matrix/identifiers.ts'
+import type { RoomSupply } from './homeserver-ports.ts'
 import type { ExtremitySelection, RoomHead, RoomStore } from './ports.ts'
 import { decodeRoomFacts, type RoomFacts } from './room-facts.ts'
 
 export interface OpenRoom {
+  readonly kind: 'open'
   readonly head: RoomHead
   /** Undefined where the room's create event cannot be used. */
   readonly facts: RoomFacts | undefined
   /** The user's current member event. */
   readonly member: RoomEvent | undefined
+  /** How old all this may be, in milliseconds; undefined where this store is the room's authority. */
+  readonly ageMs: number | undefined
+}
+
+/** The homeserver has the room, or may have it, and does not tell now what it is like. */
+export interface ClosedRoom {
+  readonly kind: 'closed'
+  /** For the operator. */
+  readonly reason: string
 }
 
 export interface Rooms {
-  /** The room as it is now, with one user's membership; undefined where we do not know it. */
-  open(roomId: RoomId, userId: UserId): Promise<OpenRoom | undefined>
+  /**
+   * The room as it is now, with one user's membership; undefined where we do not know it.
+   * @param deadline absolute time in milliseconds after which the homeserver is no longer waited for
+   */
+  open(roomId: RoomId, userId: UserId, deadline: number): Promise<OpenRoom | ClosedRoom | undefined>
   /** The extremities for a template, as of the head's revision or later. */
   extremities(head: RoomHead): Promise<ExtremitySelection | undefined>
 }
@@ -26,8 +40,9 @@ export interface Rooms {
  * Keeps decoded facts and extremities of the rooms used last. An entry serves only while the revision that it was read
  * at is still the store's, so a change by another process shows at the next request.
  * @param maxRooms rooms kept in memory
+ * @param supply brings rooms up to date before they are opened; undefined where the store is their authority
  */
-export function createRooms(store: RoomStore, maxRooms: number): Rooms {
+export function createRooms(store: RoomStore, maxRooms: number, supply: RoomSupply | undefined): Rooms {
   const factsOf = new LRUCache<RoomId, { factsRevision: number; facts: RoomFacts | undefined }>({ max: maxRooms })
   const extremitiesOf = new LRUCache<RoomId, ExtremitySelection>({ max: maxRooms })
 
@@ -42,9 +57,12 @@ export function createRooms(store: RoomStore, maxRooms: number): Rooms {
   }
 
   return {
-    async open(roomId, userId) {
+    async open(roomId, userId, deadline) {
+      const freshness = await supply?.refresh(roomId, deadline)
+      if (freshness?.kind === 'absent') return undefined
+      if (freshness?.kind === 'unavailable') return { kind: 'closed', reason: freshness.reason }
       const found = await store.readRoom(roomId, userId)
-      return found && { ...found, facts: await facts(found.head) }
+      return found && { kind: 'open', ...found, facts: await facts(found.head), ageMs: freshness?.ageMs }
     },
     async extremities({ roomId, revision }) {
       const kept = extremitiesOf.get(roomId)

@@ -14,18 +14,25 @@ import {
   type AdmittedRoom,
   admitServer,
   decisionFacts,
+  noAnswerInTime,
   refusePolicyServer,
   requireKnockableVersion,
 } from './decision.ts'
+import type { Handover, KnockToHandOver, OriginalRequest } from './homeserver-ports.ts'
 import { checkSubmittedKnock, type Submission, type SubmittedKnock } from './knock-event.ts'
 import type { KnockPorts } from './knock-ports.ts'
 import { checkKnockSignatures, type KnockSignatures } from './knock-signatures.ts'
+import type { Knocker } from './policy.ts'
 import type { Decision, KnockContext } from './ports.ts'
 import type { RoomFacts } from './room-facts.ts'
 
 export interface SendKnockRequest extends Submission {
   /** Absolute time in milliseconds after which keys are no longer waited for. */
+  readonly keyDeadline: number
+  /** Absolute time in milliseconds after which the homeserver is no longer waited for. */
   readonly deadline: number
+  /** The request as it came, where it may have to be sent on. */
+  readonly original: OriginalRequest
 }
 
 export interface SendKnockAnswer {
@@ -49,7 +56,7 @@ export async function sendKnock(ports: KnockPorts, request: SendKnockRequest): P
   if (!version.ok) return refuse(ports, request, userId, room, version)
   const knock = checkSubmittedKnock(request, version.version)
   if (!knock.ok) return refuse(ports, request, userId, room, knock)
-  const signatures = await checkKnockSignatures(ports, knock, version.version, request.deadline)
+  const signatures = await checkKnockSignatures(ports, knock, version.version, request.keyDeadline)
   if (!signatures.ok) return refuse(ports, request, userId, room, signatures)
   const event = eventToKeep(knock, version.version)
   return decideUntilSettled(ports, request, knock, room, { version: version.version, event, signatures })
@@ -64,11 +71,11 @@ interface AuthenticKnock {
 
 async function openRoom(
   { rooms }: KnockPorts,
-  { roomId, origin }: SendKnockRequest,
+  { roomId, origin, deadline }: SendKnockRequest,
   userId: UserId | undefined,
 ): Promise<AdmittedRoom | Refusal> {
   // A sender that is no user id has no membership: any name of that kind serves to look at the room.
-  return admitServer(await rooms.open(roomId, userId ?? ('' as UserId)), origin)
+  return admitServer(await rooms.open(roomId, userId ?? ('' as UserId), deadline), origin)
 }
 
 /**
@@ -100,11 +107,12 @@ async function decideUntilSettled(
 
 async function decideOnce(
   ports: KnockPorts,
-  { roomId, origin }: SendKnockRequest,
+  request: SendKnockRequest,
   { sender }: SubmittedKnock,
-  { facts }: AdmittedRoom,
+  { facts, ageMs }: AdmittedRoom,
   { version, event, signatures }: AuthenticKnock,
 ): Promise<Outcome> {
+  const { roomId, origin, deadline, original } = request
   const { eventId, pdu } = event
   const context = await ports.store.readContext({
     roomId,
@@ -121,9 +129,12 @@ async function decideOnce(
   const authorised = authoriseInRoom({ pdu, toJudge, facts, context, version })
   if (!authorised.ok) return authorised
   const knocker = { origin, userId: sender, roomId }
-  const refused = (await refusePolicyServer(ports.store, roomId, facts)) ?? ports.policy.check(knocker)
+  const refused =
+    (await refusePolicyServer(ports, roomId, facts)) ??
+    ports.policy.check(knocker) ??
+    (await handOver(ports.handover, { roomId, event, original, deadline }))
   if (refused !== undefined) return refused
-  const outcome = await record(ports, event, knocker, facts, context, authorised.rule)
+  const outcome = await record(ports, event, knocker, { facts, context, ageMs, rule: authorised.rule })
   if (outcome === 'recorded') ports.policy.count(knocker)
   return outcome === 'recorded' ? { ok: true, body: facts.sendKnockResponse } : outcome
 }
@@ -139,26 +150,36 @@ function authorisingUserOf(pdu: Pdu, { authorisingServerSigned: signed }: KnockS
   return userId === undefined ? undefined : { userId, signed }
 }
 
+/** What an acceptance rests on. */
+interface Grounds {
+  readonly facts: RoomFacts
+  readonly context: KnockContext
+  readonly ageMs: number | undefined
+  readonly rule: string
+}
+
+/** Lets the homeserver take the knock into the room. @returns why it did not, or is not known to have */
+async function handOver(handover: Handover | undefined, knock: KnockToHandOver): Promise<Refusal | undefined> {
+  const outcome = await handover?.handOver(knock)
+  if (outcome?.kind === 'refused') return outcome.refusal
+  return outcome?.kind === 'unknown' ? noAnswerInTime('homeserver: taking the knock', outcome.reason) : undefined
+}
+
 /** One transaction: the event, the membership, the extremities, the decision and the order to deliver. */
 async function record(
   ports: KnockPorts,
   event: RoomEvent,
-  {
-    origin,
-    userId,
-    roomId,
-  }: { origin: SendKnockRequest['origin']; userId: UserId; roomId: SendKnockRequest['roomId'] },
-  facts: RoomFacts,
-  context: KnockContext,
-  rule: string,
+  { origin, userId, roomId }: Knocker,
+  { facts, context, ageMs, rule }: Grounds,
 ): Promise<'recorded' | 'overtaken' | Refusal> {
-  const outcome = await ports.store.commitKnock({
+  const { handover, serverName, store, clock } = ports
+  const outcome = await store.commitKnock({
     roomId,
     event,
     sender: userId,
-    expect: { factsRevision: facts.factsRevision, membership: membershipOf(context.member) },
+    expect: handover ? 'in the room' : { factsRevision: facts.factsRevision, membership: membershipOf(context.member) },
     decision: {
-      time: ports.clock(),
+      time: clock(),
       endpoint: 'send_knock',
       roomId,
       userId,
@@ -169,9 +190,9 @@ async function record(
       errcode: undefined,
       rule,
       reason: 'accepted',
-      facts: decisionFacts(context.head, facts, context.member),
+      facts: decisionFacts({ head: context.head, facts, member: context.member, ageMs }),
     },
-    skipServers: [ports.serverName, serverNameOf(userId)],
+    skipServers: handover?.homeserverDelivers ? 'all' : [serverName, serverNameOf(userId)],
   })
   if (outcome.kind === 'committed') return 'recorded'
   // A duplicate was recorded by another request meanwhile: looking again finds it accepted.
@@ -199,7 +220,7 @@ function refuse(
     errcode: refused.errcode,
     rule: refused.rule,
     reason: refused.error,
-    facts: decisionFacts(room?.head, room?.facts, room?.member),
+    facts: decisionFacts(room),
   }
   ports.store.recordRefusal(decision)
   return refused

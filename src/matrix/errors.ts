@@ -29,6 +29,8 @@ export interface Refusal {
   readonly rule: string
   /** Further keys of the error body, such as `room_version`. */
   readonly fields?: JsonObject
+  /** For the operator's log alone. */
+  readonly detail?: string
 }
 
 /** The HTTP status that goes with an error code on these endpoints. Authorisation failures are 403, structural ones 400. */

@@ -50,7 +50,7 @@ const decision: Decision = {
   errcode: 'M_FORBIDDEN',
   rule: 'auth v10 4.7.1',
   reason: 'the join rule is invite',
-  facts: { roomVersion: '10', revision: 3, joinRule: 'invite', membership: undefined },
+  facts: { roomVersion: '10', revision: 3, joinRule: 'invite', membership: undefined, ageMs: undefined },
 }
 
 describe('rooms', () => {
@@ -117,7 +117,7 @@ describe('knocks list', () => {
         event_id: null,
         rule: 'auth v10 4.7.1',
         reason: 'the join rule is invite',
-        facts: { room_version: '10', revision: 3, join_rule: 'invite', membership: null },
+        facts: { room_version: '10', revision: 3, join_rule: 'invite', membership: null, age_ms: null },
       },
     ])
   })

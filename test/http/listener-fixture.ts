@@ -63,7 +63,7 @@ export async function openListener(changes: ListenerChanges = {}): Promise<Liste
   const serverName = resident.name as ServerName
   const policy = createKnockPolicy({}, clock)
   const app = await createFederationApp({
-    ports: createKnockPorts({ serverName, store, keyring: keys, ed25519: nativeEd25519, policy, clock }),
+    ports: createKnockPorts({ serverName, store, keyring: keys, ed25519: nativeEd25519, policy, clock }, undefined),
     admission: compileServerAcl({ allow: ['*'] }),
     keyLookupMs: 10_000,
     requestMs: 25_000,

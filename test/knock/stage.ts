@@ -2,7 +2,7 @@
  * The two use cases on a real store, without network: rooms told as stories, signed by the second implementation, and
  * a keyring that knows the servers of the cast.
  */
-import { createKnockPorts, type KnockPorts } from '../../src/knock/knock-ports.ts'
+import { createKnockPorts, type KnockHomeserver, type KnockPorts } from '../../src/knock/knock-ports.ts'
 import { type MakeKnockRequest, makeKnock } from '../../src/knock/make-knock.ts'
 import { createKnockPolicy, type KnockPolicy } from '../../src/knock/policy.ts'
 import type { Decision, Keyring, Store, VerifyKey } from '../../src/knock/ports.ts'
@@ -70,6 +70,7 @@ export interface StageOptions {
   readonly versionName?: string
   readonly ownServer?: string
   readonly resident?: readonly SignedEvent[]
+  readonly homeserver?: KnockHomeserver
 }
 
 export interface Stage {
@@ -131,14 +132,17 @@ export async function stage(room: TestRoom = usualRoom(), options: StageOptions 
   await importRoom(store, room, options)
   const asked: Asked[] = []
   const seen = options.wrap?.(store) ?? store
-  const ports = createKnockPorts({
-    serverName: HERE.name as ServerName,
-    store: seen,
-    keyring: keyringOf(options.identities ?? [HERE, THERE, REMOTE], asked),
-    ed25519: nativeEd25519,
-    policy: options.policy ?? createKnockPolicy({}, () => NOW),
-    clock: () => NOW,
-  })
+  const ports = createKnockPorts(
+    {
+      serverName: HERE.name as ServerName,
+      store: seen,
+      keyring: keyringOf(options.identities ?? [HERE, THERE, REMOTE], asked),
+      ed25519: nativeEd25519,
+      policy: options.policy ?? createKnockPolicy({}, () => NOW),
+      clock: () => NOW,
+    },
+    options.homeserver,
+  )
   const roomId = room.roomId as RoomId
   return {
     room,
@@ -151,6 +155,7 @@ export async function stage(room: TestRoom = usualRoom(), options: StageOptions 
         roomId,
         userId: id as UserId,
         versions: [room.version],
+        deadline: NOW + 20_000,
         ...changes,
       }),
     send: ({ eventId, pdu }, changes) =>
@@ -159,7 +164,9 @@ export async function stage(room: TestRoom = usualRoom(), options: StageOptions 
         roomId,
         eventId: eventId as EventId,
         body: bare(pdu as OracleObject),
-        deadline: NOW + 10_000,
+        keyDeadline: NOW + 10_000,
+        deadline: NOW + 20_000,
+        original: { method: 'PUT', uri: '', authorization: [], body: undefined },
         ...changes,
       }),
     knock: (who, changes) => knockEvent(room, who, { origin_server_ts: NOW, ...changes }),

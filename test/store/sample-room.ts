@@ -114,7 +114,7 @@ export function decision(parts: Partial<Decision> = {}): Decision {
     errcode: undefined,
     rule: 'auth v10 4.7.3',
     reason: 'accepted',
-    facts: { roomVersion: '10', revision: 1, joinRule: 'knock', membership: undefined },
+    facts: { roomVersion: '10', revision: 1, joinRule: 'knock', membership: undefined, ageMs: undefined },
     ...parts,
   }
 }

@@ -17,10 +17,10 @@ export function commitInMemory(room: MemoryRoom | undefined, commit: KnockCommit
   const snapshot = inUse(room)
   const member = stateAt(snapshot, 'm.room.member', sender)
   const depths = prevEventIds(event.pdu).map((id) => depthOf(room, id))
-  if (!head.resident || head.factsRevision !== expect.factsRevision || depths.includes(undefined)) {
-    return { kind: 'conflict' }
+  if (expect !== 'in the room') {
+    if (!head.resident || head.factsRevision !== expect.factsRevision) return { kind: 'conflict' }
+    if (membershipOf(member) !== expect.membership || depths.includes(undefined)) return { kind: 'conflict' }
   }
-  if (membershipOf(member) !== expect.membership) return { kind: 'conflict' }
 
   const revision = ++room.revision
   room.accepted.set(event.eventId, event)
@@ -37,8 +37,14 @@ export function commitInMemory(room: MemoryRoom | undefined, commit: KnockCommit
     const known = snapshot.known.get(id)
     if (snapshot.extremities.remove(id) && known !== undefined) known.endedAt = now
   }
-  const depth = Math.min(Math.max(0, ...depths.map((value) => value ?? 0)) + 1, Number.MAX_SAFE_INTEGER)
+  // Its depth is ours where we know what it follows; else the room, which has taken it, has taken its own.
+  const depth = depths.includes(undefined) ? event.pdu.depth : deepest(depths) + 1
+  snapshot.extremities.remove(event.eventId)
   snapshot.known.set(event.eventId, { eventId: event.eventId, depth, from: revision, endedAt: undefined })
   snapshot.extremities.add({ eventId: event.eventId, depth })
   return { kind: 'committed', revision }
+}
+
+function deepest(depths: readonly (number | undefined)[]): number {
+  return Math.min(Math.max(0, ...depths.map((depth) => depth ?? 0)), Number.MAX_SAFE_INTEGER - 1)
 }

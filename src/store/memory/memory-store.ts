@@ -48,6 +48,7 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
       const outcome = commitInMemory(room, commit, clock())
       if (outcome.kind !== 'committed' || room === undefined) return outcome
       decisions.add(commit.decision)
+      if (commit.skipServers === 'all') return outcome
       const skip = new Set(commit.skipServers)
       const servers = [...inUse(room).joined.keys()].filter((server) => !skip.has(server))
       enqueue(commit.event, servers.sort())

@@ -70,13 +70,15 @@ export function createKnockCommit(db: Database): (job: CommitJob) => CommitOutco
     writeMember(head, job, revision, event)
     raiseRevision.run(revision, head.room)
     insertDecision.run(job.roomId, job.sender, job.decision)
-    insertOutbox.run(event, head.snapshot, job.skipServers, job.now)
+    if (job.skipServers !== undefined) insertOutbox.run(event, head.snapshot, job.skipServers, job.now)
     return { kind: 'committed', revision }
   }
 }
 
 /** Whether what the decision read has changed since. */
-function overtaken(head: HeadRow, { factsRevision, membership }: CommitJob): boolean {
+function overtaken(head: HeadRow, { expect }: CommitJob): boolean {
+  if (expect === 'in the room') return false
+  const { factsRevision, membership } = expect
   return head.resident === 0 || head.factsRevision !== factsRevision || (head.membership ?? undefined) !== membership
 }
 
@@ -88,20 +90,22 @@ function prepareExtremities(db: Database) {
     SELECT x.depth FROM extremities x JOIN snapshots s ON s.snapshot = x.snapshot
     WHERE x.room = ? AND x.event_id = ? AND s.phase IN ('current', 'former')
     ORDER BY s.from_revision DESC LIMIT 1`)
+  // A room that was read from its homeserver meanwhile may have the knock as extremity already.
   const insert = db.prepare(`
-    INSERT INTO extremities (room, event_id, snapshot, depth, from_revision, kept) VALUES (?, ?, ?, ?, ?, 0)`)
+    INSERT OR REPLACE INTO extremities (room, event_id, snapshot, depth, from_revision, kept) VALUES (?, ?, ?, ?, ?, 0)`)
   return {
     /** Takes out those that the event names and puts it in; its depth, or undefined where one of them is not known. */
     replace({ room, snapshot }: HeadRow, job: CommitJob, revision: number): number | undefined {
-      let deepest = 0
+      let deepest: number | undefined = 0
       for (const id of job.prevEvents) {
         const found = (end.get(revision, job.now, room, id, snapshot) ?? readDepth.get(room, id)) as
           | { depth: number }
           | undefined
-        if (found === undefined) return undefined
-        deepest = Math.max(deepest, found.depth)
+        if (found === undefined && job.expect !== 'in the room') return undefined
+        deepest = found === undefined || deepest === undefined ? undefined : Math.max(deepest, found.depth)
       }
-      const depth = Math.min(deepest + 1, Number.MAX_SAFE_INTEGER)
+      // Its depth is ours where we know what it follows; else the room, which has taken it, has taken its own.
+      const depth = deepest === undefined ? job.depth : Math.min(deepest + 1, Number.MAX_SAFE_INTEGER)
       insert.run(room, job.eventId, snapshot, depth, revision)
       return depth
     },

@@ -1,5 +1,5 @@
 /** What the main thread asks of the writer's thread: one entry per kind of job, its input and its answer. */
-import type { CommitOutcome, ImportOutcome } from '../../knock/ports.ts'
+import type { CommitOutcome, ImportOutcome, KnockCommit } from '../../knock/ports.ts'
 import type { WriterOptions } from './connection.ts'
 
 /** A knock to record, with everything already serialised: strings cross threads cheaply. */
@@ -10,10 +10,12 @@ export interface CommitJob {
   readonly sender: string
   readonly prevEvents: readonly string[]
   readonly json: string
-  readonly factsRevision: number
-  readonly membership: string | undefined
+  /** Of the event itself, for a knock whose `prevEvents` are not all known. */
+  readonly depth: number
+  readonly expect: KnockCommit['expect']
   readonly decision: string
-  readonly skipServers: string
+  /** JSON; undefined where nobody gets a copy from us. */
+  readonly skipServers: string | undefined
 }
 
 export interface RefusalRow {

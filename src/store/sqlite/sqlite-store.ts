@@ -123,10 +123,10 @@ async function record(writer: WriterClient, commit: KnockCommit, now: number): P
     sender: commit.sender,
     prevEvents: prevEventIds(pdu),
     json: canonicalJsonText(pdu),
-    factsRevision: commit.expect.factsRevision,
-    membership: commit.expect.membership,
+    depth: pdu.depth,
+    expect: commit.expect,
     decision: encodeDecision(commit.decision),
-    skipServers: JSON.stringify(commit.skipServers),
+    skipServers: commit.skipServers === 'all' ? undefined : JSON.stringify(commit.skipServers),
   })
   return result.ok ? result.output : { kind: 'failed', reason: result.reason }
 }

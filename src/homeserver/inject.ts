@@ -1,0 +1,69 @@
+/**
+ * Handing over by `PUT /send` to the homeserver, as itself: for homeservers without knocking of their own. Its answer says
+ * only that the transaction arrived, so the knock counts once it is seen in the room; the other servers get it from us.
+ * https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv1sendtxnid
+ */
+import type { Handover, HandoverOutcome, KnockToHandOver } from '../knock/homeserver-ports.ts'
+import type { Clock } from '../knock/ports.ts'
+import { refusal } from '../matrix/errors.ts'
+import type { RoomEvent } from '../matrix/event.ts'
+import type { ServerName } from '../matrix/identifiers.ts'
+import { isJsonObject } from '../matrix/json.ts'
+import { createSlots } from '../waiting/slots.ts'
+import type { Acceptance } from './acceptance.ts'
+import type { HomeserverAnswer, HomeserverClient } from './homeserver-client.ts'
+
+export interface InjectOptions {
+  readonly client: HomeserverClient
+  readonly acceptance: Acceptance
+  readonly serverName: ServerName
+  readonly clock: Clock
+  /** Longest time for handing over a knock, in milliseconds. */
+  readonly handoverMs: number
+  /** A new transaction id, never used before by anybody in our name. */
+  readonly newTransactionId: () => string
+}
+
+/** Homeservers refuse a second transaction of one origin while they work on a first. */
+const TRANSACTIONS_AT_A_TIME = 1
+const MAX_WAITING = 1_000
+/** What the transaction leaves for seeing the knock arrive. */
+const TIME_TO_SEE_MS = 1_000
+
+export function createInject(options: InjectOptions): Handover {
+  const { client, acceptance, serverName, clock, handoverMs, newTransactionId } = options
+  const turn = createSlots(TRANSACTIONS_AT_A_TIME, MAX_WAITING)
+
+  function send({ pdu }: RoomEvent, deadline: number): Promise<HomeserverAnswer> {
+    const content = { origin: serverName, origin_server_ts: clock(), pdus: [pdu] }
+    return client.put(`/_matrix/federation/v1/send/${encodeURIComponent(newTransactionId())}`, content, deadline)
+  }
+
+  return {
+    homeserverDelivers: false,
+    async handOver(knock: KnockToHandOver): Promise<HandoverOutcome> {
+      const { roomId, event } = knock
+      const deadline = Math.min(knock.deadline, clock() + handoverMs)
+      const by = deadline - TIME_TO_SEE_MS
+      const answer = await turn.run(() => send(event, by), by - clock())
+      if (answer === undefined) return { kind: 'unknown', reason: 'too many knocks wait for the homeserver' }
+      const flaw = flawOf(answer, event)
+      if (flaw !== undefined) return flaw
+      if (await acceptance.proved(roomId, event.eventId, deadline)) return { kind: 'accepted' }
+      return { kind: 'unknown', reason: 'the homeserver took the transaction, but the knock was not seen in the room' }
+    },
+  }
+}
+
+/** What the answer to the transaction rules out already. */
+function flawOf(answer: HomeserverAnswer, { eventId }: RoomEvent): HandoverOutcome | undefined {
+  if (answer.kind === 'failed') return { kind: 'unknown', reason: `send: ${answer.reason}` }
+  if (answer.status !== 200) return { kind: 'unknown', reason: `send answers ${answer.status}` }
+  const results = answer.body?.pdus
+  const result = isJsonObject(results) && Object.hasOwn(results, eventId) ? results[eventId] : undefined
+  if (!isJsonObject(result) || typeof result.error !== 'string') return undefined
+  return {
+    kind: 'refused',
+    refusal: refusal('M_FORBIDDEN', 'The homeserver of the room refused the knock', 'handover: send'),
+  }
+}
