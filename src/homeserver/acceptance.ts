@@ -19,7 +19,7 @@ export interface Acceptance {
    * @returns false where it was not seen by then, which proves nothing
    */
   proved(roomId: RoomId, eventId: EventId, deadline: number): Promise<boolean>
-  /** The feed brought this event. @returns whether it was waited for, now or lately: then it is one of ours */
+  /** The feed brought this event. @returns whether it was waited for, now or lately: then it is recorded by who waited */
   seen(eventId: EventId): boolean
 }
 
@@ -37,7 +37,7 @@ const REMEMBERED = 10_000
 
 export function createAcceptance({ client, localUsers, clock }: AcceptanceOptions): Acceptance {
   const waiting = new Map<EventId, () => void>()
-  const ours = new LRUCache<EventId, true>({ max: REMEMBERED })
+  const proven = new LRUCache<EventId, true>({ max: REMEMBERED })
 
   async function lookUntil(roomId: RoomId, eventId: EventId, deadline: number, signal: AbortSignal): Promise<boolean> {
     for (let wait = FIRST_LOOK_MS; clock() + wait < deadline; wait = Math.min(2 * wait, LONGEST_PAUSE_MS)) {
@@ -70,18 +70,20 @@ export function createAcceptance({ client, localUsers, clock }: AcceptanceOption
   return {
     async proved(roomId, eventId, deadline) {
       const stop = new AbortController()
-      ours.set(eventId, true)
       const told = new Promise<true>((resolve) => waiting.set(eventId, () => resolve(true)))
       try {
-        return await Promise.race([told, lookUntil(roomId, eventId, deadline, stop.signal)])
+        const seen = await Promise.race([told, lookUntil(roomId, eventId, deadline, stop.signal)])
+        if (seen) proven.set(eventId, true)
+        return seen
       } finally {
         waiting.delete(eventId)
         stop.abort()
       }
     },
     seen(eventId) {
-      waiting.get(eventId)?.()
-      return ours.has(eventId)
+      const tell = waiting.get(eventId)
+      tell?.()
+      return tell !== undefined || proven.has(eventId)
     },
   }
 }

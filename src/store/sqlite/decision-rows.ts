@@ -43,12 +43,12 @@ function decodeDecision(json: string): Decision {
   const parsed = parseJson(Buffer.from(json))
   if (!parsed.ok) throw new Error(`a stored decision is damaged: ${parsed.reason}`)
   const { facts, ...rest } = parsed.value as JsonObject & { facts: JsonObject }
-  const { roomVersion, revision, joinRule, membership } = facts
+  const { roomVersion, revision, joinRule, membership, ageMs } = facts
   const complete = {
     eventId: undefined,
     errcode: undefined,
     ...rest,
-    facts: { roomVersion, revision, joinRule, membership },
+    facts: { roomVersion, revision, joinRule, membership, ageMs },
   }
   return complete as unknown as Decision
 }

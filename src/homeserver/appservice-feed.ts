@@ -1,0 +1,123 @@
+/**
+ * What the homeserver tells as to an application service: which rooms have changed, and that knocks have arrived.
+ * https://spec.matrix.org/latest/application-service-api/#pushing-events
+ */
+import { LRUCache } from 'lru-cache'
+import { FACT_TYPES } from '../knock/fact-types.ts'
+import type { Clock } from '../knock/ports.ts'
+import {
+  type EventId,
+  parseRoomId,
+  parseUserId,
+  type RoomId,
+  type ServerName,
+  serverNameOf,
+} from '../matrix/identifiers.ts'
+import { isJsonObject, type JsonObject, type JsonValue } from '../matrix/json.ts'
+import type { Acceptance } from './acceptance.ts'
+import type { LocalUsers } from './local-users.ts'
+import type { HomeserverRooms } from './room-supply.ts'
+
+export interface AppserviceFeed {
+  /** Takes a transaction. One that was taken before changes nothing. @returns whether it was new */
+  take(txnId: string, events: readonly JsonValue[]): boolean
+  /** Since when the homeserver tells of every change at once; undefined while that is not sure. */
+  liveSince(): number | undefined
+  /** Something went wrong on the way from the homeserver: until it tells again, nothing is sure. */
+  interrupted(): void
+}
+
+export interface AppserviceFeedOptions {
+  readonly serverName: ServerName
+  readonly rooms: Pick<HomeserverRooms, 'changed' | 'load'>
+  readonly localUsers: LocalUsers
+  readonly acceptance: Acceptance
+  readonly clock: Clock
+}
+
+const REMEMBERED_TRANSACTIONS = 1_000
+/** A homeserver that found us down sends late for a while: what its own users did reaches us with this delay at most. */
+const LONGEST_DELAY_MS = 2_000
+
+export function createAppserviceFeed(options: AppserviceFeedOptions): AppserviceFeed {
+  const { clock, serverName } = options
+  const taken = new LRUCache<string, true>({ max: REMEMBERED_TRANSACTIONS })
+  let since: number | undefined
+
+  /** Only events of our own server tell how late they are: others were late before they came. */
+  function noteDelay(events: readonly FedEvent[]): void {
+    const times = events.flatMap(({ sender, time }) =>
+      serverOf(sender) === serverName && time !== undefined ? [time] : [],
+    )
+    if (times.length === 0) return
+    const late = clock() - Math.max(...times) > LONGEST_DELAY_MS
+    since = late ? undefined : (since ?? clock())
+  }
+
+  return {
+    take(txnId, values) {
+      if (taken.has(txnId)) return false
+      taken.set(txnId, true)
+      const events = values.flatMap((value) => readEvent(value) ?? [])
+      for (const event of events) takeEvent(options, event)
+      noteDelay(events)
+      return true
+    },
+    liveSince: () => since,
+    interrupted() {
+      since = undefined
+    },
+  }
+}
+
+/** An event in the clients' format, as far as it is looked at. */
+interface FedEvent {
+  readonly eventId: EventId
+  readonly roomId: RoomId
+  readonly sender: string
+  readonly type: string
+  /** Undefined for events that are no state. */
+  readonly stateKey: string | undefined
+  readonly content: JsonObject
+  readonly time: number | undefined
+}
+
+/** What is no event is passed over: the homeserver would send it again for ever. */
+function readEvent(value: JsonValue): FedEvent | undefined {
+  if (!isJsonObject(value)) return undefined
+  const { event_id: eventId, room_id: room, sender, type, state_key: stateKey, content, origin_server_ts: time } = value
+  const roomId = typeof room === 'string' ? parseRoomId(room) : undefined
+  if (roomId === undefined || typeof eventId !== 'string' || typeof type !== 'string') return undefined
+  return {
+    eventId: eventId as EventId,
+    roomId,
+    type,
+    sender: typeof sender === 'string' ? sender : '',
+    stateKey: typeof stateKey === 'string' ? stateKey : undefined,
+    content: isJsonObject(content) ? content : {},
+    time: typeof time === 'number' ? time : undefined,
+  }
+}
+
+function takeEvent({ rooms, localUsers, acceptance, serverName }: AppserviceFeedOptions, event: FedEvent): void {
+  const { roomId, type, stateKey, content } = event
+  if (acceptance.seen(event.eventId) || stateKey === undefined) return
+  if (type === 'm.room.member') {
+    rooms.changed(roomId)
+    const user = parseUserId(stateKey)
+    if (user === undefined || serverNameOf(user) !== serverName) return
+    if (content.membership === 'join') localUsers.joined(roomId, user)
+    else localUsers.left(roomId, user)
+    return
+  }
+  if (stateKey !== '' || !(FACT_TYPES as readonly string[]).includes(type)) return
+  rooms.changed(roomId)
+  if (type === 'm.room.join_rules' && typeof content.join_rule === 'string' && content.join_rule.startsWith('knock')) {
+    rooms.load(roomId)
+  }
+}
+
+function serverOf(sender: string): ServerName | undefined {
+  const user = parseUserId(sender)
+  return user && serverNameOf(user)
+}
