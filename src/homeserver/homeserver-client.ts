@@ -27,6 +27,8 @@ export interface HomeserverClient {
   /** The same for a long answer: a 200 is given as a stream, which ends at the deadline. */
   stream(uri: string, deadline: number): Promise<HomeserverStream>
   put(uri: string, content: JsonObject, deadline: number): Promise<HomeserverAnswer>
+  /** Asks the client-server API with an access token. */
+  post(uri: string, content: JsonObject, token: string, deadline: number): Promise<HomeserverAnswer>
   /** Sends on a request of another server, byte for byte. */
   forward(original: OriginalRequest, deadline: number): Promise<HomeserverAnswer>
   close(): Promise<void>
@@ -67,7 +69,12 @@ export function createHomeserverClient(options: HomeserverClientOptions): Homese
   }
 
   async function send(
-    wanted: { method: 'GET' | 'PUT'; uri: string; headers: Dispatcher.DispatchOptions['headers']; body?: Uint8Array },
+    wanted: {
+      method: 'GET' | 'PUT' | 'POST'
+      uri: string
+      headers: Dispatcher.DispatchOptions['headers']
+      body?: Uint8Array
+    },
     deadline: number,
   ): Promise<Dispatcher.ResponseData | { readonly kind: 'failed'; readonly reason: string }> {
     const remaining = deadline - clock()
@@ -106,6 +113,10 @@ export function createHomeserverClient(options: HomeserverClientOptions): Homese
     put(uri, content, deadline) {
       const headers = usual({ ...signed('PUT', uri, content), 'content-type': 'application/json' })
       return ask({ method: 'PUT', uri, headers, body: canonicalJson(content) }, deadline)
+    },
+    post(uri, content, token, deadline) {
+      const headers = usual({ authorization: `Bearer ${token}`, 'content-type': 'application/json' })
+      return ask({ method: 'POST', uri, headers, body: canonicalJson(content) }, deadline)
     },
     forward({ method, uri, authorization, body }, deadline) {
       const lines = authorization.flatMap((line) => ['authorization', line])

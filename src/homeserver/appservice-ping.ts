@@ -1,0 +1,57 @@
+/**
+ * Asks the homeserver now and then whether it reaches us as an application service.
+ * https://spec.matrix.org/latest/application-service-api/#pinging
+ */
+import type { Clock } from '../knock/ports.ts'
+import type { HomeserverClient } from './homeserver-client.ts'
+
+export interface AppservicePing {
+  start(): void
+  stop(): void
+}
+
+export interface AppservicePingOptions {
+  readonly client: HomeserverClient
+  /** `id` of the registration. */
+  readonly appserviceId: string
+  readonly asToken: string
+  readonly clock: Clock
+  /** The homeserver does not reach us, or does not know us. The reason is for the operator. */
+  readonly onFailure: (reason: string) => void
+}
+
+const EVERY_MS = 15_000
+const WITHIN_MS = 10_000
+
+export function createAppservicePing(options: AppservicePingOptions): AppservicePing {
+  let timer: NodeJS.Timeout | undefined
+  const next = async (): Promise<void> => {
+    const reason = await pingOnce(options)
+    if (reason !== undefined) options.onFailure(reason)
+    if (timer !== undefined) timer = setTimeout(next, EVERY_MS)
+  }
+  return {
+    start() {
+      timer = setTimeout(next, 0)
+    },
+    stop() {
+      clearTimeout(timer)
+      timer = undefined
+    },
+  }
+}
+
+/** @returns why it failed; undefined where it did not, or where the homeserver has no pings */
+export async function pingOnce({
+  client,
+  appserviceId,
+  asToken,
+  clock,
+}: AppservicePingOptions): Promise<string | undefined> {
+  const uri = `/_matrix/client/v1/appservice/${encodeURIComponent(appserviceId)}/ping`
+  const answer = await client.post(uri, {}, asToken, clock() + WITHIN_MS)
+  if (answer.kind === 'failed') return answer.reason
+  if (answer.status === 200 || answer.status === 404 || answer.status === 405) return undefined
+  const { errcode, error } = answer.body ?? {}
+  return [`ping answers ${answer.status}`, errcode, error].filter((part) => typeof part !== 'undefined').join(' ')
+}

@@ -1,0 +1,69 @@
+/**
+ * The homeserver next door put together: one connection behind the supply of rooms, the handover of knocks and the feed of
+ * events. docs/decisions/0008-rooms-from-a-homeserver.md
+ */
+import type { Handover, RoomSupply } from '../knock/homeserver-ports.ts'
+import type { Clock, Keyring, Store } from '../knock/ports.ts'
+import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
+import type { RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
+import { createAcceptance } from './acceptance.ts'
+import { type AppserviceFeed, createAppserviceFeed } from './appservice-feed.ts'
+import { createForward } from './forward.ts'
+import { createHomeserverClient, type HomeserverClient, markerOf } from './homeserver-client.ts'
+import { createInject } from './inject.ts'
+import { createLocalUsers } from './local-users.ts'
+import { createRoomSupply } from './room-supply.ts'
+
+export interface HomeserverOptions {
+  readonly serverName: ServerName
+  readonly url: string
+  readonly handover: 'inject' | 'forward'
+  readonly signingKey: SigningKey
+  readonly ed25519: Ed25519
+  readonly keyring: Keyring
+  readonly store: Store
+  readonly clock: Clock
+  readonly localUsers: readonly UserId[]
+  /** `homeserver.max_state_age_seconds`, in milliseconds. */
+  readonly maxStateAgeMs: number
+  readonly handoverMs: number
+  readonly newTransactionId: () => string
+  readonly observer: {
+    roomRead(roomId: RoomId, milliseconds: number): void
+    roomFailed(roomId: RoomId, reason: string): void
+  }
+}
+
+export interface Homeserver {
+  readonly client: HomeserverClient
+  readonly supply: RoomSupply
+  readonly handover: Handover
+  readonly feed: AppserviceFeed
+  /** The marker header of our own requests. */
+  readonly marker: string
+  close(): Promise<void>
+}
+
+export function createHomeserver(options: HomeserverOptions): Homeserver {
+  const { serverName, signingKey, ed25519, keyring, store, clock, handoverMs, observer } = options
+  const marker = markerOf(serverName, signingKey.seed)
+  const client = createHomeserverClient({ url: options.url, serverName, signingKey, ed25519, clock, marker })
+  const localUsers = createLocalUsers(options.localUsers)
+  const acceptance = createAcceptance({ client, localUsers, clock })
+  const rooms = createRoomSupply({
+    client,
+    ports: { store, keyring, ed25519, serverName },
+    localUsers,
+    clock,
+    liveSince: () => feed.liveSince(),
+    maxAgeMs: options.maxStateAgeMs,
+    observer: { read: observer.roomRead, failed: observer.roomFailed },
+  })
+  const feed: AppserviceFeed = createAppserviceFeed({ serverName, rooms, localUsers, acceptance, clock })
+  const driver = { client, acceptance, clock, handoverMs }
+  const handover =
+    options.handover === 'forward'
+      ? createForward(driver)
+      : createInject({ ...driver, serverName, newTransactionId: options.newTransactionId })
+  return { client, supply: rooms, handover, feed, marker, close: () => client.close() }
+}
