@@ -5,7 +5,14 @@ export default defineConfig({
     // The end-to-end tests mostly wait for processes of their own; one worker on a machine of two cores idles.
     maxWorkers: '100%',
     projects: [
-      { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/e2e/**'], testTimeout: 30_000 } },
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/e2e/**', 'test/interop/**', 'test/proxy/**'],
+          testTimeout: 30_000,
+        },
+      },
       {
         test: {
           name: 'e2e',
