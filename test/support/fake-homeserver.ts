@@ -56,6 +56,8 @@ export interface FakeHomeserverOptions {
   readonly certificateNames?: readonly string[]
   /** Port to listen on; a free one where left out. */
   readonly port?: number
+  /** Answers what is neither about keys nor a transaction; 404 where left out. */
+  readonly answerOther?: (request: IncomingMessage, response: ServerResponse) => void
 }
 
 /** Starts a fake homeserver on a free port. */
@@ -98,6 +100,8 @@ export async function startFakeHomeserver(options: FakeHomeserverOptions): Promi
         complaints.push(String(error))
         response.destroy()
       })
+    } else if (options.answerOther !== undefined) {
+      options.answerOther(request, response)
     } else {
       sendJson(response, 404, { errcode: 'M_UNRECOGNIZED', error: 'no such endpoint' })
     }
@@ -143,6 +147,12 @@ async function takeTransaction(
   sendJson(response, 200, { pdus: Object.fromEntries(eventIds.map((eventId) => [eventId, {}])) })
 }
 
+/** The quoted parameters of an X-Matrix header, in whatever order; servers differ in it. */
+function parametersOf(header: string): Readonly<Record<string, string | undefined>> {
+  if (!/^X-Matrix [a-z]+="[^"]+"(?:,[a-z]+="[^"]+")*$/.test(header)) return {}
+  return Object.fromEntries([...header.matchAll(/([a-z]+)="([^"]+)"/g)].map(([, name, value]) => [name, value]))
+}
+
 function headerFlaw(
   request: IncomingMessage,
   content: JsonRecord,
@@ -150,8 +160,7 @@ function headerFlaw(
   { publicKeyOf }: FakeHomeserverOptions,
 ): string | undefined {
   const header = request.headers.authorization ?? ''
-  const [, origin, to, key, sig] =
-    /^X-Matrix origin="([^"]+)",destination="([^"]+)",key="([^"]+)",sig="([^"]+)"$/.exec(header) ?? []
+  const { origin, destination: to, key, sig } = parametersOf(header)
   if (!origin || !key || !sig) return `not an X-Matrix header: ${header}`
   if (to !== destination) return `for ${to}, not for ${destination}`
   if (content.origin !== origin) return `the transaction's origin is ${content.origin}, the sender is ${origin}`
