@@ -4,7 +4,7 @@ import { type CertificateAuthority, createCertificateAuthority } from '../suppor
 import { KNOCKABLE_VERSIONS, type SignedEvent } from '../support/events.ts'
 import type { Answer } from '../support/http-client.ts'
 import { sendKnockPath } from '../support/remote-knocker.ts'
-import { authorization, canonical } from '../support/signing.ts'
+import { authorization, canonical, type JsonRecord } from '../support/signing.ts'
 import type { Client } from './support/client.ts'
 import type { Homeserver } from './support/homeserver.ts'
 import { inject } from './support/own-requests.ts'
@@ -118,6 +118,18 @@ describe('a signed knock forwarded to Synapse', () => {
     expect((await forward(signedKnock(room.roomId, later))).status).toBe(200)
     await watch.until('a later knock', ({ event }) => event.event_id === later.eventId, 5000)
     expect((await watch.seen()).map(({ event }) => event.event_id)).not.toContain(knock.eventId)
+  })
+})
+
+describe('a knock by the third server itself', () => {
+  it('is accepted through the reverse proxy, with the template of Synapse', async () => {
+    const room = await openShared('11')
+    const who = stranger(remote)
+    const made = await remote.makeKnock(resident, room.roomId, who)
+    expect(made).toMatchObject({ status: 200, body: { room_version: '11' } })
+    const knock = remote.sign(made.body.event as JsonRecord, '11')
+    expect((await remote.sendKnock(resident, room.roomId, knock)).status).toBe(200)
+    expect(await room.buildsOn(knock)).toBe(true)
   })
 })
 
