@@ -26,12 +26,15 @@ export async function importConfiguredRoom(order: ConfiguredImport): Promise<Roo
   const federation = createConfiguredFederation({ ...order, keyStore: store })
   try {
     return await importRoom(
-      { store, serverName: config.server_name, keyring: federation.keyring, ed25519: nativeEd25519 },
       {
-        open: () => createReadStream(file, { highWaterMark: CHUNK_BYTES }),
-        discardKnocks,
-        deadline: clock() + config.timeouts.key_lookup_seconds * 1000,
+        store,
+        serverName: config.server_name,
+        keyring: federation.keyring,
+        ed25519: nativeEd25519,
+        clock,
+        keysWithinMs: config.timeouts.key_lookup_seconds * 1000,
       },
+      { open: () => createReadStream(file, { highWaterMark: CHUNK_BYTES }), discardKnocks },
     )
   } finally {
     await federation.close()

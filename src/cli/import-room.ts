@@ -5,6 +5,7 @@ import type { RoomSummary, Store } from '../knock/ports.ts'
 import type { RoomImportReport } from '../rooms/import-room.ts'
 import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
 import { type ExitCode, misconfigured } from './outcome.ts'
+import { printable } from './table.ts'
 
 export interface ImportOrder {
   readonly config: Config
@@ -34,7 +35,7 @@ export function importRoomFile(context: ImportContext, file: string, options: Im
     const order = { config, files: files.value, store, file, discardKnocks: options.discardKnocks === true }
     const report = await attemptImport(importRoom, order)
     if (report.kind === 'refused') {
-      output.err(`${file}: ${report.reason}. Nothing was changed.`)
+      output.err(printable(`${file}: ${report.reason}. Nothing was changed.`))
       return 1
     }
     const summary = await store.roomSummary(report.header.roomId)
@@ -68,5 +69,5 @@ function told(
   if (unverified.length > 0) {
     lines.push(`Signatures not checked yet, for want of keys: ${unverified.join(', ')}. The service goes on trying.`)
   }
-  return lines
+  return lines.map(printable)
 }

@@ -7,6 +7,7 @@ import type { JsonObject } from '../matrix/json.ts'
 import { fetchUnsigned, type Reply, type Requester, sendSigned, type Via } from './knock-client.ts'
 import { checkRoomState, checkTemplate, signKnock, type WantedKnock } from './knock-event.ts'
 import { type KeyServerOptions, startKeyServer } from './knock-key-server.ts'
+import { printable } from './table.ts'
 
 export interface Knock extends WantedKnock {
   readonly requester: Requester
@@ -51,13 +52,13 @@ async function shakeHands(order: Knock, tell: Tell): Promise<boolean> {
   if (made === undefined) return false
   const template = checkTemplate(made.body, order)
   if (!template.ok) {
-    tell(`template   thrown away: ${template.reason}`)
+    tell(`template   thrown away: ${printable(template.reason)}`)
     return false
   }
   tell(`template   room version ${template.version.id}; room, sender, type and membership are what was asked for`)
   const signed = signKnock(template.event, template.version, order.reason, order.requester)
   if (!signed.ok) {
-    tell(`template   thrown away: ${signed.reason}`)
+    tell(`template   thrown away: ${printable(signed.reason)}`)
     return false
   }
   tell(`event      ${signed.eventId}, hashed and signed`)
@@ -130,9 +131,4 @@ function describe(reply: Reply): string {
   if (reply.status === 200) return '200'
   const { errcode, error } = reply.body ?? {}
   return printable(`${reply.status} ${errcode ?? '(no errcode)'}: ${error ?? '(no error)'}`)
-}
-
-/** What a remote wrote may hold control sequences for the terminal. */
-function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, '?')
 }

@@ -3,7 +3,7 @@
  * keeps the name of its source, for error lines.
  */
 import { readFile } from 'node:fs/promises'
-import { isMap, parseDocument } from 'yaml'
+import { type Document, isMap, parseDocument } from 'yaml'
 
 /** `MATRIX_KNOCK__LISTEN__PORT` stands for `listen.port`. */
 const ENVIRONMENT_PREFIX = 'MATRIX_KNOCK__'
@@ -69,21 +69,33 @@ async function readYamlFile(file: string): Promise<Read> {
 
 function readYaml(text: string): Read {
   const document = parseDocument(text, { stringKeys: true })
-  const [flaw] = document.errors
-  if (flaw !== undefined) return { ok: false, reason: `is no valid YAML: ${flaw.message.split('\n')[0]}` }
-  if (document.contents === null) return { ok: true, tree: {} }
+  if (document.errors.length === 0 && document.contents === null) return { ok: true, tree: {} }
+  const read = readDocument(document)
+  if (!read.ok) return read
   if (!isMap(document.contents)) return { ok: false, reason: 'expected keys and values at the top level' }
-  return { ok: true, tree: document.toJS({ maxAliasCount: 100 }) as Tree }
+  return { ok: true, tree: read.value as Tree }
+}
+
+/** The value of a document. Aliases that lead nowhere, or to too much, show only when they are followed. */
+function readDocument(
+  document: Document.Parsed,
+): { readonly ok: true; readonly value: unknown } | Extract<Read, { ok: false }> {
+  const invalid = (message: string) => ({ ok: false, reason: `is no valid YAML: ${message.split('\n')[0]}` }) as const
+  const [flaw] = document.errors
+  if (flaw !== undefined) return invalid(flaw.message)
+  try {
+    return { ok: true, value: document.toJS({ maxAliasCount: 100 }) }
+  } catch (error) {
+    return invalid((error as Error).message)
+  }
 }
 
 function readVariable(name: string, text: string): Read {
   const keys = name.slice(ENVIRONMENT_PREFIX.length).toLowerCase().split('__')
   if (keys.some((key) => key === '')) return { ok: false, reason: 'expected MATRIX_KNOCK__SECTION__KEY' }
-  const document = parseDocument(text, { stringKeys: true })
-  const [flaw] = document.errors
-  if (flaw !== undefined) return { ok: false, reason: `is no valid YAML: ${flaw.message.split('\n')[0]}` }
-  const value: unknown = document.toJS({ maxAliasCount: 100 })
-  return { ok: true, tree: keys.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as Tree }
+  const read = readDocument(parseDocument(text, { stringKeys: true }))
+  if (!read.ok) return read
+  return { ok: true, tree: keys.reduceRight<unknown>((inner, key) => ({ [key]: inner }), read.value) as Tree }
 }
 
 /** Maps are merged key by key; anything else replaces what was there. */

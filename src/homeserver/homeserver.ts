@@ -27,6 +27,8 @@ export interface HomeserverOptions {
   /** `homeserver.max_state_age_seconds`, in milliseconds. */
   readonly maxStateAgeMs: number
   readonly handoverMs: number
+  /** Longest wait for keys of other servers, in milliseconds. */
+  readonly keysWithinMs: number
   readonly newTransactionId: () => string
   readonly observer: {
     roomRead(roomId: RoomId, milliseconds: number): void
@@ -52,7 +54,7 @@ export function createHomeserver(options: HomeserverOptions): Homeserver {
   const acceptance = createAcceptance({ client, localUsers, clock })
   const rooms = createRoomSupply({
     client,
-    ports: { store, keyring, ed25519, serverName },
+    ports: { store, keyring, ed25519, serverName, clock, keysWithinMs: options.keysWithinMs },
     localUsers,
     clock,
     liveSince: () => feed.liveSince(),

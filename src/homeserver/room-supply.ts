@@ -132,7 +132,7 @@ async function readInto(
   const room = await readRoom(client, roomId, users, deadline)
   if (room.kind !== 'room') return room
   const { header, events, user } = room
-  const report = await stageRoom(ports, { header, events, discardKnocks: true, deadline })
+  const report = await stageRoom(ports, { header, events, discardKnocks: true, unknownOwnKeys: 'let be' })
   if (report.kind === 'refused') return { kind: 'unavailable', reason: report.reason }
   localUsers.joined(roomId, user)
   return { kind: 'fresh', ageMs: 0 }

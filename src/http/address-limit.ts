@@ -22,6 +22,11 @@ export class TooManyRequests extends Error {
 
 /** Lets each address have `burst` requests in the time in which `perSecond` makes as many. */
 export async function limitPerAddress(app: FastifyInstance, { perSecond, burst }: AddressLimit): Promise<void> {
+  // A client that went away in the middle of its request has no address any more, and reads no answer.
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.ip === undefined) reply.hijack()
+    else done()
+  })
   const silent = { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false }
   await app.register(rateLimit, {
     max: burst,

@@ -104,8 +104,9 @@ function addHooks(app: FastifyInstance, observer: RequestObserver): void {
     return refuse(request, reply, httpRefusal(statusCode))
   })
   app.setNotFoundHandler((request, reply) => {
-    const refused = request.exchange.target === undefined ? UNKNOWN_ENDPOINT : WRONG_METHOD
-    reply.send(refuse(request, reply, refused))
+    const { target } = request.exchange
+    if (target !== undefined) reply.header('allow', METHOD_OF[target.route])
+    reply.send(refuse(request, reply, target === undefined ? UNKNOWN_ENDPOINT : WRONG_METHOD))
   })
 }
 

@@ -28,8 +28,15 @@ export interface Knocker {
 export interface KnockPolicy {
   /** A refusal where one more knock would exceed a limit. Counts nothing. */
   check(knocker: Knocker): Refusal | undefined
-  /** Counts an accepted knock. */
-  count(knocker: Knocker): void
+  /** Counts a knock before it is recorded, so that those recorded at the same time do not exceed a limit together. */
+  reserve(knocker: Knocker): Reservation | Refusal
+}
+
+/** A knock that is counted already. */
+export interface Reservation {
+  readonly ok: true
+  /** Counts it no more: it was not recorded. */
+  release(): void
 }
 
 /** Users, rooms and servers whose counts are kept at a time, each. */
@@ -45,25 +52,42 @@ export function createKnockPolicy(limits: KnockLimits, clock: Clock): KnockPolic
     limit === undefined ? [] : [{ name, keyOf, limit, times: new LRUCache<string, number[]>({ max: MAX_COUNTED }) }],
   )
 
-  return {
-    check(knocker) {
-      const now = clock()
-      for (const { name, keyOf, limit, times } of counters) {
-        const recent = within(times.get(keyOf(knocker)) ?? [], limit, now)
-        if (recent.length >= limit.knocks) {
-          return refusal('M_FORBIDDEN', `Too many knocks for this ${name}, try again later`, `limits.per_${name}`)
-        }
+  const check = (knocker: Knocker): Refusal | undefined => {
+    const now = clock()
+    for (const { name, keyOf, limit, times } of counters) {
+      const recent = within(times.get(keyOf(knocker)) ?? [], limit, now)
+      if (recent.length >= limit.knocks) {
+        return refusal('M_FORBIDDEN', `Too many knocks for this ${name}, try again later`, `limits.per_${name}`)
       }
-      return undefined
-    },
-    count(knocker) {
+    }
+    return undefined
+  }
+
+  return {
+    check,
+    reserve(knocker) {
+      const refused = check(knocker)
+      if (refused !== undefined) return refused
       const now = clock()
       for (const { keyOf, limit, times } of counters) {
         const key = keyOf(knocker)
         times.set(key, [...within(times.get(key) ?? [], limit, now), now])
       }
+      return {
+        ok: true,
+        release() {
+          for (const { keyOf, times } of counters) forget(times, keyOf(knocker), now)
+        },
+      }
     },
   }
+}
+
+/** Takes one of the times at which something was counted back. */
+function forget(times: LRUCache<string, number[]>, key: string, time: number): void {
+  const counted = times.get(key) ?? []
+  const at = counted.indexOf(time)
+  if (at >= 0) times.set(key, counted.toSpliced(at, 1))
 }
 
 function within(times: readonly number[], limit: KnockLimit, now: number): readonly number[] {

@@ -129,14 +129,16 @@ async function decideOnce(
   const authorised = authoriseInRoom({ pdu, toJudge, facts, context, version })
   if (!authorised.ok) return authorised
   const knocker = { origin, userId: sender, roomId }
-  const refused =
-    (await refusePolicyServer(ports, roomId, facts)) ??
-    ports.policy.check(knocker) ??
-    (await handOver(ports.handover, { roomId, event, original, deadline }))
+  const refused = await refusePolicyServer(ports, roomId, facts)
   if (refused !== undefined) return refused
-  const outcome = await record(ports, event, knocker, { facts, context, ageMs, rule: authorised.rule })
-  if (outcome === 'recorded') ports.policy.count(knocker)
-  return outcome === 'recorded' ? { ok: true, body: facts.sendKnockResponse } : outcome
+  const reserved = ports.policy.reserve(knocker)
+  if (!reserved.ok) return reserved
+  const outcome =
+    (await handOver(ports.handover, { roomId, event, original, deadline })) ??
+    (await record(ports, event, knocker, { facts, context, ageMs, rule: authorised.rule }))
+  if (outcome === 'recorded') return { ok: true, body: facts.sendKnockResponse }
+  reserved.release()
+  return outcome
 }
 
 /** An event that was accepted before: the same answer and nothing more, while the user still knocks. */

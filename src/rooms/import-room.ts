@@ -3,10 +3,11 @@
  * all. docs/room-files.md
  */
 import { FACT_TYPES } from '../knock/fact-types.ts'
-import type { ImportOutcome, RoomImport, Store } from '../knock/ports.ts'
+import type { Clock, ImportOutcome, RoomImport, Store } from '../knock/ports.ts'
 import { judgeSignature, type SignaturePorts, type SignatureVerdict } from '../knock/server-signature.ts'
 import { authoriseCreate } from '../matrix/auth/create-rules.ts'
-import { type ServerName, serverNameOf } from '../matrix/identifiers.ts'
+import { parseUserId, type ServerName, serverNameOf } from '../matrix/identifiers.ts'
+import { signaturesBy } from '../matrix/signed-json.ts'
 import type { SoundEvent } from './room-event.ts'
 import { type EventBatch, type EventFlaw, readRoomFileEvents } from './room-file-events.ts'
 import { type RoomFileHeader, readRoomFileHeader } from './room-file-header.ts'
@@ -15,6 +16,9 @@ export interface RoomImportPorts extends SignaturePorts {
   readonly store: Pick<Store, 'beginImport'>
   /** Our own name: its signatures are always checked, and the room is resident while it has a joined user. */
   readonly serverName: ServerName
+  readonly clock: Clock
+  /** Longest wait for keys of other servers, in milliseconds: once while the events are read, and once after the last. */
+  readonly keysWithinMs: number
 }
 
 export interface RoomImportOrder {
@@ -22,8 +26,6 @@ export interface RoomImportOrder {
   open(): AsyncIterable<Uint8Array>
   /** Drops the knocks that were accepted here and that the file does not know. */
   readonly discardKnocks: boolean
-  /** Absolute time in milliseconds after which other servers' keys are no longer waited for. */
-  readonly deadline: number
 }
 
 export type RoomImportReport =
@@ -48,17 +50,20 @@ interface Refused {
  * @throws Error of the file system or the store where they fail; nothing is changed then
  */
 export async function importRoom(ports: RoomImportPorts, order: RoomImportOrder): Promise<RoomImportReport> {
-  const { discardKnocks, deadline } = order
   const read = await readRoomFileHeader(order.open())
   if (!read.ok) return refused(read.reason)
   const { header } = read
-  return stageRoom(ports, { header, events: readRoomFileEvents(order.open(), header), discardKnocks, deadline })
+  const { discardKnocks } = order
+  const events = readRoomFileEvents(order.open(), header)
+  return stageRoom(ports, { header, events, discardKnocks, unknownOwnKeys: 'refuse' })
 }
 
 /** A room as it comes from somewhere: its state, what that references, and its extremities, each event sound. */
 export interface RoomToStage extends Omit<RoomImportOrder, 'open'> {
   readonly header: RoomFileHeader
   readonly events: AsyncIterable<EventBatch | EventFlaw>
+  /** What becomes of events that our server signed with keys that are not known here: its earlier ones, or no keys of ours. */
+  readonly unknownOwnKeys: 'refuse' | 'let be'
 }
 
 /**
@@ -82,16 +87,14 @@ export async function stageRoom(ports: RoomImportPorts, room: RoomToStage): Prom
   }
 }
 
-async function stageAndSwap(
-  ports: RoomImportPorts,
-  { header, events, deadline }: RoomToStage,
-  staging: RoomImport,
-): Promise<RoomImportReport> {
+async function stageAndSwap(ports: RoomImportPorts, room: RoomToStage, staging: RoomImport): Promise<RoomImportReport> {
+  const { header, events } = room
+  const whileReading = ports.clock() + ports.keysWithinMs
   const facts: Facts = new Map()
   const counts = { pdus: 0, auth_chain: 0, extremities: 0 }
   for await (const batch of events) {
     if (batch.kind === 'flaw') return refused(batch.reason)
-    const judged = await judgeAll(ports, batch.events.filter(isAlwaysJudged(ports)), deadline)
+    const judged = await judgeAll(ports, room, batch.events.filter(isAlwaysJudged(ports)), whileReading)
     const flaw = judged.kind === 'refused' ? judged.reason : await stage(staging, batch, facts, judged.unknown)
     if (flaw !== undefined) return refused(flaw)
     counts[batch.list] += batch.events.length
@@ -102,7 +105,7 @@ async function stageAndSwap(
   const verdict = authoriseCreate(create.pdu, header.version)
   if (!verdict.allowed) return refused(`${verdict.reason} (${verdict.rule})`)
 
-  const judged = await judgeAll(ports, [...facts.values()], deadline)
+  const judged = await judgeAll(ports, room, [...facts.values()], ports.clock() + ports.keysWithinMs)
   if (judged.kind === 'refused') return judged
   await staging.addState([...facts.values()].map((event) => ({ ...event, verified: !judged.unknown.has(event) })))
   const outcome = await staging.swap()
@@ -128,6 +131,9 @@ async function stage(
     for (const event of events) {
       const { type, state_key: stateKey } = event.pdu
       if (stateKey === undefined) return `${event.eventId} (${type}) in pdus is no state event`
+      if (type === 'm.room.member' && parseUserId(stateKey) === undefined) {
+        return `${event.eventId} (${type}) is of no user: its state key is ${JSON.stringify(stateKey)}`
+      }
       if (stateKey !== '' || !isFactType(type)) others.push(event)
       else if ((facts.get(type) ?? event).eventId === event.eventId) facts.set(type, event)
       else return `pdus has two events of type ${type} for one state key`
@@ -158,6 +164,7 @@ interface Judged {
 /** Judges the signatures of events by the servers of their senders. */
 async function judgeAll(
   ports: RoomImportPorts,
+  { unknownOwnKeys }: RoomToStage,
   events: readonly SoundEvent[],
   deadline: number,
 ): Promise<Judged | Refused> {
@@ -170,6 +177,9 @@ async function judgeAll(
   for (const { event, server, verdict } of judged) {
     const flaw = signatureFlaw(event, server, verdict)
     if (flaw !== undefined) return refused(flaw)
+    if (verdict === 'unknown' && server === ports.serverName && unknownOwnKeys === 'refuse') {
+      return refused(unknownOwnKey(event, server))
+    }
   }
   return {
     kind: 'judged',
@@ -181,6 +191,11 @@ function signatureFlaw(event: SoundEvent, server: ServerName, verdict: Signature
   const which = `${event.eventId} (${event.pdu.type})`
   if (verdict === 'wrong') return `the signature of ${server} on ${which} is wrong`
   return verdict === 'missing' ? `${which} is not signed by ${server}, the server of its sender` : undefined
+}
+
+function unknownOwnKey({ eventId, pdu }: SoundEvent, server: ServerName): string {
+  const keys = [...signaturesBy(pdu, server).keys()].join(', ')
+  return `${eventId} (${pdu.type}) is signed by ${server} with ${keys}: add its earlier keys to old_verify_keys`
 }
 
 function senderServer({ sender }: SoundEvent): ServerName {

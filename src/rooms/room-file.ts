@@ -2,6 +2,10 @@
  * A room file as a stream: the members of its one object and the items of their lists, each as bytes, so that a room of
  * any size is read in little memory. docs/room-files.md
  */
+import { parseJson } from '../matrix/json.ts'
+
+/** The members of a room file. Others are passed over, whatever they hold. */
+const KEYS: ReadonlySet<string> = new Set(['room_id', 'room_version', 'pdus', 'auth_chain', 'extremities'])
 
 /** A piece of the file. What the bytes of an item or a value hold is for others to read. */
 export type RoomFilePart =
@@ -139,10 +143,14 @@ class Splitter {
   #beginList(): void {
     this.#index = 0
     this.#place = 'first item'
-    this.#parts.push({ kind: 'list', key: this.#key })
+    if (KEYS.has(this.#key)) this.#parts.push({ kind: 'list', key: this.#key })
   }
 
   #take(bytes: Uint8Array, complete: boolean): void {
+    if (this.#isPassedOver()) {
+      if (complete) this.#end()
+      return
+    }
     this.#earlierBytes += bytes.length
     this.#earlier.push(bytes)
     if (this.#earlierBytes > MAX_PART_BYTES) this.#fail(`${this.#where()} is larger than ${MAX_PART_BYTES} bytes`)
@@ -152,23 +160,30 @@ class Splitter {
   #complete(): void {
     const [only, ...more] = this.#earlier
     const whole = only !== undefined && more.length === 0 ? only : Buffer.concat(this.#earlier)
+    if (this.#place === 'value') this.#parts.push({ kind: 'value', key: this.#key, bytes: whole })
+    else if (this.#inList()) this.#parts.push({ kind: 'item', key: this.#key, index: this.#index++, bytes: whole })
+    else if (!this.#readKey(whole)) return
+    this.#end()
+  }
+
+  /** The key or value is over. */
+  #end(): void {
     this.#earlier = []
     this.#earlierBytes = 0
     this.#extent = undefined
-    this.#emit(whole)
+    this.#place = this.#place === 'value' ? 'after value' : this.#inList() ? 'after item' : 'colon'
   }
 
-  #emit(bytes: Uint8Array): void {
-    if (this.#place === 'value') {
-      this.#place = 'after value'
-      this.#parts.push({ kind: 'value', key: this.#key, bytes })
-    } else if (this.#inList()) {
-      this.#place = 'after item'
-      this.#parts.push({ kind: 'item', key: this.#key, index: this.#index++, bytes })
-    } else {
-      this.#place = 'colon'
-      this.#key = Buffer.from(bytes.subarray(1, -1)).toString('utf8')
-    }
+  #readKey(bytes: Uint8Array): boolean {
+    const json = parseJson(bytes)
+    if (json.ok) this.#key = json.value as string
+    else this.#fail(`a key cannot be read: ${json.reason}`)
+    return json.ok
+  }
+
+  /** Whether what is being read is the value of a key that nobody asked for, or part of it. */
+  #isPassedOver(): boolean {
+    return (this.#place === 'value' || this.#inList()) && !KEYS.has(this.#key)
   }
 
   #fail(reason: string): void {

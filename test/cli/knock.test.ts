@@ -110,7 +110,7 @@ describe('the knocking side', () => {
     )
     const { told } = await run(await orderFor(port))
     expect(seen).toHaveLength(1)
-    expect(told).toContain('403 M_FORBIDDEN: banned ?[31m')
+    expect(told).toContain('403 M_FORBIDDEN: banned \\u{1b}[31m')
   })
 
   it('fails when the answer to the knock breaks the protocol', async () => {

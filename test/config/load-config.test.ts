@@ -208,6 +208,7 @@ describe('what is refused', () => {
 
   it.each<[string, string, string]>([
     ['broken YAML', 'listen: {', 'is no valid YAML'],
+    ['an alias that leads nowhere', 'server_name: *nowhere', 'is no valid YAML'],
     ['a key twice', 'listen: { port: 1, port: 2 }', 'is no valid YAML'],
   ])('a file with %s', async (_name, yaml, reason) => {
     const [problem] = problemsOf(await load(yaml))

@@ -12,17 +12,17 @@ const bob: Knocker = { ...alice, userId: '@bob:remote.test' as UserId, roomId: '
 describe('knock policy', () => {
   it('lets everyone through where no limit is configured', () => {
     const policy = createKnockPolicy({}, () => 0)
-    for (let knock = 0; knock < 100; knock++) policy.count(alice)
+    for (let knock = 0; knock < 100; knock++) policy.reserve(alice)
     expect(policy.check(alice)).toBeUndefined()
   })
 
   it('answers 403 and never 429 once a user has knocked as often as allowed, and forgets in time', () => {
     let now = 1_000_000
     const policy = createKnockPolicy({ perUser: { knocks: 2, perSeconds: 60 } }, () => now)
-    policy.count(alice)
+    policy.reserve(alice)
     expect(policy.check(alice)).toBeUndefined()
     now += 30_000
-    policy.count(alice)
+    policy.reserve(alice)
     expect(policy.check(alice)).toMatchObject({ status: 403, errcode: 'M_FORBIDDEN', rule: 'limits.per_user' })
     expect(policy.check(bob)).toBeUndefined()
     now += 29_999
@@ -33,14 +33,22 @@ describe('knock policy', () => {
 
   it('counts rooms and servers by themselves', () => {
     const perRoom = createKnockPolicy({ perRoom: { knocks: 1, perSeconds: 1 } }, () => 0)
-    perRoom.count(alice)
+    perRoom.reserve(alice)
     expect(perRoom.check({ ...bob, roomId: alice.roomId })).toMatchObject({ rule: 'limits.per_room' })
     expect(perRoom.check(bob)).toBeUndefined()
 
     const perServer = createKnockPolicy({ perServer: { knocks: 1, perSeconds: 1 } }, () => 0)
-    perServer.count(alice)
+    perServer.reserve(alice)
     expect(perServer.check(bob)).toMatchObject({ rule: 'limits.per_server' })
     expect(perServer.check({ ...bob, origin: 'other.test' as ServerName })).toBeUndefined()
+  })
+
+  it('counts a knock from its reservation on, and no more when that is released', () => {
+    const policy = createKnockPolicy({ perUser: { knocks: 1, perSeconds: 60 } }, () => 0)
+    const reserved = policy.reserve(alice)
+    expect(policy.reserve(alice)).toMatchObject({ ok: false, status: 403, rule: 'limits.per_user' })
+    if (reserved.ok) reserved.release()
+    expect(policy.reserve(alice)).toMatchObject({ ok: true })
   })
 
   it('does not count what is only checked', () => {

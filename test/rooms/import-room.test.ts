@@ -101,6 +101,21 @@ describe('a sound room file', () => {
   })
 })
 
+describe('keys for a large file', () => {
+  it('are waited for anew when the last event was read, however long that took', async () => {
+    let now = NOW
+    const tick = (): number => {
+      now += 1_000
+      return now
+    }
+    const { asked, import: bring } = importStage([HERE, THERE], tick)
+    const room = buildRoom('10', BOB, [...opening(BOB, '10'), joins(ALICE)], { since: NOW - 1000 })
+    expect(await bring(fileOf(room))).toMatchObject({ kind: 'imported', unverified: [] })
+    const deadlineOf = (name: string): number => asked.find(({ server }) => server === name)?.deadline ?? 0
+    expect(deadlineOf(THERE.name)).toBeGreaterThan(deadlineOf(HERE.name))
+  })
+})
+
 describe('a room file that does not hold together is refused, and nothing is changed:', () => {
   const room = usualRoom('10', NAMED)
   const faults: readonly (readonly [string, (file: RoomFile) => unknown, RegExp])[] = [
@@ -222,6 +237,19 @@ describe('a room file that does not hold together is refused, and nothing is cha
       (file) => void forge(file, 'm.room.member', ALICE.id),
       /signature of here\.test on .* is wrong/,
     ],
+    [
+      'our signature by a key that is not ours',
+      (file) => void foreignKey(file),
+      /signed by here\.test with ed25519:other: .*old_verify_keys/,
+    ],
+    [
+      'a membership of what is no user',
+      (file) =>
+        void file.pdus.push(
+          draft({ type: 'm.room.member', state_key: '@x:no server', content: { membership: 'join' } }),
+        ),
+      /is of no user: its state key is "@x:no server"/,
+    ],
     ['our signature missing', (file) => void strip(file), /not signed by here\.test/],
   ]
 
@@ -247,6 +275,10 @@ describe('a room file that does not hold together is refused, and nothing is cha
     const pdu = pduOf(file, type, stateKey)
     const stranger = createIdentity(HERE.name, HERE.keyId)
     replace(file, pdu, signAsItIs({ ...pdu, signatures: {} }, '10', stranger).pdu)
+  }
+  function foreignKey(file: RoomFile): void {
+    const pdu = pduOf(file, 'm.room.member', ALICE.id)
+    replace(file, pdu, signAsItIs({ ...pdu, signatures: {} }, '10', createIdentity(HERE.name, 'ed25519:other')).pdu)
   }
   function strip(file: RoomFile): void {
     const pdu = pduOf(file, 'm.room.join_rules')
@@ -288,6 +320,11 @@ describe('a room file that does not hold together is refused, and nothing is cha
 
   it.each([
     ['prev_events', { prev_events: [`$${'p'.repeat(43)}`] }, /has prev_events \(auth v12 1\.1\)/],
+    [
+      'additional_creators that are null',
+      { content: { room_version: '12', additional_creators: null } },
+      /additional_creators/,
+    ],
     [
       'additional_creators that are no users',
       { content: { room_version: '12', additional_creators: ['bob'] } },

@@ -29,7 +29,10 @@ export interface ImportStage {
 }
 
 /** An empty store beside a keyring that knows these servers. */
-export function importStage(identities: readonly Identity[] = [HERE, THERE, REMOTE]): ImportStage {
+export function importStage(
+  identities: readonly Identity[] = [HERE, THERE, REMOTE],
+  clock: () => number = () => NOW,
+): ImportStage {
   const store = createMemoryStore({ clock: () => NOW })
   const asked: Asked[] = []
   const keyring = keyringOf(identities, asked)
@@ -42,8 +45,11 @@ export function importStage(identities: readonly Identity[] = [HERE, THERE, REMO
       async function* open(): AsyncGenerator<Uint8Array> {
         for (let at = 0; at < bytes.length; at += 1000) yield bytes.subarray(at, at + 1000)
       }
-      const ports = { store, keyring, ed25519: nativeEd25519, serverName: HERE.name as ServerName }
-      return importRoom(ports, { open, discardKnocks, deadline: NOW + 10_000 })
+      const ports = {
+        ...{ store, keyring, ed25519: nativeEd25519, serverName: HERE.name as ServerName },
+        ...{ clock, keysWithinMs: 10_000 },
+      }
+      return importRoom(ports, { open, discardKnocks })
     },
   }
 }

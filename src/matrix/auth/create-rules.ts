@@ -28,7 +28,8 @@ export function authoriseCreate(create: Pdu, version: RoomVersion): Verdict {
   if (version.createNamesCreator && content.creator === undefined) {
     return rejected(version, '1.4', 'the create event names no creator')
   }
-  if (version.hashRoomId && !areUserIds(content.additional_creators ?? [])) {
+  const { additional_creators: creators } = content
+  if (version.hashRoomId && creators !== undefined && !areUserIds(creators)) {
     return rejected(version, '1.4', 'additional_creators is not a list of user ids')
   }
   return { allowed: true, rule: cite(version, '1') }
