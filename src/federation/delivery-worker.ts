@@ -4,7 +4,6 @@
  */
 import { setMaxListeners } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
-import { LRUCache } from 'lru-cache'
 import type { Clock, DeliveryQueue, OutgoingTransaction } from '../knock/ports.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
 import { within } from '../waiting/within.ts'
@@ -43,8 +42,6 @@ export interface DeliveryWorker {
 
 /** Another process can write to the store: the queue is looked at even if nobody calls. */
 const POLL_MS = 5_000
-/** While a destination is due and under way, `nextDue` tells nothing of the others. */
-const BUSY_POLL_MS = 250
 const AFTER_QUEUE_FAILURE_MS = 1_000
 const AFTER_BREAK_OFF_MS = 1_000
 
@@ -52,7 +49,6 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
   const { queue, sender, clock, random, observer } = options
   const { maxParallel = 32, timeoutMs = 60_000, firstBackoffMs = 2_000, maxBackoffMs = 3_600_000 } = options
   const lanes = new Map<ServerName, Promise<void>>()
-  const startedAt = new LRUCache<string, number>({ max: 10_000 })
   const breakOff = new AbortController()
   // One listener for each lane: Node takes more than ten for a leak.
   setMaxListeners(2 * maxParallel, breakOff.signal)
@@ -91,23 +87,23 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
   }
 
   async function openLanes(): Promise<void> {
-    if (lanes.size >= maxParallel) return
-    // Those under way are still due: asking for twice as many leaves enough others.
-    for (const destination of await queue.due(clock(), 2 * maxParallel)) {
-      if (!running || lanes.size >= maxParallel) return
-      if (!lanes.has(destination)) open(destination)
-    }
+    const free = maxParallel - lanes.size
+    if (free <= 0) return
+    const claimed = await queue.claim(clock(), free)
+    if (claimed.length === free) again = true
+    for (const transaction of claimed) open(transaction)
   }
 
-  function open(destination: ServerName): void {
-    const lane = deliverTo(destination)
-      .catch((error) => {
+  function open(transaction: OutgoingTransaction): void {
+    const { destination } = transaction
+    const lane = deliver(transaction)
+      .catch(async (error) => {
         observer.queueFailed(error)
-        return AFTER_QUEUE_FAILURE_MS
-      })
-      .then(async (pauseMs) => {
         // The lane stays closed for a moment where the queue did not take the result, so that it is no busy loop.
-        if (pauseMs > 0) await pause(pauseMs, undefined, { signal: breakOff.signal }).catch(() => {})
+        await pause(AFTER_QUEUE_FAILURE_MS, undefined, { signal: breakOff.signal }).catch(() => {})
+        await queue.release(destination, transaction.txnId).catch(observer.queueFailed)
+      })
+      .then(() => {
         lanes.delete(destination)
         wake()
       })
@@ -118,33 +114,23 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
     if (lanes.size >= maxParallel) return POLL_MS
     const next = await queue.nextDue()
     if (next === undefined) return POLL_MS
-    return Math.min(Math.max(next - clock(), BUSY_POLL_MS), POLL_MS)
+    return Math.min(Math.max(next - clock(), 0), POLL_MS)
   }
 
-  /** @returns how long to leave the destination alone, in milliseconds, for want of a record in the queue */
-  async function deliverTo(destination: ServerName): Promise<number> {
-    const transaction = await queue.transactionFor(destination)
-    if (transaction === undefined) return AFTER_QUEUE_FAILURE_MS
-    const { txnId, events, attempts } = transaction
-    const result = await attempt(transaction)
-    // Broken off at the end of the process: nothing is known, and the queue may be closed.
-    if (breakOff.signal.aborted && result.kind === 'failed') return 0
+  async function deliver(transaction: OutgoingTransaction): Promise<void> {
+    const { destination, txnId, startedAt, events, attempts } = transaction
+    const result = await sender.send(transaction, startedAt, clock() + timeoutMs, breakOff.signal)
+    // Broken off at the end of the process: nothing is known.
+    if (breakOff.signal.aborted && result.kind === 'failed') return queue.release(destination, txnId)
     if (result.kind === 'delivered') {
       await queue.delivered(destination, txnId)
-      startedAt.delete(txnId)
       observer.delivered(destination, events.length)
-      return 0
+      return
     }
-    await queue.failed(destination, txnId, clock() + waitAfter(attempts, result), result.reason)
-    observer.failed(destination, attempts + 1, result.reason)
-    return 0
-  }
-
-  function attempt(transaction: OutgoingTransaction): Promise<DeliveryResult> {
-    const now = clock()
-    const since = startedAt.get(transaction.txnId) ?? now
-    startedAt.set(transaction.txnId, since)
-    return sender.send(transaction, since, now + timeoutMs, breakOff.signal)
+    const { reason, retryAfterMs } = result
+    const retryAt = clock() + waitAfter(attempts, result)
+    await queue.failed(destination, txnId, { retryAt, asked: retryAfterMs !== undefined, reason })
+    observer.failed(destination, attempts + 1, reason)
   }
 
   /** Half of the wait is certain, half is chance, so that destinations that failed together do not return together. */

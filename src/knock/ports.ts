@@ -194,28 +194,81 @@ export interface KeyStore {
 export interface OutgoingTransaction {
   readonly destination: ServerName
   readonly txnId: string
+  /** Its `origin_server_ts`: the first time that it was given out, the same ever after. */
+  readonly startedAt: number
+  /** Failures since the destination last answered 200. */
   readonly attempts: number
+  /** When the oldest of its events was enqueued. */
+  readonly oldestAt: number
   /** At most 50, oldest first. */
   readonly events: readonly RoomEvent[]
 }
 
-/** The durable outbox, seen by the delivery worker. */
+export interface DeliveryFailure {
+  /** Nothing is due for the destination before. Milliseconds since the epoch. */
+  readonly retryAt: number
+  /** The destination itself named `retryAt`: `resume` keeps to it. */
+  readonly asked: boolean
+  readonly reason: string
+}
+
+/** The durable outbox, seen by the delivery worker. Workers of one process or of several may share one. */
 export interface DeliveryQueue {
   /** Turns accepted knocks into rows per destination, a bounded chunk at a time. True while there is more to do. */
   expand(): Promise<boolean>
-  /** Destinations with something due, soonest first. */
-  due(now: number, limit: number): Promise<readonly ServerName[]>
-  /** When the next destination falls due, or undefined where nothing waits. */
+  /**
+   * Takes destinations that are due and that nobody holds, soonest first, each with the transaction to send next to it:
+   * the same id and events each time until it is delivered. Nobody else is given them before the claim has ended: by
+   * `delivered`, `failed` or `release` with its transaction's id, or with the process that holds it.
+   * @param limit most destinations to take
+   */
+  claim(now: number, limit: number): Promise<readonly OutgoingTransaction[]>
+  /** When the next destination that nobody holds falls due, or undefined where none waits. */
   nextDue(): Promise<number | undefined>
-  /** The transaction to send next to a destination; asking again before `delivered` gives the same one. */
-  transactionFor(destination: ServerName): Promise<OutgoingTransaction | undefined>
+  /** Ends a claim: the transaction arrived. What else waits for the destination is due at once. */
   delivered(destination: ServerName, txnId: string): Promise<void>
-  /** The attempt failed: nothing is due for this destination before `retryAt`. */
-  failed(destination: ServerName, txnId: string, retryAt: number, reason: string): Promise<void>
+  /** Ends a claim: the attempt failed. */
+  failed(destination: ServerName, txnId: string, failure: DeliveryFailure): Promise<void>
+  /** Ends a claim without a verdict: due again at once, and no attempt is counted. */
+  release(destination: ServerName, txnId: string): Promise<void>
+  /**
+   * These servers gave a sign of life: those that wait after a failure are due at once, unless they named the time
+   * themselves. Cheap for servers for which nothing waits. True where one of them became due.
+   */
+  resume(destinations: readonly ServerName[]): Promise<boolean>
+  /** What is due later than this is due then: for a clock that went back. */
+  boundWaits(latest: number): Promise<void>
+  /**
+   * Removes what waits for a destination; how many events. What is left goes out under another transaction id.
+   * @param before only events that were enqueued before this instant; all where left out
+   */
+  drop(destination: ServerName, before?: number): Promise<number>
   /** Numbers for metrics: rows waiting, destinations failing, age of the oldest row in milliseconds. */
   depth(now: number): Promise<{ readonly waiting: number; readonly failing: number; readonly oldestAge: number }>
   /** Calls back when an accepted knock was recorded by this process, so that delivery starts at once. */
   onEnqueued(listener: () => void): void
+}
+
+/** A server for which something waits. */
+export interface WaitingDestination {
+  readonly destination: ServerName
+  /** Events. */
+  readonly waiting: number
+  /** Failures since the destination last answered 200. */
+  readonly attempts: number
+  readonly dueAt: number
+  /** When the oldest event was enqueued. */
+  readonly oldestAt: number
+  /** Of the last failure. */
+  readonly reason: string | undefined
+}
+
+/** The delivery commands' view of the outbox, beside a service that delivers. */
+export interface DeliveryAdministration extends Pick<DeliveryQueue, 'expand' | 'drop'> {
+  /** By name, in the order of their UTF-8 bytes. */
+  listDeliveries(after: ServerName | undefined, limit: number): Promise<readonly WaitingDestination[]>
+  /** Makes what waits after a failure due at once, for one destination or for all; for how many. */
+  retry(destination?: ServerName): Promise<number>
 }
 
 /** What an import file says of the whole room. */
@@ -288,6 +341,13 @@ export interface StoreHealth {
 }
 
 /** A whole store with its lifetime. */
-export interface Store extends RoomStore, KeyStore, DeliveryQueue, RoomAdministration, SignatureAudit, StoreHealth {
+export interface Store
+  extends RoomStore,
+    KeyStore,
+    DeliveryQueue,
+    DeliveryAdministration,
+    RoomAdministration,
+    SignatureAudit,
+    StoreHealth {
   close(): Promise<void>
 }

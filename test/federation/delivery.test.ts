@@ -20,7 +20,9 @@ describe('transactions', () => {
   afterEach(() => world.close())
 
   const send = (events: readonly RoomEvent[] = [testEvent()], wait = 5000, signal = new AbortController().signal) => {
-    const transaction: OutgoingTransaction = { destination: there, txnId: 'mk/1', attempts: 0, events }
+    const transaction: OutgoingTransaction = {
+      ...{ destination: there, txnId: 'mk/1', startedAt: 1234, oldestAt: 1234, attempts: 0, events },
+    }
     return federation.sender.send(transaction, 1234, world.now() + wait, signal)
   }
   const says = (status: number, body = '{}', headers: Record<string, string> = {}) => {

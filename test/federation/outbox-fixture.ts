@@ -1,18 +1,20 @@
-/** An outbox in memory for tests of the worker: what is due, what was reported, and nothing more. */
-import type { Clock, DeliveryQueue, OutgoingTransaction, RoomEvent } from '../../src/knock/ports.ts'
+/** The outbox in memory for tests of the worker, with a log of what was reported and faults at will. */
+import type { Clock, DeliveryQueue, RoomEvent } from '../../src/knock/ports.ts'
 import type { EventId, ServerName } from '../../src/matrix/identifiers.ts'
+import { createOutbox } from '../../src/store/memory/outbox.ts'
 
 export interface TestOutbox extends DeliveryQueue {
-  /** Puts one transaction of one event at the end of a destination's line. */
-  add(destination: string, event?: RoomEvent): string
+  /** Enqueues an event for these servers. @returns its id */
+  add(...destinations: readonly string[]): string
   /** Calls back as if something had been enqueued. */
   poke(): void
+  /** `delivered a.test $1`, `failed a.test $1: reason`, with the first event of each. */
   readonly log: string[]
-  /** When each destination may be tried again, after a failure. */
+  /** What the last failure of a destination asked for. */
   readonly retryAt: Map<string, number>
   /** Thrown by the next calls, where set. */
   fault: Error | undefined
-  readonly waiting: () => number
+  waiting(): Promise<number>
 }
 
 let count = 0
@@ -34,61 +36,50 @@ export function testEvent(text = 'x'): RoomEvent {
 }
 
 export function createTestOutbox(clock: Clock): TestOutbox {
-  const lines = new Map<ServerName, OutgoingTransaction[]>()
-  const dueAt = new Map<ServerName, number>()
+  const { enqueue, ...queue } = createOutbox(clock)
   const listeners: (() => void)[] = []
+  const firstEvent = new Map<string, string>()
   const pass = () => {
     if (outbox.fault !== undefined) throw outbox.fault
   }
-  const waitingFor = (destination: ServerName) => lines.get(destination) ?? []
-  const destinations = () => [...lines.keys()].filter((destination) => waitingFor(destination).length > 0)
+  queue.onEnqueued(() => outbox.poke())
 
   const outbox: TestOutbox = {
+    ...queue,
     poke() {
       for (const listener of listeners) listener()
     },
     log: [],
-    retryAt: dueAt,
+    retryAt: new Map(),
     fault: undefined,
-    waiting: () => [...lines.values()].reduce((sum, line) => sum + line.length, 0),
-    add(name, event = testEvent()) {
-      const destination = name as ServerName
-      const txnId = `t${count++}`
-      lines.set(destination, [...waitingFor(destination), { destination, txnId, attempts: 0, events: [event] }])
-      outbox.poke()
-      return txnId
+    async waiting() {
+      return (await queue.depth(clock())).waiting
+    },
+    add(...destinations) {
+      const event = testEvent()
+      enqueue(event, destinations as readonly ServerName[])
+      return event.eventId
     },
     async expand() {
       pass()
-      return false
+      return queue.expand()
     },
-    async due(now, limit) {
+    async claim(now, limit) {
       pass()
-      return destinations()
-        .filter((destination) => (dueAt.get(destination) ?? 0) <= now)
-        .slice(0, limit)
-    },
-    async nextDue() {
-      const all = destinations().map((destination) => dueAt.get(destination) ?? 0)
-      return all.length === 0 ? undefined : Math.min(...all)
-    },
-    async transactionFor(destination) {
-      return waitingFor(destination)[0]
+      const claimed = await queue.claim(now, limit)
+      for (const { txnId, events } of claimed) firstEvent.set(txnId, events[0]?.eventId ?? '')
+      return claimed
     },
     async delivered(destination, txnId) {
       pass()
-      outbox.log.push(`delivered ${txnId}`)
-      lines.set(destination, waitingFor(destination).slice(1))
-      dueAt.delete(destination)
+      await queue.delivered(destination, txnId)
+      outbox.log.push(`delivered ${destination} ${firstEvent.get(txnId)}`)
     },
-    async failed(destination, txnId, retryAt, reason) {
-      outbox.log.push(`failed ${txnId}: ${reason}`)
-      const [first, ...rest] = waitingFor(destination)
-      if (first !== undefined) lines.set(destination, [{ ...first, attempts: first.attempts + 1 }, ...rest])
-      dueAt.set(destination, Math.max(retryAt, clock()))
-    },
-    async depth() {
-      return { waiting: outbox.waiting(), failing: 0, oldestAge: 0 }
+    async failed(destination, txnId, failure) {
+      pass()
+      await queue.failed(destination, txnId, failure)
+      outbox.log.push(`failed ${destination} ${firstEvent.get(txnId)}: ${failure.reason}`)
+      outbox.retryAt.set(destination, failure.retryAt)
     },
     onEnqueued: (listener) => listeners.push(listener),
   }

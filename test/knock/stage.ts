@@ -175,8 +175,9 @@ export async function stage(room: TestRoom = usualRoom(), options: StageOptions 
     membership: async ({ id }) => (await store.readRoom(roomId, id as UserId))?.member?.pdu.content.membership,
     async delivered() {
       while (await store.expand());
-      const [destination] = await store.due(NOW, 1)
-      return destination === undefined ? [] : ((await store.transactionFor(destination))?.events ?? [])
+      const [next] = await store.claim(NOW, 1)
+      if (next !== undefined) await store.release(next.destination, next.txnId)
+      return next?.events ?? []
     },
   }
 }

@@ -1,6 +1,7 @@
 /** What every store does, whatever it is made of: run against each implementation. */
 import { afterEach, beforeEach, describe } from 'vitest'
 import type { Store } from '../../src/knock/ports.ts'
+import { claimContract } from './contract-claims.ts'
 import { commitContract } from './contract-commits.ts'
 import { deliveryContract } from './contract-deliveries.ts'
 import { historyContract } from './contract-history.ts'
@@ -54,6 +55,7 @@ export function storeContract(kind: StoreKind): void {
     importContract(subject)
     reimportContract(subject)
     deliveryContract(subject)
+    claimContract(subject)
     recordContract(subject)
   })
 }

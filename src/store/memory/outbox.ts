@@ -1,11 +1,8 @@
 /** The outbox in memory: the same order and the same transactions as on disk, for as long as the process lives. */
-import { randomUUID } from 'node:crypto'
-import type { Clock, DeliveryQueue } from '../../knock/ports.ts'
+import type { Clock, DeliveryAdministration, DeliveryQueue, OutgoingTransaction } from '../../knock/ports.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
-
-const CHUNK_SERVERS = 200
-const MAX_PDUS = 50
+import { EXPANDED_SERVERS, MAX_PDUS, newTransactionId } from '../outgoing-transaction.ts'
 
 interface Waiting {
   readonly event: RoomEvent
@@ -18,33 +15,25 @@ interface Enqueued extends Waiting {
 }
 
 interface Destination {
-  readonly rows: Waiting[]
+  rows: Waiting[]
   dueAt: number
   attempts: number
-  transaction: { readonly txnId: string; readonly size: number } | undefined
+  /** The destination itself named `dueAt`. */
+  asked: boolean
+  reason: string | undefined
+  transaction: { readonly txnId: string; readonly startedAt: number; readonly size: number } | undefined
 }
 
-export interface Outbox extends DeliveryQueue {
+type Destinations = Map<ServerName, Destination>
+
+export interface Outbox extends DeliveryQueue, DeliveryAdministration {
   enqueue(event: RoomEvent, servers: readonly ServerName[]): void
 }
 
 export function createOutbox(clock: Clock): Outbox {
   const knocks: Enqueued[] = []
-  const destinations = new Map<ServerName, Destination>()
+  const destinations: Destinations = new Map()
   const listeners: (() => void)[] = []
-
-  const addRow = (server: ServerName, { event, queuedAt }: Waiting) => {
-    const destination = destinations.get(server)
-    if (destination !== undefined) destination.rows.push({ event, queuedAt })
-    else {
-      const rows = [{ event, queuedAt }]
-      destinations.set(server, { rows, dueAt: clock(), attempts: 0, transaction: undefined })
-    }
-  }
-  const ofTransaction = (server: ServerName, txnId: string) => {
-    const destination = destinations.get(server)
-    return destination?.transaction?.txnId === txnId ? destination : undefined
-  }
 
   return {
     enqueue(event, servers) {
@@ -53,60 +42,146 @@ export function createOutbox(clock: Clock): Outbox {
     },
     onEnqueued: (listener) => listeners.push(listener),
     async expand() {
-      for (let budget = CHUNK_SERVERS; budget > 0; ) {
+      for (let budget = EXPANDED_SERVERS; budget > 0; ) {
         const knock = knocks[0]
         if (knock === undefined) return false
         const chunk = knock.servers.splice(0, budget)
-        for (const server of chunk) addRow(server, knock)
+        for (const server of chunk) addRow(destinations, server, knock, clock())
         if (knock.servers.length === 0) knocks.shift()
         budget -= Math.max(chunk.length, 1)
       }
       return knocks.length > 0
     },
-    async due(now, limit) {
-      return [...destinations]
-        .filter(([, { dueAt }]) => dueAt <= now)
-        .sort(([, left], [, right]) => left.dueAt - right.dueAt)
-        .slice(0, limit)
-        .map(([server]) => server)
-    },
-    async nextDue() {
-      let next: number | undefined
-      for (const { dueAt } of destinations.values()) next = Math.min(next ?? dueAt, dueAt)
-      return next
-    },
-    async transactionFor(destination) {
-      const found = destinations.get(destination)
-      if (found === undefined) return undefined
-      found.transaction ??= { txnId: newTransactionId(), size: Math.min(found.rows.length, MAX_PDUS) }
-      const events = found.rows.slice(0, found.transaction.size).map(({ event }) => event)
-      return { destination, txnId: found.transaction.txnId, attempts: found.attempts, events }
-    },
-    async delivered(destination, txnId) {
-      const found = ofTransaction(destination, txnId)
-      if (found === undefined) return
-      found.rows.splice(0, found.transaction?.size)
-      if (found.rows.length === 0) destinations.delete(destination)
-      else Object.assign(found, { transaction: undefined, attempts: 0, dueAt: clock() })
-    },
-    async failed(destination, txnId, retryAt) {
-      const found = ofTransaction(destination, txnId)
-      if (found === undefined) return
-      found.attempts++
-      found.dueAt = retryAt
-    },
+    ...createTransactions(destinations, clock),
+    ...createWaits(destinations, clock),
     async depth(now) {
       const all = [...destinations.values()]
       const oldest = [...knocks, ...all.flatMap(({ rows }) => rows[0] ?? [])].map(({ queuedAt }) => queuedAt)
       return {
         waiting: knocks.length + all.reduce((sum, { rows }) => sum + rows.length, 0),
         failing: all.filter(({ attempts }) => attempts > 0).length,
-        oldestAge: Math.max(0, ...oldest.map((queuedAt) => now - queuedAt)),
+        oldestAge: oldest.reduce((age, queuedAt) => Math.max(age, now - queuedAt), 0),
       }
     },
   }
 }
 
-function newTransactionId(): string {
-  return `mk${randomUUID().replaceAll('-', '')}`
+function addRow(destinations: Destinations, server: ServerName, { event, queuedAt }: Waiting, now: number): void {
+  const row = { event, queuedAt }
+  const known = destinations.get(server)
+  if (known !== undefined) known.rows.push(row)
+  else {
+    const unfailed = { attempts: 0, asked: false, reason: undefined, transaction: undefined }
+    destinations.set(server, { rows: [row], dueAt: now, ...unfailed })
+  }
+}
+
+/** What is sent next, and what became of it. */
+function createTransactions(
+  destinations: Destinations,
+  clock: Clock,
+): Pick<Outbox, 'claim' | 'nextDue' | 'delivered' | 'failed' | 'release' | 'drop'> {
+  /** The transaction of each claim. */
+  const claims = new Map<ServerName, string>()
+
+  const give = (server: ServerName, found: Destination, now: number): OutgoingTransaction => {
+    const { rows, attempts } = found
+    found.transaction ??= { txnId: newTransactionId(), startedAt: now, size: Math.min(rows.length, MAX_PDUS) }
+    const { txnId, startedAt, size } = found.transaction
+    claims.set(server, txnId)
+    const events = rows.slice(0, size).map(({ event }) => event)
+    return { destination: server, txnId, startedAt, attempts, oldestAt: rows[0]?.queuedAt ?? now, events }
+  }
+  /** @returns the destination, unless the transaction is no longer its next one */
+  const endClaim = (server: ServerName, txnId: string): Destination | undefined => {
+    if (claims.get(server) === txnId) claims.delete(server)
+    const found = destinations.get(server)
+    return found?.transaction?.txnId === txnId ? found : undefined
+  }
+
+  return {
+    async claim(now, limit) {
+      return [...destinations]
+        .filter(([server, { dueAt }]) => dueAt <= now && !claims.has(server))
+        .sort(([, left], [, right]) => left.dueAt - right.dueAt)
+        .slice(0, limit)
+        .map(([server, found]) => give(server, found, now))
+    },
+    async nextDue() {
+      let next: number | undefined
+      for (const [server, { dueAt }] of destinations) {
+        if (!claims.has(server)) next = Math.min(next ?? dueAt, dueAt)
+      }
+      return next
+    },
+    async delivered(destination, txnId) {
+      const found = endClaim(destination, txnId)
+      if (found === undefined) return
+      found.rows.splice(0, found.transaction?.size)
+      if (found.rows.length === 0) destinations.delete(destination)
+      else {
+        Object.assign(found, { transaction: undefined, attempts: 0, asked: false, reason: undefined, dueAt: clock() })
+      }
+    },
+    async failed(destination, txnId, { retryAt, asked, reason }) {
+      const found = endClaim(destination, txnId)
+      if (found !== undefined) Object.assign(found, { attempts: found.attempts + 1, dueAt: retryAt, asked, reason })
+    },
+    async release(destination, txnId) {
+      endClaim(destination, txnId)
+    },
+    async drop(destination, before = Number.POSITIVE_INFINITY) {
+      const found = destinations.get(destination)
+      if (found === undefined) return 0
+      const stays = ({ queuedAt }: Waiting) => queuedAt >= before
+      const kept = found.rows.filter(stays)
+      const dropped = found.rows.length - kept.length
+      if (!found.rows.slice(0, found.transaction?.size).every(stays)) found.transaction = undefined
+      found.rows = kept
+      if (kept.length === 0) destinations.delete(destination)
+      return dropped
+    },
+  }
+}
+
+/** Who waits, and for how long. */
+function createWaits(
+  destinations: Destinations,
+  clock: Clock,
+): Pick<Outbox, 'resume' | 'boundWaits' | 'listDeliveries' | 'retry'> {
+  return {
+    async resume(servers) {
+      const now = clock()
+      let resumed = false
+      for (const server of servers) {
+        const found = destinations.get(server)
+        if (found === undefined || found.attempts === 0 || found.asked || found.dueAt <= now) continue
+        found.dueAt = now
+        resumed = true
+      }
+      return resumed
+    },
+    async boundWaits(latest) {
+      for (const found of destinations.values()) found.dueAt = Math.min(found.dueAt, latest)
+    },
+    async listDeliveries(after, limit) {
+      const names = [...destinations.keys()].filter((name) => after === undefined || name > after).sort()
+      return names.slice(0, limit).flatMap((destination) => {
+        const found = destinations.get(destination)
+        if (found === undefined) return []
+        const { rows, attempts, dueAt, reason } = found
+        return { destination, waiting: rows.length, attempts, dueAt, oldestAt: rows[0]?.queuedAt ?? dueAt, reason }
+      })
+    },
+    async retry(destination) {
+      const now = clock()
+      let count = 0
+      for (const [name, found] of destinations) {
+        if (found.dueAt <= now || (destination !== undefined && name !== destination)) continue
+        found.dueAt = now
+        count++
+      }
+      return count
+    },
+  }
 }

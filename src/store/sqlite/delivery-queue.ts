@@ -1,12 +1,23 @@
-/** The durable outbox as the delivery worker sees it. https://spec.matrix.org/latest/server-server-api/#transactions */
-import type { Clock, DeliveryQueue } from '../../knock/ports.ts'
+/**
+ * The durable outbox as the delivery worker and the delivery commands see it. Claims are kept in this process's memory:
+ * one service delivers from a file, and what it held is free when it ends.
+ * https://spec.matrix.org/latest/server-server-api/#transactions
+ */
+import type { Clock, DeliveryAdministration, DeliveryQueue, OutgoingTransaction } from '../../knock/ports.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import type { Database } from './connection.ts'
+import { RESUMABLE } from './delivery-waits.ts'
 import type { EventReader } from './event-reader.ts'
+import type { TransactionRow } from './jobs.ts'
 import type { WriterClient } from './writer-client.ts'
 
 /** Rows of the outbox that the metrics count one by one. */
 const COUNTED_OUTBOX = 10_000
+
+interface DueRow {
+  readonly destination: ServerName
+  readonly dueAt: number
+}
 
 interface DepthRow {
   readonly waiting: number | null
@@ -14,14 +25,117 @@ interface DepthRow {
   readonly oldestAt: number | null
 }
 
-export function createDeliveryQueue(
+interface WaitingRow extends DueRow {
+  readonly waiting: number
+  readonly attempts: number
+  readonly oldestAt: number
+  readonly reason: string | null
+}
+
+type Queue = Omit<DeliveryQueue, 'onEnqueued'> & DeliveryAdministration
+
+export function createDeliveryQueue(db: Database, events: EventReader, writer: WriterClient, clock: Clock): Queue {
+  const knocks = db.prepare('SELECT 1 FROM outbox LIMIT 1')
+  return {
+    async expand() {
+      return knocks.get() !== undefined && writer.demand('expand', { now: clock() })
+    },
+    ...createClaims(db, events, writer, clock),
+    ...createWaits(db, writer, clock),
+    ...createFigures(db),
+    async drop(destination, before = Number.MAX_SAFE_INTEGER) {
+      let total = 0
+      // In short transactions: commits of knocks get in between.
+      for (let more = true; more; ) {
+        const pass = await writer.demand('drop', { destination, before })
+        total += pass.dropped
+        more = pass.more
+      }
+      return total
+    },
+  }
+}
+
+function createClaims(
   db: Database,
   events: EventReader,
   writer: WriterClient,
   clock: Clock,
-): Omit<DeliveryQueue, 'onEnqueued'> {
-  const due = db.prepare('SELECT destination FROM destinations WHERE due_at <= ? ORDER BY due_at LIMIT ?')
-  const nextDue = db.prepare('SELECT min(due_at) AS dueAt FROM destinations')
+): Pick<Queue, 'claim' | 'nextDue' | 'delivered' | 'failed' | 'release'> {
+  const due = db.prepare(
+    'SELECT destination, due_at AS dueAt FROM destinations WHERE due_at <= ? ORDER BY due_at LIMIT ?',
+  )
+  /** Whom each claim sends what; undefined while its transaction is being looked up. */
+  const claims = new Map<ServerName, string | undefined>()
+
+  /** Those that are claimed can all be among the first. */
+  const unclaimed = (now: number, limit: number): readonly DueRow[] =>
+    (due.all(now, limit + claims.size) as unknown as DueRow[])
+      .filter(({ destination }) => !claims.has(destination))
+      .slice(0, limit)
+  const endClaim = (destination: ServerName, txnId: string) => {
+    if (claims.get(destination) === txnId) claims.delete(destination)
+  }
+  const outgoing = (row: TransactionRow): OutgoingTransaction => ({
+    ...row,
+    destination: row.destination as ServerName,
+    events: row.events.flatMap((event) => events(event) ?? []),
+  })
+
+  return {
+    async claim(now, limit) {
+      const destinations = unclaimed(now, limit).map(({ destination }) => destination)
+      if (destinations.length === 0) return []
+      for (const destination of destinations) claims.set(destination, undefined)
+      const assigned = await writer.demand('assign', { now, destinations }).finally(() => {
+        for (const destination of destinations) claims.delete(destination)
+      })
+      const transactions = assigned.map(outgoing)
+      for (const { destination, txnId } of transactions) claims.set(destination, txnId)
+      return transactions
+    },
+    nextDue: async () => unclaimed(Number.MAX_SAFE_INTEGER, 1)[0]?.dueAt,
+    async delivered(destination, txnId) {
+      await writer.demand('delivered', { now: clock(), destination, txnId })
+      endClaim(destination, txnId)
+    },
+    async failed(destination, txnId, failure) {
+      await writer.demand('deliveryFailed', { destination, txnId, failure })
+      endClaim(destination, txnId)
+    },
+    release: async (destination, txnId) => endClaim(destination, txnId),
+  }
+}
+
+function createWaits(
+  db: Database,
+  writer: WriterClient,
+  clock: Clock,
+): Pick<Queue, 'resume' | 'boundWaits' | 'listDeliveries' | 'retry'> {
+  const resumable = db.prepare(`SELECT 1 FROM destinations WHERE ${RESUMABLE}`)
+  const later = db.prepare('SELECT 1 FROM destinations WHERE due_at > ? LIMIT 1')
+  const list = db.prepare(`
+    SELECT destination, waiting, attempts, due_at AS dueAt, oldest_at AS oldestAt, reason
+    FROM destinations WHERE destination > ? ORDER BY destination LIMIT ?`)
+
+  return {
+    async resume(servers) {
+      const now = clock()
+      const destinations = servers.filter((server) => resumable.get(server, now) !== undefined)
+      return destinations.length > 0 && writer.demand('resume', { now, destinations })
+    },
+    async boundWaits(latest) {
+      if (later.get(latest) !== undefined) await writer.demand('boundWaits', { latest })
+    },
+    async listDeliveries(after, limit) {
+      const rows = list.all(after ?? '', limit) as unknown as WaitingRow[]
+      return rows.map((row) => ({ ...row, reason: row.reason ?? undefined }))
+    },
+    retry: (destination) => writer.demand('retry', { now: clock(), destination }),
+  }
+}
+
+function createFigures(db: Database): Pick<Queue, 'depth'> {
   const depth = db.prepare(
     'SELECT sum(waiting) AS waiting, sum(attempts > 0) AS failing, min(oldest_at) AS oldestAt FROM destinations',
   )
@@ -29,26 +143,9 @@ export function createDeliveryQueue(
     SELECT count(*) AS waiting, min(queued_at) AS oldestAt
     FROM (SELECT queued_at FROM outbox ORDER BY event LIMIT ${COUNTED_OUTBOX})`)
   return {
-    expand: () => writer.demand('expand', { now: clock() }),
-    async due(now, limit) {
-      return (due.all(now, limit) as { destination: ServerName }[]).map(({ destination }) => destination)
-    },
-    async nextDue() {
-      return (nextDue.get() as { dueAt: number | null }).dueAt ?? undefined
-    },
-    async transactionFor(destination) {
-      const found = await writer.demand('transactionFor', { destination })
-      return found && { destination, ...found, events: found.events.flatMap((row) => events(row) ?? []) }
-    },
-    async delivered(destination, txnId) {
-      await writer.demand('delivered', { now: clock(), destination, txnId })
-    },
-    async failed(destination, txnId, retryAt, reason) {
-      await writer.demand('deliveryFailed', { destination, txnId, retryAt, reason })
-    },
     async depth(now) {
-      const rows = depth.get() as DepthRow
-      const knocks = outbox.get() as Pick<DepthRow, 'waiting' | 'oldestAt'>
+      const rows = depth.get() as unknown as DepthRow
+      const knocks = outbox.get() as unknown as Pick<DepthRow, 'waiting' | 'oldestAt'>
       const oldestAt = Math.min(rows.oldestAt ?? now, knocks.oldestAt ?? now)
       return {
         waiting: (rows.waiting ?? 0) + (knocks.waiting ?? 0),

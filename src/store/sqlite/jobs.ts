@@ -1,5 +1,5 @@
 /** What the main thread asks of the writer's thread: one entry per kind of job, its input and its answer. */
-import type { CommitOutcome, ImportOutcome, KnockCommit } from '../../knock/ports.ts'
+import type { CommitOutcome, DeliveryFailure, ImportOutcome, KnockCommit } from '../../knock/ports.ts'
 import type { WriterOptions } from './connection.ts'
 
 /** A knock to record, with everything already serialised: strings cross threads cheaply. */
@@ -53,8 +53,11 @@ export interface PruneJob {
 }
 
 export interface TransactionRow {
+  readonly destination: string
   readonly txnId: string
+  readonly startedAt: number
   readonly attempts: number
+  readonly oldestAt: number
   /** Rows of `events`, oldest first. */
   readonly events: readonly number[]
 }
@@ -73,9 +76,16 @@ export interface Jobs {
   abortImport: { input: { snapshot: number }; output: null }
   settle: { input: { roomId: string; eventId: string; verdict: 'verified' | 'wrong' }; output: null }
   expand: { input: { now: number }; output: boolean }
-  transactionFor: { input: { destination: string }; output: TransactionRow | undefined }
+  /** The transaction to send next to each of these, as far as something waits for them. */
+  assign: { input: { now: number; destinations: readonly string[] }; output: readonly TransactionRow[] }
   delivered: { input: { now: number; destination: string; txnId: string }; output: null }
-  deliveryFailed: { input: { destination: string; txnId: string; retryAt: number; reason: string }; output: null }
+  deliveryFailed: { input: { destination: string; txnId: string; failure: DeliveryFailure }; output: null }
+  resume: { input: { now: number; destinations: readonly string[] }; output: boolean }
+  boundWaits: { input: { latest: number }; output: null }
+  /** Makes those due that wait until later: one, or all. */
+  retry: { input: { now: number; destination: string | undefined }; output: number }
+  /** Removes some of the events that were enqueued before an instant. */
+  drop: { input: { destination: string; before: number }; output: { dropped: number; more: boolean } }
   /** One bounded pass. True while there is more to remove. */
   prune: { input: PruneJob; output: boolean }
   /** Fails while the last transaction could not be written and a new one cannot either. */

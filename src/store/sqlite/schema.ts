@@ -119,10 +119,12 @@ CREATE TABLE destinations (            -- that wait for something
   due_at INTEGER NOT NULL,
   waiting INTEGER NOT NULL,
   oldest_at INTEGER NOT NULL,
-  attempts INTEGER NOT NULL DEFAULT 0,
+  attempts INTEGER NOT NULL DEFAULT 0, -- failures since the last 200
+  asked INTEGER NOT NULL DEFAULT 0,    -- the destination itself named due_at
+  reason TEXT,                         -- of the last failure
   txn_id TEXT,
-  txn_last INTEGER,                    -- the last event of the transaction
-  reason TEXT
+  txn_at INTEGER,                      -- origin_server_ts of the transaction
+  txn_last INTEGER                     -- its last event
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX destinations_due ON destinations (due_at);
 

@@ -3,7 +3,9 @@ import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from '
 import { createKnockCommit } from './commit-knock.ts'
 import { type Database, openWriter } from './connection.ts'
 import { createDecisionWriter } from './decision-rows.ts'
-import { createDeliveryWriter } from './delivery-rows.ts'
+import { createExpansion } from './delivery-expansion.ts'
+import { createDeliveryTransactions } from './delivery-transactions.ts'
+import { createDeliveryWaits } from './delivery-waits.ts'
 import { createGroupCommit } from './group-commit.ts'
 import { createImportStaging } from './import-staging.ts'
 import { createImportSwap } from './import-swap.ts'
@@ -16,7 +18,7 @@ import { createSettlement } from './settle.ts'
 /** Jobs in one transaction: enough to share a sync, few enough that nobody waits long for it. */
 const GROUP_SIZE = 256
 /** Each has a transaction to itself, with a group of the others between two of them. */
-const BULK: ReadonlySet<JobMessage[1]> = new Set(['stage', 'keepKnocks', 'swap', 'prune', 'expand'])
+const BULK: ReadonlySet<JobMessage[1]> = new Set(['stage', 'keepKnocks', 'swap', 'prune', 'expand', 'drop'])
 
 function createHandlers(db: Database): Handlers {
   return {
@@ -27,7 +29,9 @@ function createHandlers(db: Database): Handlers {
     ...createKnockKeeping(db),
     ...createImportSwap(db),
     ...createSettlement(db),
-    ...createDeliveryWriter(db),
+    expand: createExpansion(db),
+    ...createDeliveryTransactions(db),
+    ...createDeliveryWaits(db),
     ...createPruning(db),
     probe: createProbe(db),
   }

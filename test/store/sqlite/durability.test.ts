@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import type { ServerName } from '../../../src/matrix/identifiers.ts'
 import { assertDurable, openWriter } from '../../../src/store/sqlite/connection.ts'
 import { MIGRATIONS } from '../../../src/store/sqlite/schema.ts'
+import { claimFor, dueAt } from '../claiming.ts'
 import { accept, CAROL, DAVE, extremityNames, importRoom, knock, membershipOf } from '../sample-room.ts'
 import { temporaryStore } from './temporary-store.ts'
 
@@ -34,16 +35,34 @@ describe('the SQLite file', () => {
     await importRoom(first)
     await accept(first, knock('k1', CAROL, ['bob']))
     await first.expand()
-    const before = await first.transactionFor(THERE)
+    const before = await claimFor(first, Date.now(), THERE)
     await accept(first, knock('k2', DAVE, ['bob']))
     await first.close()
 
     const second = await file.open()
-    expect(await second.transactionFor(THERE)).toEqual(before)
+    expect(await dueAt(second, Date.now())).toEqual([before])
     expect(await second.expand()).toBe(false)
-    expect(await second.transactionFor(THERE)).toEqual(before)
+    expect(await claimFor(second, Date.now(), THERE)).toEqual(before)
     await second.delivered(THERE, before?.txnId ?? '')
-    expect((await second.transactionFor(THERE))?.events).toHaveLength(1)
+    expect((await claimFor(second, Date.now(), THERE))?.events).toHaveLength(1)
+  })
+
+  it('G3: knows after a restart how often a delivery failed and when it is due', async () => {
+    const file = await temporaryStore()
+    const first = await file.open()
+    await importRoom(first)
+    await accept(first, knock('k', CAROL, ['bob']))
+    await first.expand()
+    const claimed = await claimFor(first, Date.now(), THERE)
+    const retryAt = Date.now() + 3_600_000
+    await first.failed(THERE, claimed?.txnId ?? '', { retryAt, asked: true, reason: 'the server answers 503' })
+    await first.close()
+
+    const second = await file.open()
+    expect(await dueAt(second, retryAt - 1)).toEqual([])
+    expect(await second.resume([THERE])).toBe(false)
+    expect(await second.nextDue()).toBe(retryAt)
+    expect(await dueAt(second, retryAt)).toEqual([{ ...claimed, attempts: 1 }])
   })
 
   it('of a newer version is refused with a sentence for the operator', async () => {

@@ -2,7 +2,9 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { createKnockCommit } from '../../../src/store/sqlite/commit-knock.ts'
 import { type Database, openWriter } from '../../../src/store/sqlite/connection.ts'
 import { createDecisionReader } from '../../../src/store/sqlite/decision-rows.ts'
-import { createDeliveryWriter } from '../../../src/store/sqlite/delivery-rows.ts'
+import { createExpansion } from '../../../src/store/sqlite/delivery-expansion.ts'
+import { createDeliveryTransactions } from '../../../src/store/sqlite/delivery-transactions.ts'
+import { createDeliveryWaits } from '../../../src/store/sqlite/delivery-waits.ts'
 import { createEventReader } from '../../../src/store/sqlite/event-reader.ts'
 import { createImportStaging } from '../../../src/store/sqlite/import-staging.ts'
 import { createImportSwap } from '../../../src/store/sqlite/import-swap.ts'
@@ -20,7 +22,8 @@ const PARTS: Readonly<Record<string, (db: Database) => unknown>> = {
   'recording a knock': createKnockCommit,
   'listing decisions': createDecisionReader,
   'keys of servers': (db) => [createKeyReader(db), createKeyWriter(db)],
-  delivering: createDeliveryWriter,
+  delivering: (db) => [createExpansion(db), createDeliveryTransactions(db)],
+  'resuming deliveries': createDeliveryWaits,
   'staging an import': createImportStaging,
   'keeping knocks': createKnockKeeping,
   'swapping an import': createImportSwap,
