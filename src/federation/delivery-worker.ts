@@ -127,9 +127,9 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
       observer.delivered(destination, events.length)
       return
     }
-    const { reason, retryAfterMs } = result
+    const { reason } = result
     const retryAt = clock() + waitAfter(attempts, result)
-    await queue.failed(destination, txnId, { retryAt, asked: retryAfterMs !== undefined, reason })
+    await queue.failed(destination, txnId, { retryAt, reason })
     observer.failed(destination, attempts + 1, reason)
   }
 

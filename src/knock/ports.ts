@@ -207,8 +207,8 @@ export interface OutgoingTransaction {
 export interface DeliveryFailure {
   /** Nothing is due for the destination before. Milliseconds since the epoch. */
   readonly retryAt: number
-  /** The destination itself named `retryAt`: `resume` keeps to it. */
-  readonly asked: boolean
+  /** The destination itself asked for this: `resume` does not go below it. Milliseconds since the epoch. */
+  readonly notBefore?: number
   readonly reason: string
 }
 
@@ -232,8 +232,8 @@ export interface DeliveryQueue {
   /** Ends a claim without a verdict: due again at once, and no attempt is counted. */
   release(destination: ServerName, txnId: string): Promise<void>
   /**
-   * These servers gave a sign of life: those that wait after a failure are due at once, unless they named the time
-   * themselves. Cheap for servers for which nothing waits. True where one of them became due.
+   * These servers gave a sign of life: those that wait after a failure are due at once, or at their `notBefore`.
+   * Cheap for servers for which nothing waits. True where one of them is due sooner than it was.
    */
   resume(destinations: readonly ServerName[]): Promise<boolean>
   /** What is due later than this is due then: for a clock that went back. */

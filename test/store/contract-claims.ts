@@ -17,8 +17,10 @@ export function claimContract(subject: StoreUnderTest): void {
     if (claimed === undefined) throw new Error('nothing is due')
     return claimed
   }
-  const fail = ({ destination, txnId }: OutgoingTransaction, waitMs: number, asked = false) =>
-    subject.store.failed(destination, txnId, { retryAt: subject.now() + waitMs, asked, reason: 'refused' })
+  const fail = ({ destination, txnId }: OutgoingTransaction, waitMs: number, askedMs?: number) => {
+    const asked = askedMs !== undefined && { notBefore: subject.now() + askedMs }
+    return subject.store.failed(destination, txnId, { retryAt: subject.now() + waitMs, reason: 'refused', ...asked })
+  }
   const another = async () => {
     await accept(subject.store, knock('k2', DAVE, ['bob']))
     await expandAll(subject.store)
@@ -89,7 +91,7 @@ export function claimContract(subject: StoreUnderTest): void {
     it('do not end by an answer to another transaction', async () => {
       const before = await claimThere()
       await subject.store.delivered(THERE, 'mkother')
-      await subject.store.failed(THERE, 'mkother', { retryAt: subject.now() + 9_000, asked: false, reason: 'x' })
+      await subject.store.failed(THERE, 'mkother', { retryAt: subject.now() + 9_000, reason: 'x' })
       await subject.store.release(THERE, 'mkother')
       await subject.store.delivered('nobody.test' as ServerName, 'mkother')
       expect(await due()).toEqual([OTHER])
@@ -108,7 +110,7 @@ export function claimContract(subject: StoreUnderTest): void {
     it('keep a destination quiet until it may be tried again, and count it', async () => {
       const { txnId } = await claimThere()
       const retryAt = subject.now() + 5_000
-      await subject.store.failed(THERE, txnId, { retryAt, asked: false, reason: 'connection refused' })
+      await subject.store.failed(THERE, txnId, { retryAt, reason: 'connection refused' })
       subject.advance(4_999)
       expect(await due()).toEqual([])
       expect(await subject.store.nextDue()).toBe(retryAt)
@@ -133,12 +135,17 @@ export function claimContract(subject: StoreUnderTest): void {
     })
 
     it('that the destination asked for are kept to', async () => {
-      await fail(await claimThere(), 60_000, true)
+      await fail(await claimThere(), 60_000, 60_000)
       expect(await subject.store.resume([THERE])).toBe(false)
-      expect(await due()).toEqual([])
       subject.advance(60_000)
+      await fail(await claimThere(), 60_000, 20_000)
+      expect(await subject.store.resume([THERE])).toBe(true)
+      expect(await subject.store.nextDue()).toBe(subject.now() + 20_000)
+      expect(await subject.store.resume([THERE])).toBe(false)
+      subject.advance(20_000)
       await fail(await claimThere(), 60_000)
       expect(await subject.store.resume([THERE])).toBe(true)
+      expect(await due()).toEqual([THERE])
     })
 
     it('that are longer than can be are cut', async () => {
@@ -152,7 +159,7 @@ export function claimContract(subject: StoreUnderTest): void {
 
     it('end when the operator says so, for one or for all', async () => {
       expect(await subject.store.retry()).toBe(0)
-      await fail(await claimThere(), 60_000, true)
+      await fail(await claimThere(), 60_000, 60_000)
       expect(await subject.store.retry(OTHER)).toBe(0)
       expect(await subject.store.retry(THERE)).toBe(1)
       await fail(await claimThere(), 60_000)

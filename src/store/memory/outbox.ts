@@ -18,8 +18,8 @@ interface Destination {
   rows: Waiting[]
   dueAt: number
   attempts: number
-  /** The destination itself named `dueAt`. */
-  asked: boolean
+  /** What the destination asked for at the last failure. */
+  notBefore: number | undefined
   reason: string | undefined
   transaction: { readonly txnId: string; readonly startedAt: number; readonly size: number } | undefined
 }
@@ -71,7 +71,7 @@ function addRow(destinations: Destinations, server: ServerName, { event, queuedA
   const known = destinations.get(server)
   if (known !== undefined) known.rows.push(row)
   else {
-    const unfailed = { attempts: 0, asked: false, reason: undefined, transaction: undefined }
+    const unfailed = { attempts: 0, notBefore: undefined, reason: undefined, transaction: undefined }
     destinations.set(server, { rows: [row], dueAt: now, ...unfailed })
   }
 }
@@ -120,12 +120,18 @@ function createTransactions(
       found.rows.splice(0, found.transaction?.size)
       if (found.rows.length === 0) destinations.delete(destination)
       else {
-        Object.assign(found, { transaction: undefined, attempts: 0, asked: false, reason: undefined, dueAt: clock() })
+        Object.assign(found, {
+          transaction: undefined,
+          attempts: 0,
+          notBefore: undefined,
+          reason: undefined,
+          dueAt: clock(),
+        })
       }
     },
-    async failed(destination, txnId, { retryAt, asked, reason }) {
+    async failed(destination, txnId, { retryAt, notBefore, reason }) {
       const found = endClaim(destination, txnId)
-      if (found !== undefined) Object.assign(found, { attempts: found.attempts + 1, dueAt: retryAt, asked, reason })
+      if (found !== undefined) Object.assign(found, { attempts: found.attempts + 1, dueAt: retryAt, notBefore, reason })
     },
     async release(destination, txnId) {
       endClaim(destination, txnId)
@@ -151,12 +157,12 @@ function createWaits(
 ): Pick<Outbox, 'resume' | 'boundWaits' | 'listDeliveries' | 'retry'> {
   return {
     async resume(servers) {
-      const now = clock()
       let resumed = false
       for (const server of servers) {
         const found = destinations.get(server)
-        if (found === undefined || found.attempts === 0 || found.asked || found.dueAt <= now) continue
-        found.dueAt = now
+        const earliest = Math.max(clock(), found?.notBefore ?? 0)
+        if (found === undefined || found.attempts === 0 || found.dueAt <= earliest) continue
+        found.dueAt = earliest
         resumed = true
       }
       return resumed

@@ -121,7 +121,7 @@ function createWaits(
   return {
     async resume(servers) {
       const now = clock()
-      const destinations = servers.filter((server) => resumable.get(server, now) !== undefined)
+      const destinations = servers.filter((server) => resumable.get(now, server) !== undefined)
       return destinations.length > 0 && writer.demand('resume', { now, destinations })
     },
     async boundWaits(latest) {

@@ -29,14 +29,14 @@ export function createDeliveryTransactions(
   const destinationRow = (destination: string) => read.get(destination) as DestinationRow | undefined
   const forgetRows = prepareForgetting(db)
   const fail = db.prepare(`
-    UPDATE destinations SET attempts = attempts + 1, due_at = ?, asked = ?, reason = ?
+    UPDATE destinations SET attempts = attempts + 1, due_at = ?, not_before = ?, reason = ?
     WHERE destination = ? AND txn_id = ?`)
 
   return {
     assign: prepareAssignment(db, destinationRow),
     ...prepareRemoval(db, destinationRow, forgetRows),
-    deliveryFailed({ destination, txnId, failure: { retryAt, asked, reason } }) {
-      fail.run(retryAt, asked ? 1 : 0, reason, destination, txnId)
+    deliveryFailed({ destination, txnId, failure: { retryAt, notBefore, reason } }) {
+      fail.run(retryAt, notBefore ?? null, reason, destination, txnId)
       return null
     },
   }
@@ -84,7 +84,7 @@ function prepareRemoval(
 ): Pick<Handlers, 'delivered' | 'drop'> {
   const removeDelivered = db.prepare('DELETE FROM deliveries WHERE destination = ? AND event <= ?')
   const succeed = db.prepare(
-    'UPDATE destinations SET attempts = 0, asked = 0, reason = NULL, due_at = ? WHERE destination = ?',
+    'UPDATE destinations SET attempts = 0, not_before = NULL, reason = NULL, due_at = ? WHERE destination = ?',
   )
   const endTransaction = db.prepare(
     'UPDATE destinations SET txn_id = NULL, txn_at = NULL, txn_last = NULL WHERE destination = ?',

@@ -2,11 +2,12 @@
 import type { Database } from './connection.ts'
 import type { Handlers } from './jobs.ts'
 
-/** Those that wait after a failure and did not name the time themselves; the reader asks the same before it writes. */
-export const RESUMABLE = 'destination = ? AND due_at > ? AND attempts > 0 AND asked = 0'
+/** ?2 waits after a failure, longer than it has to by ?1; the reader asks the same before it writes. */
+export const RESUMABLE = 'destination = ?2 AND attempts > 0 AND due_at > max(?1, coalesce(not_before, 0))'
 
 export function createDeliveryWaits(db: Database): Pick<Handlers, 'resume' | 'boundWaits' | 'retry'> {
-  const resume = db.prepare(`UPDATE destinations SET due_at = ? WHERE ${RESUMABLE}`)
+  const resume = db.prepare(`
+    UPDATE destinations SET due_at = max(?1, coalesce(not_before, 0)) WHERE ${RESUMABLE}`)
   const bound = db.prepare('UPDATE destinations SET due_at = ?1 WHERE due_at > ?1')
   const retryOne = db.prepare('UPDATE destinations SET due_at = ?1 WHERE destination = ?2 AND due_at > ?1')
 
@@ -14,7 +15,7 @@ export function createDeliveryWaits(db: Database): Pick<Handlers, 'resume' | 'bo
     resume({ now, destinations }) {
       let resumed = false
       for (const destination of destinations) {
-        if (Number(resume.run(now, destination, now).changes) > 0) resumed = true
+        if (Number(resume.run(now, destination).changes) > 0) resumed = true
       }
       return resumed
     },

@@ -120,8 +120,8 @@ CREATE TABLE destinations (            -- that wait for something
   waiting INTEGER NOT NULL,
   oldest_at INTEGER NOT NULL,
   attempts INTEGER NOT NULL DEFAULT 0, -- failures since the last 200
-  asked INTEGER NOT NULL DEFAULT 0,    -- the destination itself named due_at
-  reason TEXT,                         -- of the last failure
+  reason TEXT,                         -- of the last one
+  not_before INTEGER,                  -- what the destination asked for then
   txn_id TEXT,
   txn_at INTEGER,                      -- origin_server_ts of the transaction
   txn_last INTEGER                     -- its last event

@@ -55,7 +55,7 @@ describe('the SQLite file', () => {
     await first.expand()
     const claimed = await claimFor(first, Date.now(), THERE)
     const retryAt = Date.now() + 3_600_000
-    await first.failed(THERE, claimed?.txnId ?? '', { retryAt, asked: true, reason: 'the server answers 503' })
+    await first.failed(THERE, claimed?.txnId ?? '', { retryAt, notBefore: retryAt, reason: 'the server answers 503' })
     await first.close()
 
     const second = await file.open()
