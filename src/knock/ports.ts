@@ -217,12 +217,14 @@ export interface DeliveryQueue {
   /** Turns accepted knocks into rows per destination, a bounded chunk at a time. True while there is more to do. */
   expand(): Promise<boolean>
   /**
-   * Takes destinations that are due and that nobody holds, soonest first, each with the transaction to send next to it:
-   * the same id and events each time until it is delivered. Nobody else is given them before the claim has ended: by
-   * `delivered`, `failed` or `release` with its transaction's id, or with the process that holds it.
+   * Takes destinations that are due and that nobody holds, each with the transaction to send next to it: the same id and
+   * events each time until it is delivered. Nobody else is given them before the claim has ended: by `delivered`,
+   * `failed` or `release` with its transaction's id, or with the process that holds it. Those to which the last delivery
+   * did not fail come before the others, and among each those that are due soonest.
    * @param limit most destinations to take
+   * @param failing most of them to which the last delivery failed; `limit` where left out
    */
-  claim(now: number, limit: number): Promise<readonly OutgoingTransaction[]>
+  claim(now: number, limit: number, failing?: number): Promise<readonly OutgoingTransaction[]>
   /** When the next destination that nobody holds falls due, or undefined where none waits. */
   nextDue(): Promise<number | undefined>
   /** Ends a claim: the transaction arrived. What else waits for the destination is due at once. */

@@ -61,6 +61,14 @@ export function claimContract(subject: StoreUnderTest): void {
       expect(await claim(1)).toEqual([])
     })
 
+    it('go to those that did not fail before the others, and to so many of these as are wanted', async () => {
+      await fail(await claimThere(), 0)
+      subject.advance(1_000)
+      expect(serversOf(await dueAt(subject.store, subject.now()))).toEqual([OTHER, THERE])
+      expect(serversOf(await subject.store.claim(subject.now(), 2, 0))).toEqual([OTHER])
+      expect(serversOf(await subject.store.claim(subject.now(), 2, 1))).toEqual([THERE])
+    })
+
     it('are given for the soonest even where it is held', async () => {
       const held = await claim(1)
       expect(serversOf([...held, ...(await claim(1))]).length).toBe(2)

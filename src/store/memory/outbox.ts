@@ -100,12 +100,13 @@ function createTransactions(
   }
 
   return {
-    async claim(now, limit) {
-      return [...destinations]
+    async claim(now, limit, failing = limit) {
+      const due = [...destinations]
         .filter(([server, { dueAt }]) => dueAt <= now && !claims.has(server))
         .sort(([, left], [, right]) => left.dueAt - right.dueAt)
-        .slice(0, limit)
-        .map(([server, found]) => give(server, found, now))
+      const unfailed = due.filter(([, { attempts }]) => attempts === 0).slice(0, limit)
+      const failed = due.filter(([, { attempts }]) => attempts > 0).slice(0, Math.min(failing, limit - unfailed.length))
+      return [...unfailed, ...failed].map(([server, found]) => give(server, found, now))
     },
     async nextDue() {
       let next: number | undefined

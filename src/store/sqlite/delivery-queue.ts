@@ -1,23 +1,14 @@
-/**
- * The durable outbox as the delivery worker and the delivery commands see it. Claims are kept in this process's memory:
- * one service delivers from a file, and what it held is free when it ends.
- * https://spec.matrix.org/latest/server-server-api/#transactions
- */
-import type { Clock, DeliveryAdministration, DeliveryQueue, OutgoingTransaction } from '../../knock/ports.ts'
+/** The durable outbox as the delivery worker and the delivery commands see it. */
+import type { Clock, DeliveryAdministration, DeliveryQueue } from '../../knock/ports.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import type { Database } from './connection.ts'
+import { createDeliveryClaims } from './delivery-claims.ts'
 import { RESUMABLE } from './delivery-waits.ts'
 import type { EventReader } from './event-reader.ts'
-import type { TransactionRow } from './jobs.ts'
 import type { WriterClient } from './writer-client.ts'
 
 /** Rows of the outbox that the metrics count one by one. */
 const COUNTED_OUTBOX = 10_000
-
-interface DueRow {
-  readonly destination: ServerName
-  readonly dueAt: number
-}
 
 interface DepthRow {
   readonly waiting: number | null
@@ -25,9 +16,11 @@ interface DepthRow {
   readonly oldestAt: number | null
 }
 
-interface WaitingRow extends DueRow {
+interface WaitingRow {
+  readonly destination: ServerName
   readonly waiting: number
   readonly attempts: number
+  readonly dueAt: number
   readonly oldestAt: number
   readonly reason: string | null
 }
@@ -40,7 +33,7 @@ export function createDeliveryQueue(db: Database, events: EventReader, writer: W
     async expand() {
       return knocks.get() !== undefined && writer.demand('expand', { now: clock() })
     },
-    ...createClaims(db, events, writer, clock),
+    ...createDeliveryClaims(db, events, writer, clock),
     ...createWaits(db, writer, clock),
     ...createFigures(db),
     async drop(destination, before = Number.MAX_SAFE_INTEGER) {
@@ -56,64 +49,13 @@ export function createDeliveryQueue(db: Database, events: EventReader, writer: W
   }
 }
 
-function createClaims(
-  db: Database,
-  events: EventReader,
-  writer: WriterClient,
-  clock: Clock,
-): Pick<Queue, 'claim' | 'nextDue' | 'delivered' | 'failed' | 'release'> {
-  const due = db.prepare(
-    'SELECT destination, due_at AS dueAt FROM destinations WHERE due_at <= ? ORDER BY due_at LIMIT ?',
-  )
-  /** Whom each claim sends what; undefined while its transaction is being looked up. */
-  const claims = new Map<ServerName, string | undefined>()
-
-  /** Those that are claimed can all be among the first. */
-  const unclaimed = (now: number, limit: number): readonly DueRow[] =>
-    (due.all(now, limit + claims.size) as unknown as DueRow[])
-      .filter(({ destination }) => !claims.has(destination))
-      .slice(0, limit)
-  const endClaim = (destination: ServerName, txnId: string) => {
-    if (claims.get(destination) === txnId) claims.delete(destination)
-  }
-  const outgoing = (row: TransactionRow): OutgoingTransaction => ({
-    ...row,
-    destination: row.destination as ServerName,
-    events: row.events.flatMap((event) => events(event) ?? []),
-  })
-
-  return {
-    async claim(now, limit) {
-      const destinations = unclaimed(now, limit).map(({ destination }) => destination)
-      if (destinations.length === 0) return []
-      for (const destination of destinations) claims.set(destination, undefined)
-      const assigned = await writer.demand('assign', { now, destinations }).finally(() => {
-        for (const destination of destinations) claims.delete(destination)
-      })
-      const transactions = assigned.map(outgoing)
-      for (const { destination, txnId } of transactions) claims.set(destination, txnId)
-      return transactions
-    },
-    nextDue: async () => unclaimed(Number.MAX_SAFE_INTEGER, 1)[0]?.dueAt,
-    async delivered(destination, txnId) {
-      await writer.demand('delivered', { now: clock(), destination, txnId })
-      endClaim(destination, txnId)
-    },
-    async failed(destination, txnId, failure) {
-      await writer.demand('deliveryFailed', { destination, txnId, failure })
-      endClaim(destination, txnId)
-    },
-    release: async (destination, txnId) => endClaim(destination, txnId),
-  }
-}
-
 function createWaits(
   db: Database,
   writer: WriterClient,
   clock: Clock,
 ): Pick<Queue, 'resume' | 'boundWaits' | 'listDeliveries' | 'retry'> {
   const resumable = db.prepare(`SELECT 1 FROM destinations WHERE ${RESUMABLE}`)
-  const later = db.prepare('SELECT 1 FROM destinations WHERE due_at > ? LIMIT 1')
+  const later = db.prepare('SELECT 1 FROM destinations WHERE (attempts > 0) IN (0, 1) AND due_at > ? LIMIT 1')
   const list = db.prepare(`
     SELECT destination, waiting, attempts, due_at AS dueAt, oldest_at AS oldestAt, reason
     FROM destinations WHERE destination > ? ORDER BY destination LIMIT ?`)

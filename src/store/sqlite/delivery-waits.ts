@@ -8,7 +8,7 @@ export const RESUMABLE = 'destination = ?2 AND attempts > 0 AND due_at > max(?1,
 export function createDeliveryWaits(db: Database): Pick<Handlers, 'resume' | 'boundWaits' | 'retry'> {
   const resume = db.prepare(`
     UPDATE destinations SET due_at = max(?1, coalesce(not_before, 0)) WHERE ${RESUMABLE}`)
-  const bound = db.prepare('UPDATE destinations SET due_at = ?1 WHERE due_at > ?1')
+  const bound = db.prepare('UPDATE destinations SET due_at = ?1 WHERE (attempts > 0) IN (0, 1) AND due_at > ?1')
   const retryOne = db.prepare('UPDATE destinations SET due_at = ?1 WHERE destination = ?2 AND due_at > ?1')
 
   return {

@@ -126,7 +126,7 @@ CREATE TABLE destinations (            -- that wait for something
   txn_at INTEGER,                      -- origin_server_ts of the transaction
   txn_last INTEGER                     -- its last event
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX destinations_due ON destinations (due_at);
+CREATE INDEX destinations_due ON destinations (attempts > 0, due_at);
 
 CREATE TABLE server_keys (
   server TEXT PRIMARY KEY,

@@ -2,6 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { createKnockCommit } from '../../../src/store/sqlite/commit-knock.ts'
 import { type Database, openWriter } from '../../../src/store/sqlite/connection.ts'
 import { createDecisionReader } from '../../../src/store/sqlite/decision-rows.ts'
+import { createDeliveryClaims } from '../../../src/store/sqlite/delivery-claims.ts'
 import { createExpansion } from '../../../src/store/sqlite/delivery-expansion.ts'
 import { createDeliveryTransactions } from '../../../src/store/sqlite/delivery-transactions.ts'
 import { createDeliveryWaits } from '../../../src/store/sqlite/delivery-waits.ts'
@@ -14,6 +15,7 @@ import { createRoomList } from '../../../src/store/sqlite/room-list.ts'
 import { createRoomReader } from '../../../src/store/sqlite/room-reader.ts'
 import { createSettlement } from '../../../src/store/sqlite/settle.ts'
 import { createUncheckedReader } from '../../../src/store/sqlite/unchecked-events.ts'
+import type { WriterClient } from '../../../src/store/sqlite/writer-client.ts'
 import { temporaryStore } from './temporary-store.ts'
 
 const PARTS: Readonly<Record<string, (db: Database) => unknown>> = {
@@ -22,6 +24,7 @@ const PARTS: Readonly<Record<string, (db: Database) => unknown>> = {
   'recording a knock': createKnockCommit,
   'listing decisions': createDecisionReader,
   'keys of servers': (db) => [createKeyReader(db), createKeyWriter(db)],
+  'claiming destinations': (db) => createDeliveryClaims(db, () => undefined, {} as WriterClient, Date.now),
   delivering: (db) => [createExpansion(db), createDeliveryTransactions(db)],
   'resuming deliveries': createDeliveryWaits,
   'staging an import': createImportStaging,
