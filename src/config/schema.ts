@@ -151,6 +151,20 @@ const limits = z.strictObject({
   per_server: limitPer('server'),
 })
 
+const deliveries = z.strictObject({
+  max_parallel: setting(integer(1, 1024).default(32), {
+    description:
+      'Servers that accepted knocks are sent to at a time, over one connection each. At most half of them are servers to which the last delivery failed.',
+    allowed: 'an integer from 1 to 1024',
+    example: '32',
+  }),
+  give_up_days: setting(z.number().min(0.01).max(3650).default(7), {
+    description: 'Knocks that a server could not be sent for so long are dropped for it, and counted in the metrics.',
+    allowed: 'a number from 0.01 to 3650',
+    example: '7',
+  }),
+})
+
 function seconds(fallback: number, description: string) {
   return setting(z.number().min(0.1).max(MAX_SECONDS).default(fallback), {
     description,
@@ -190,6 +204,7 @@ export const configSchema = z.strictObject({
   homeserver: homeserver.prefault({}),
   federation: federation.prefault({}),
   limits: limits.prefault({}),
+  deliveries: deliveries.prefault({}),
   timeouts: timeouts.prefault({}),
   log: log.prefault({}),
 })

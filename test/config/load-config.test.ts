@@ -49,6 +49,7 @@ describe('what is read', () => {
         key_denylist: [],
       },
       limits: { per_address: { per_second: 50, burst: 200 } },
+      deliveries: { max_parallel: 32, give_up_days: 7 },
       timeouts: { request_seconds: 25, key_lookup_seconds: 10, delivery_seconds: 60 },
       log: { level: 'info' },
     })
