@@ -22,6 +22,8 @@ export interface KnockHandlerOptions {
   readonly keyLookupMs: number
   /** Longest time for a request, in milliseconds. */
   readonly requestMs: number
+  /** Told of each server that a request is proved to come from. Must cost next to nothing. */
+  readonly heardFrom?: (origin: ServerName) => void
 }
 
 export interface KnockRequest {
@@ -45,7 +47,7 @@ export interface KnockHandlers {
 }
 
 export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers {
-  const { ports, admission, keyLookupMs, requestMs } = options
+  const { ports, admission, keyLookupMs, requestMs, heardFrom } = options
   const { serverName, keyring, ed25519, clock } = ports
   const authentication = { serverName, keyring, ed25519, clock, admission }
 
@@ -61,7 +63,10 @@ export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers
     const deadline = clock() + Math.min(keyLookupMs, requestMs)
     const toCheck = { method, uri: target.uri, rawHeaders, deadline, ...(content && { content }) }
     const checked = await authenticate(authentication, toCheck)
-    if (checked.ok) return answer(checked.origin)
+    if (checked.ok) {
+      heardFrom?.(checked.origin)
+      return answer(checked.origin)
+    }
     const { claimed, failure, detail } = checked
     return { outcome: checked.refusal, origin: claimed, room: undefined, failure, detail }
   }

@@ -142,3 +142,18 @@ describe('who is not', () => {
     expect(await ask((p) => [usual(p)])).toMatchObject(forbidden)
   })
 })
+
+describe('signs of life', () => {
+  it('are told of the server that a request is proved to come from, whatever the answer, and of no other', async () => {
+    const heard: string[] = []
+    await open({ heardFrom: (origin) => heard.push(origin) })
+    await ask((p) => [usual({ ...p, sig: base64(Buffer.alloc(64)) })])
+    await ask((p) => [usual({ ...p, origin: 'else.example' })])
+    await ask(() => [])
+    expect(heard).toEqual([])
+    expect((await ask((p) => [usual(p)])).status).toBe(200)
+    const unknownRoom = makeKnockPath('!none:resident.example', listener.kim.id, '10')
+    expect((await ask((p) => [usual(p)], unknownRoom)).status).toBe(404)
+    expect(heard).toEqual([listener.remote.name, listener.remote.name])
+  })
+})
