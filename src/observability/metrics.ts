@@ -11,6 +11,7 @@ export interface Metrics {
   keyLookup(outcome: string): void
   delivered(events: number): void
   deliveryFailed(): void
+  gaveUp(events: number): void
   /** The text of `/metrics`. */
   expose(): Promise<string>
   readonly contentType: string
@@ -86,8 +87,12 @@ export function createMetrics({ queue, clock }: MetricsOptions): Metrics {
       if (failure !== undefined) failures.inc({ reason: failure })
     },
     keyLookup: (outcome) => lookups.inc({ outcome }),
-    delivered: (count) => deliveries.events.inc(count),
-    deliveryFailed: () => deliveries.failed.inc(),
+    delivered(count) {
+      deliveries.outcomes.inc({ outcome: 'delivered' })
+      deliveries.events.inc(count)
+    },
+    deliveryFailed: () => deliveries.outcomes.inc({ outcome: 'failed' }),
+    gaveUp: (count) => deliveries.dropped.inc(count),
     async expose() {
       // A store that fails shows in /ready; it must not take the other figures with it.
       const depth = await queue.depth(clock()).catch(() => undefined)
@@ -105,9 +110,16 @@ function deliveryMetrics(registry: Registry) {
     help: 'Knocks that another server has received, counted once per server',
     registers,
   })
-  const failed = new Counter({
-    name: 'matrix_knock_delivery_failures_total',
-    help: 'Deliveries that failed and are tried again',
+  const outcomes = new Counter({
+    name: 'matrix_knock_deliveries_total',
+    help: 'Transactions that another server received, and attempts that failed and are made again',
+    labelNames: ['outcome'],
+    registers,
+  })
+  for (const outcome of ['delivered', 'failed']) outcomes.inc({ outcome }, 0)
+  const dropped = new Counter({
+    name: 'matrix_knock_dropped_events_total',
+    help: 'Knocks that a server will not receive because it was away for deliveries.give_up_days, counted once per server',
     registers,
   })
   const waiting = new Gauge({
@@ -130,5 +142,5 @@ function deliveryMetrics(registry: Registry) {
     failing.set(depth.failing)
     oldest.set(depth.oldestAge / 1000)
   }
-  return { events, failed, show }
+  return { events, outcomes, dropped, show }
 }
