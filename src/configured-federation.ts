@@ -31,5 +31,6 @@ export function createConfiguredFederation(parts: ConfiguredFederationParts): Fe
     ...(federation.dns_servers && { dnsServers: federation.dns_servers }),
     keyLimits: { timeoutMs: timeouts.key_lookup_seconds * 1000 },
     ...(onLookup && { onLookup }),
+    maxDeliveries: config.deliveries.max_parallel,
   })
 }

@@ -43,6 +43,7 @@ export interface ServiceParts {
 /** A connection that a proxy keeps open may carry a request that was sent before it could know that we leave. */
 const IDLE_BEFORE_CLOSE_MS = 500
 const DELIVERIES_DRAIN_MS = 3_000
+const DAY_MS = 86_400_000
 
 /**
  * Puts the service together and listens.
@@ -55,7 +56,7 @@ export async function startService(parts: ServiceParts): Promise<Service> {
   const federation = createConfiguredFederation({ ...parts, keyStore: store, onLookup: metrics.keyLookup })
   const deliveries = createDeliveries(parts, federation, metrics)
   const audit = createAudit(parts, federation)
-  const app = await createInbound(parts, federation, metrics)
+  const app = await createInbound(parts, federation, metrics, deliveries)
   const { server } = app
   const drain = createDrain(server, { idleMs: IDLE_BEFORE_CLOSE_MS, mostMs: config.timeouts.request_seconds * 1000 })
   let state: 'starting' | 'serving' | 'stopping' = 'starting'
@@ -101,6 +102,8 @@ function createDeliveries({ config, store, logging, clock }: ServiceParts, { sen
     sender,
     clock,
     random: Math.random,
+    maxParallel: config.deliveries.max_parallel,
+    giveUpMs: config.deliveries.give_up_days * DAY_MS,
     timeoutMs: config.timeouts.delivery_seconds * 1000,
     observer: {
       delivered(destination, events) {
@@ -111,7 +114,12 @@ function createDeliveries({ config, store, logging, clock }: ServiceParts, { sen
         metrics.deliveryFailed()
         log.warn({ destination, attempts, reason }, 'delivery failed, will try again')
       },
-      queueFailed: (error) => log.error({ err: error }, 'the delivery queue failed'),
+      gaveUp(destination, events, oldestAt) {
+        metrics.gaveUp(events)
+        const since = new Date(oldestAt).toISOString()
+        log.warn({ destination, events, since }, 'gave up knocks that waited for deliveries.give_up_days')
+      },
+      fault: (error) => log.error({ err: error }, 'delivering failed'),
     },
   })
   return worker
@@ -138,6 +146,7 @@ function createInbound(
   { config, files, store, logging, clock }: ServiceParts,
   { keyring }: Federation,
   metrics: Metrics,
+  { heardFrom }: DeliveryWorker,
 ) {
   const { server_name: serverName, federation, limits, timeouts, listen: listening } = config
   const logRequest = createRequestLog(logging, clock)
@@ -158,6 +167,7 @@ function createInbound(
     trustProxy: listening.trust_proxy,
     addressLimit: { perSecond: limits.per_address.per_second, burst: limits.per_address.burst },
     tls: files.tls,
+    heardFrom,
     observer: {
       answered(request) {
         metrics.answered(request)

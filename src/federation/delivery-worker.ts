@@ -1,61 +1,66 @@
 /**
- * Brings what is in the outbox to its destinations: one lane for each, a bounded number at a time, until each says 200.
- * https://spec.matrix.org/latest/server-server-api/#transactions
+ * Brings what is in the outbox to its destinations: one lane for each, a bounded number at a time, until each says 200
+ * or has been away for too long. https://spec.matrix.org/latest/server-server-api/#transactions
  */
 import { setMaxListeners } from 'node:events'
-import { setTimeout as pause } from 'node:timers/promises'
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Clock, DeliveryQueue, OutgoingTransaction } from '../knock/ports.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
+import { createClockWatch } from './clock-watch.ts'
 import { within } from '../waiting/within.ts'
-import type { DeliveryResult, TransactionSender } from './transaction.ts'
+import { createDelivery, type DeliveryObserver, type DeliveryOptions } from './delivery.ts'
+import { createSignsOfLife } from './signs-of-life.ts'
+import type { TransactionSender } from './transaction.ts'
 
-/** What the worker tells about its work. Calls must not throw. */
-export interface DeliveryObserver {
-  delivered(destination: ServerName, events: number): void
-  failed(destination: ServerName, attempts: number, reason: string): void
-  /** The queue itself failed: the worker tries again in a second. */
-  queueFailed(error: unknown): void
-}
-
-export interface DeliveryWorkerOptions {
+export interface DeliveryWorkerOptions extends Partial<DeliveryOptions> {
   readonly queue: DeliveryQueue
   readonly sender: TransactionSender
   readonly clock: Clock
+  /** Milliseconds that only ever pass, from any start. Default: those of the process. */
+  readonly uptime?: () => number
   /** Uniform in [0, 1): spreads retries. */
   readonly random: () => number
   readonly observer: DeliveryObserver
   /** Destinations at a time. Default 32. */
   readonly maxParallel?: number
-  /** Longest time for one delivery, in milliseconds. Default 60,000. */
-  readonly timeoutMs?: number
-  /** Wait after a first failure; it doubles with each. Milliseconds, default 2,000. */
-  readonly firstBackoffMs?: number
-  /** Longest wait between attempts, in milliseconds. Default one hour. */
-  readonly maxBackoffMs?: number
 }
 
 export interface DeliveryWorker {
   start(): void
+  /** The server gave a sign of life: what waits for it after failures is tried again soon. Costs next to nothing. */
+  heardFrom(server: ServerName): void
   /** Begins no more deliveries, waits for those under way, then breaks them off. @param drainMs milliseconds to wait */
   stop(drainMs: number): Promise<void>
 }
 
-/** Another process can write to the store: the queue is looked at even if nobody calls. */
-const POLL_MS = 5_000
+/** Other processes can write to the store: the queue is looked at even if nobody calls. */
+const POLL_MS = 1_000
+/** Signs of life are taken up together. */
+const GATHER_MS = 100
+/** Shorter waits are not worth a look of their own. */
+const SOON_MS = 20
 const AFTER_QUEUE_FAILURE_MS = 1_000
 const AFTER_BREAK_OFF_MS = 1_000
+/** Destinations in one call of the queue: each can bring 50 events. */
+const CLAIMED_AT_ONCE = 32
 
 export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWorker {
-  const { queue, sender, clock, random, observer } = options
-  const { maxParallel = 32, timeoutMs = 60_000, firstBackoffMs = 2_000, maxBackoffMs = 3_600_000 } = options
-  const lanes = new Map<ServerName, Promise<void>>()
+  const { queue, clock, observer, uptime = () => performance.now(), maxParallel = 32 } = options
   const breakOff = new AbortController()
   // One listener for each lane: Node takes more than ten for a leak.
   setMaxListeners(2 * maxParallel, breakOff.signal)
+  const delivery = createDelivery({ ...options, uptime }, breakOff.signal)
+  /** Destinations that hang whenever they are tried leave some lanes to the others. */
+  const maxFailing = Math.max(1, Math.floor(maxParallel / 2))
+  /** Whether the last delivery to each destination that has a lane failed. */
+  const lanes = new Map<ServerName, { readonly failing: boolean; readonly done: Promise<void> }>()
+  const signs = createSignsOfLife()
+  const watch = createClockWatch(clock, uptime)
   let running = false
   let scheduling: Promise<void> | undefined
   let again = false
   let timer: NodeJS.Timeout | undefined
+  let gathering: NodeJS.Timeout | undefined
 
   function wake(): void {
     again = true
@@ -74,11 +79,14 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
     while (running && again) {
       again = false
       try {
+        await mindClock()
+        const alive = signs.take()
+        if (alive.length > 0) await queue.resume(alive)
         if (await queue.expand()) again = true
-        await openLanes()
+        if (await openLanes()) again = true
         wait = await untilNext()
       } catch (error) {
-        observer.queueFailed(error)
+        observer.fault(error)
         wait = AFTER_QUEUE_FAILURE_MS
         again = false
       }
@@ -86,58 +94,43 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
     if (running && !again) timer = setTimeout(wake, wait)
   }
 
-  async function openLanes(): Promise<void> {
-    const free = maxParallel - lanes.size
-    if (free <= 0) return
-    const claimed = await queue.claim(clock(), free)
-    if (claimed.length === free) again = true
-    for (const transaction of claimed) open(transaction)
+  /** Nobody waits longer for a clock that went back than for one that goes right. */
+  async function mindClock(): Promise<void> {
+    const change = watch.look()
+    if (change === 'unknown' || change === 'ahead') delivery.distrustAges()
+    if (change === 'unknown' || change === 'back') await queue.boundWaits(clock() + delivery.longestWaitMs)
+  }
+
+  /** @returns whether more may be due */
+  async function openLanes(): Promise<boolean> {
+    const free = Math.min(maxParallel - lanes.size, CLAIMED_AT_ONCE)
+    if (free <= 0) return false
+    const failing = [...lanes.values()].filter((lane) => lane.failing).length
+    const claimed = await queue.claim(clock(), free, Math.max(0, maxFailing - failing))
+    for (const transaction of claimed) {
+      if (running) open(transaction)
+      else await queue.release(transaction.destination, transaction.txnId)
+      // Each signs, and shakes hands: between two of them requests get their turn.
+      await turn()
+    }
+    return claimed.length === free
   }
 
   function open(transaction: OutgoingTransaction): void {
-    const { destination } = transaction
-    const lane = deliver(transaction)
-      .catch(async (error) => {
-        observer.queueFailed(error)
-        // The lane stays closed for a moment where the queue did not take the result, so that it is no busy loop.
-        await pause(AFTER_QUEUE_FAILURE_MS, undefined, { signal: breakOff.signal }).catch(() => {})
-        await queue.release(destination, transaction.txnId).catch(observer.queueFailed)
-      })
-      .then(() => {
-        lanes.delete(destination)
-        wake()
-      })
-    lanes.set(destination, lane)
+    const { destination, attempts } = transaction
+    const done = delivery.deliver(transaction).finally(() => {
+      lanes.delete(destination)
+      wake()
+    })
+    lanes.set(destination, { failing: attempts > 0, done })
   }
 
   async function untilNext(): Promise<number> {
     if (lanes.size >= maxParallel) return POLL_MS
     const next = await queue.nextDue()
-    if (next === undefined) return POLL_MS
-    return Math.min(Math.max(next - clock(), 0), POLL_MS)
-  }
-
-  async function deliver(transaction: OutgoingTransaction): Promise<void> {
-    const { destination, txnId, startedAt, events, attempts } = transaction
-    const result = await sender.send(transaction, startedAt, clock() + timeoutMs, breakOff.signal)
-    // Broken off at the end of the process: nothing is known.
-    if (breakOff.signal.aborted && result.kind === 'failed') return queue.release(destination, txnId)
-    if (result.kind === 'delivered') {
-      await queue.delivered(destination, txnId)
-      observer.delivered(destination, events.length)
-      return
-    }
-    const { reason } = result
-    const retryAt = clock() + waitAfter(attempts, result)
-    await queue.failed(destination, txnId, { retryAt, reason })
-    observer.failed(destination, attempts + 1, reason)
-  }
-
-  /** Half of the wait is certain, half is chance, so that destinations that failed together do not return together. */
-  function waitAfter(attempts: number, { retryAfterMs = 0 }: Extract<DeliveryResult, { kind: 'failed' }>): number {
-    const full = Math.min(firstBackoffMs * 2 ** Math.min(attempts, 30), maxBackoffMs)
-    // Whole milliseconds: the queue keeps instants as integers.
-    return Math.ceil(Math.max(full / 2 + (random() * full) / 2, retryAfterMs))
+    const wait = next === undefined ? POLL_MS : next - clock()
+    // What is long due has its reasons: the lanes for those that fail are taken.
+    return wait < -SOON_MS ? POLL_MS : Math.min(Math.max(wait, SOON_MS), POLL_MS)
   }
 
   queue.onEnqueued(wake)
@@ -146,10 +139,17 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
       running = true
       wake()
     },
+    heardFrom(server) {
+      if (running && signs.note(server)) gathering = setTimeout(wake, GATHER_MS)
+    },
     async stop(drainMs) {
       running = false
       clearTimeout(timer)
-      const settled = () => Promise.all([scheduling, ...lanes.values()])
+      clearTimeout(gathering)
+      const settled = async () => {
+        await scheduling
+        await Promise.all([...lanes.values()].map(({ done }) => done))
+      }
       await within(drainMs, settled())
       breakOff.abort()
       await within(AFTER_BREAK_OFF_MS, settled())

@@ -44,6 +44,8 @@ export interface FederationOptions {
     'maxLookups' | 'maxRefreshes' | 'maxWaiting' | 'timeoutMs' | 'coolDownMs' | 'maxBackoffMs' | 'maxKnown'
   >
   readonly onLookup?: NonNullable<KeyringOptions['onLookup']>
+  /** Servers that are sent to at a time: connections to more are not kept. Default 32. */
+  readonly maxDeliveries?: number
 }
 
 export interface Federation {
@@ -62,10 +64,15 @@ export function createFederation(options: FederationOptions): Federation {
   const hosts = createHostsFile(options.hostsPath ?? '/etc/hosts', clock)
   const resolver = createResolver({ hosts, clock, ...(dnsServers && { servers: dnsServers }) })
   const filter = createAddressFilter(options.allowedNetworks)
-  const agent = createHttpAgent({ filter, clock, caCertificates: options.caCertificates })
+  const guarded = { filter, clock, caCertificates: options.caCertificates }
+  const agent = createHttpAgent(guarded)
+  // Deliveries have connections of their own, as many as lanes: no look-up of keys has to wait for one.
+  const deliveryAgent = createHttpAgent({ ...guarded, maxTargets: options.maxDeliveries ?? 32, perTarget: 1 })
   const wellKnown = createWellKnown({ resolver, agent, clock, port: ports.wellKnown })
   const discovery = createDiscovery({ resolver, wellKnown, filter, random, defaultPort: ports.federation })
-  const client = createFederationClient({ serverName, signingKey, ed25519, discovery, agent })
+  const speaking = { serverName, signingKey, ed25519, discovery }
+  const client = createFederationClient({ ...speaking, agent })
+  const deliveryClient = createFederationClient({ ...speaking, agent: deliveryAgent })
 
   const deniedKeys = new Set(options.deniedKeys?.map((key) => Buffer.from(key).toString('base64')))
   const denied = (key: Uint8Array): boolean =>
@@ -87,10 +94,10 @@ export function createFederation(options: FederationOptions): Federation {
     keyring,
     discovery,
     client,
-    sender: createTransactionSender({ serverName, client, clock }),
-    close() {
+    sender: createTransactionSender({ serverName, client: deliveryClient, clock }),
+    async close() {
       resolver.close()
-      return agent.close()
+      await Promise.all([agent.close(), deliveryAgent.close()])
     },
   }
 }

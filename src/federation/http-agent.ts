@@ -4,10 +4,10 @@
  * https://spec.matrix.org/latest/server-server-api/#tls
  */
 import tls from 'node:tls'
-import { LRUCache } from 'lru-cache'
-import { buildConnector, Pool } from 'undici'
+import type { Pool } from 'undici'
 import type { Clock } from '../knock/ports.ts'
 import type { AddressFilter } from './address-filter.ts'
+import { createConnectionPools } from './connection-pools.ts'
 
 /** Where and as whom to reach a server. */
 export interface Target {
@@ -63,27 +63,18 @@ export interface HttpAgentOptions {
   readonly caCertificates?: readonly string[]
   /** Longest time to connect and shake hands, in milliseconds. Default 4000. */
   readonly connectTimeoutMs?: number
+  /** Targets to which connections are open at a time, unless more are in use. Default 128. */
+  readonly maxTargets?: number
+  /** Connections to each. Default 4. */
+  readonly perTarget?: number
 }
 
-const MAX_POOLS = 128
-const CONNECTIONS_PER_POOL = 4
-const MAX_HEADER_BYTES = 16 * 1024
-const KEEP_ALIVE_MS = 4_000
 const USER_AGENT = 'matrix-knock'
 
 export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
-  const { filter, clock, connectTimeoutMs = 4_000 } = options
+  const { filter, clock, connectTimeoutMs = 4_000, maxTargets = 128, perTarget = 4 } = options
   const secureContext = tls.createSecureContext(authorities(options.caCertificates ?? []))
-  const pools = new LRUCache<string, Pool>({ max: MAX_POOLS, dispose: (pool) => void pool.close().catch(() => {}) })
-
-  function poolFor(target: Target): Pool {
-    const key = `${target.address} ${target.port} ${target.certificateName}`
-    const known = pools.get(key)
-    if (known !== undefined) return known
-    const made = createPool(target, secureContext, connectTimeoutMs)
-    pools.set(key, made)
-    return made
-  }
+  const pools = createConnectionPools({ secureContext, connectTimeoutMs, maxTargets, perTarget })
 
   async function request(target: Target, wanted: OutboundRequest): Promise<OutboundResponse> {
     const remaining = wanted.deadline - clock()
@@ -97,7 +88,7 @@ export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
     wanted.signal?.addEventListener('abort', breakOff)
     if (wanted.signal?.aborted) breakOff()
     try {
-      return await exchange(poolFor(target), target, wanted, ending.signal)
+      return await pools.use(target, (pool) => exchange(pool, target, wanted, ending.signal))
     } finally {
       clearTimeout(timer)
       wanted.signal?.removeEventListener('abort', breakOff)
@@ -115,11 +106,7 @@ export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
       }
       return last
     },
-    async close() {
-      const open = [...pools.values()]
-      pools.clear()
-      await Promise.all(open.map((pool) => pool.destroy()))
-    },
+    close: () => pools.destroy(),
   }
 }
 
@@ -128,24 +115,6 @@ function authorities(extra: readonly string[]): tls.SecureContextOptions {
   if (extra.length === 0) return {}
   const modern = tls as typeof tls & { getCACertificates?: (kind: 'default') => string[] }
   return { ca: [...(modern.getCACertificates?.('default') ?? tls.rootCertificates), ...extra] }
-}
-
-function createPool(target: Target, secureContext: tls.SecureContext, timeout: number): Pool {
-  const connect = buildConnector({ secureContext, timeout })
-  const literal = target.address.includes(':') ? `[${target.address}]` : target.address
-  return new Pool(`https://${literal}:${target.port}`, {
-    connections: CONNECTIONS_PER_POOL,
-    pipelining: 1,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    keepAliveMaxTimeout: KEEP_ALIVE_MS,
-    maxHeaderSize: MAX_HEADER_BYTES,
-    // The deadline of each request bounds both.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    // undici would take the SNI from the Host header. Without one, Node holds the certificate against the address.
-    connect: ({ servername: _fromHostHeader, ...to }, callback) =>
-      connect(target.servername === undefined ? to : { ...to, servername: target.servername }, callback),
-  })
 }
 
 async function exchange(

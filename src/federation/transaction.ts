@@ -17,15 +17,9 @@ export type DeliveryResult =
 export interface TransactionSender {
   /**
    * Sends a transaction once.
-   * @param startedAt `origin_server_ts` of the transaction: the same each time that it is sent
    * @param deadline absolute time in milliseconds
    */
-  send(
-    transaction: OutgoingTransaction,
-    startedAt: number,
-    deadline: number,
-    signal: AbortSignal,
-  ): Promise<DeliveryResult>
+  send(transaction: OutgoingTransaction, deadline: number, signal: AbortSignal): Promise<DeliveryResult>
 }
 
 export interface TransactionSenderOptions {
@@ -34,12 +28,9 @@ export interface TransactionSenderOptions {
   readonly clock: Clock
 }
 
-/** Nobody can silence us for longer than this. */
-const MAX_RETRY_AFTER_MS = 24 * 3_600_000
-
 export function createTransactionSender({ serverName, client, clock }: TransactionSenderOptions): TransactionSender {
   return {
-    async send({ destination, txnId, events }, startedAt, deadline, signal) {
+    async send({ destination, txnId, startedAt, events }, deadline, signal) {
       const content: JsonObject = {
         origin: serverName,
         origin_server_ts: startedAt,
@@ -69,7 +60,7 @@ function retryAfter(
   const header = headers['retry-after']?.trim() ?? ''
   const date = Date.parse(header)
   const wait = /^\d+$/.test(header) ? Number(header) * 1000 : Number.isNaN(date) ? retryAfterMs(body) : date - now
-  return wait === undefined || wait < 0 ? undefined : Math.min(wait, MAX_RETRY_AFTER_MS)
+  return wait === undefined || wait < 0 ? undefined : wait
 }
 
 function retryAfterMs(body: Uint8Array): number | undefined {

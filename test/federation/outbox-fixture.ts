@@ -64,9 +64,9 @@ export function createTestOutbox(clock: Clock): TestOutbox {
       pass()
       return queue.expand()
     },
-    async claim(now, limit) {
+    async claim(...wanted) {
       pass()
-      const claimed = await queue.claim(now, limit)
+      const claimed = await queue.claim(...wanted)
       for (const { txnId, events } of claimed) firstEvent.set(txnId, events[0]?.eventId ?? '')
       return claimed
     },

@@ -1,0 +1,86 @@
+/** Connections by target: kept for the next request to it, and bounded in number, idle ones included. */
+import type tls from 'node:tls'
+import { buildConnector, Pool } from 'undici'
+import type { Target } from './http-agent.ts'
+
+export interface ConnectionPoolsOptions {
+  readonly secureContext: tls.SecureContext
+  /** Longest time to connect and shake hands, in milliseconds. */
+  readonly connectTimeoutMs: number
+  /** Targets with connections. Beyond it those go that are not in use, the ones used longest ago first. */
+  readonly maxTargets: number
+  /** Connections to one target. */
+  readonly perTarget: number
+}
+
+export interface ConnectionPools {
+  /** Uses the connections to a target. What has to go for them is closed before. */
+  use<T>(target: Target, exchange: (pool: Pool) => Promise<T>): Promise<T>
+  /** Ends all connections, those in use too. */
+  destroy(): Promise<void>
+}
+
+interface Kept {
+  readonly pool: Pool
+  uses: number
+}
+
+const MAX_HEADER_BYTES = 16 * 1024
+const KEEP_ALIVE_MS = 4_000
+
+export function createConnectionPools(options: ConnectionPoolsOptions): ConnectionPools {
+  const { maxTargets } = options
+  /** In the order of their last use. */
+  const pools = new Map<string, Kept>()
+
+  function take(target: Target): Kept {
+    const key = `${target.address} ${target.port} ${target.certificateName}`
+    const kept = pools.get(key) ?? { pool: createPool(target, options), uses: 0 }
+    pools.delete(key)
+    pools.set(key, kept)
+    kept.uses++
+    return kept
+  }
+
+  async function makeRoom(): Promise<void> {
+    if (pools.size <= maxTargets) return
+    const idle = [...pools].filter(([, { uses }]) => uses === 0).slice(0, pools.size - maxTargets)
+    for (const [key] of idle) pools.delete(key)
+    await Promise.all(idle.map(([, { pool }]) => pool.close().catch(() => {})))
+  }
+
+  return {
+    async use(target, exchange) {
+      const kept = take(target)
+      try {
+        await makeRoom()
+        return await exchange(kept.pool)
+      } finally {
+        kept.uses--
+      }
+    },
+    async destroy() {
+      const open = [...pools.values()]
+      pools.clear()
+      await Promise.all(open.map(({ pool }) => pool.destroy()))
+    },
+  }
+}
+
+function createPool(target: Target, { secureContext, connectTimeoutMs, perTarget }: ConnectionPoolsOptions): Pool {
+  const connect = buildConnector({ secureContext, timeout: connectTimeoutMs })
+  const literal = target.address.includes(':') ? `[${target.address}]` : target.address
+  return new Pool(`https://${literal}:${target.port}`, {
+    connections: perTarget,
+    pipelining: 1,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAliveMaxTimeout: KEEP_ALIVE_MS,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    // The deadline of each request bounds both.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    // undici would take the SNI from the Host header. Without one, Node holds the certificate against the address.
+    connect: ({ servername: _fromHostHeader, ...to }, callback) =>
+      connect(target.servername === undefined ? to : { ...to, servername: target.servername }, callback),
+  })
+}
