@@ -2,6 +2,13 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { checkConfig } from './check-config.ts'
 import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
+import {
+  type DeliveryListOptions,
+  dropDeliveries,
+  listDeliveries,
+  type RetryOptions,
+  retryDeliveries,
+} from './deliveries.ts'
 import { type ExplainOptions, explain } from './explain.ts'
 import { generateConfig } from './generate-config.ts'
 import { generateKey } from './generate-key.ts'
@@ -38,6 +45,7 @@ export function createProgram(context: RunContext, version: string, finish: (cod
   )
   addRooms(program, context, finish)
   addKnocks(program, context, finish)
+  addDeliveries(program, context, finish)
   configured(program.command('health'), 'ask the running service at its admin address').action(
     async (option: ConfigOption) => finish(await health(context, option)),
   )
@@ -84,6 +92,29 @@ function addKnocks(program: Command, context: CommandContext, finish: (code: Exi
           explain(store, config, { room, user }, options, context.output),
         ),
       ),
+    )
+}
+
+function addDeliveries(program: Command, context: CommandContext, finish: (code: ExitCode) => void): void {
+  const { output } = context
+  const deliveries = program
+    .command('deliveries')
+    .description('accepted knocks that other servers have not received yet')
+  configured(deliveries.command('list'), 'list the servers for which some wait')
+    .option('--json', 'as JSON')
+    .action(async (options: ConfigOption & DeliveryListOptions) =>
+      finish(await withStore(context, options, (store) => listDeliveries(store, options, output))),
+    )
+  configured(deliveries.command('retry'), 'try a server that waits after failures again now')
+    .argument('[destination]', 'server name')
+    .option('--all', 'every server')
+    .action(async (destination: string | undefined, options: ConfigOption & RetryOptions) =>
+      finish(await withStore(context, options, (store) => retryDeliveries(store, destination, options, output))),
+    )
+  configured(deliveries.command('drop'), 'give up what waits for a server')
+    .argument('<destination>', 'server name')
+    .action(async (destination: string, options: ConfigOption) =>
+      finish(await withStore(context, options, (store) => dropDeliveries(store, destination, output))),
     )
 }
 
