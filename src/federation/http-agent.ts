@@ -69,6 +69,8 @@ export interface HttpAgentOptions {
   readonly perTarget?: number
 }
 
+/** What had a connection has ended by then, and knows the status if there was one. */
+const END_WITHIN_MS = 100
 const USER_AGENT = 'matrix-knock'
 
 export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
@@ -88,7 +90,8 @@ export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
     wanted.signal?.addEventListener('abort', breakOff)
     if (wanted.signal?.aborted) breakOff()
     try {
-      return await pools.use(target, (pool) => exchange(pool, target, wanted, ending.signal))
+      const exchanged = pools.use(target, (pool) => exchange(pool, target, wanted, ending.signal))
+      return await Promise.race([exchanged, unconnected(ending.signal)])
     } finally {
       clearTimeout(timer)
       wanted.signal?.removeEventListener('abort', breakOff)
@@ -115,6 +118,15 @@ function authorities(extra: readonly string[]): tls.SecureContextOptions {
   if (extra.length === 0) return {}
   const modern = tls as typeof tls & { getCACertificates?: (kind: 'default') => string[] }
   return { ca: [...(modern.getCACertificates?.('default') ?? tls.rootCertificates), ...extra] }
+}
+
+/** undici ends no request before it has a connection: one that is still being made must not hold up its caller. */
+function unconnected(signal: AbortSignal): Promise<OutboundResponse> {
+  return new Promise((resolve) => {
+    const end = () => setTimeout(resolve, END_WITHIN_MS, { kind: 'failed', reason: describe(signal.reason) })
+    if (signal.aborted) end()
+    else signal.addEventListener('abort', end, { once: true })
+  })
 }
 
 async function exchange(
