@@ -84,4 +84,22 @@ describe('guarded agent', () => {
     await agent.requestAny([target(), target()], request)
     expect(server.visits.length).toBe(before + 1)
   })
+
+  it('keeps connections to so many targets, and closes the one used longest ago for another', async () => {
+    const filter = createAddressFilter([parseNetwork('127.0.0.1') ?? expect.fail()])
+    const small = createHttpAgent({ filter, clock: Date.now, caCertificates: [authority.cert], maxTargets: 2 })
+    server.answer = (_visit, response) => response.end('{}')
+    const before = server.connections
+    const handshakes = async (certificateName: string) => {
+      const request = { method: 'GET', path: '/', maxBytes: 10, deadline: Date.now() + 3000 } as const
+      expect(await small.request(target({ certificateName }), request)).toMatchObject({ status: 200 })
+      return server.connections - before
+    }
+    for (const [name, count] of Object.entries({ a: 1, b: 2 })) expect(await handshakes(name)).toBe(count)
+    expect(await handshakes('a')).toBe(2)
+    expect(await handshakes('c')).toBe(3)
+    expect(await handshakes('a')).toBe(3)
+    expect(await handshakes('b')).toBe(4)
+    await small.close()
+  })
 })
