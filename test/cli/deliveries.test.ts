@@ -3,8 +3,11 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Store } from '../../src/knock/ports.ts'
 import type { ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
-import { accept, importRoom, knock, member, sampleState } from '../store/sample-room.ts'
+import { accept, importRoom, knock, member, ROOM, sampleState } from '../store/sample-room.ts'
 import { createCertificateAuthority } from '../support/certificates.ts'
+import { startFakeHomeserver } from '../support/fake-homeserver.ts'
+import { makeKnock } from '../support/remote-knocker.ts'
+import { person } from '../support/test-room.ts'
 import { startTlsServer, type TlsServer } from '../support/tls-server.ts'
 import { openWorkplace, type Workplace } from './program-fixture.ts'
 import { type RunningProcess, startProcess } from './running.ts'
@@ -26,11 +29,16 @@ async function onStore(use: (store: Store) => Promise<unknown>): Promise<void> {
   }
 }
 
+let enqueued = 0
+
 /** A room with a member of each of these servers, and knocks that wait for them. */
 async function enqueue(store: Store, servers: readonly string[], knocks: number): Promise<void> {
   const others = servers.map((server, at) => member(`m${at}`, `@x:${server}`, 'join'))
   await importRoom(store, { state: [...sampleState().slice(0, 4), ...others] })
-  for (let at = 0; at < knocks; at++) await accept(store, knock(`k${at}`, `@k${at}:remote.test` as UserId, ['bob']))
+  for (let at = 0; at < knocks; at++) {
+    const name = `k${enqueued++}`
+    await accept(store, knock(name, `@${name}:remote.test` as UserId, ['bob']))
+  }
 }
 
 async function fail(store: Store, server: ServerName, retryAt: number): Promise<void> {
@@ -41,7 +49,7 @@ async function fail(store: Store, server: ServerName, retryAt: number): Promise<
   }
 }
 
-describe('deliveries', () => {
+describe('deliveries', { timeout: 20_000 }, () => {
   let config: string
   beforeEach(async () => {
     config = await work.configure()
@@ -186,6 +194,34 @@ describe('deliveries beside a running service', { timeout: 40_000 }, () => {
     const asked = Date.now()
     await until(async () => expect(await list()).toEqual([]))
     expect(Date.now() - asked).toBeLessThan(5_000)
+  })
+
+  it('G3 a server that sends a request is sent at once what waited for it', async () => {
+    const authority = createCertificateAuthority()
+    await writeFile(work.at('ca.pem'), authority.cert)
+    const publicKeyOf = () => work.identity.publicKey
+    const back = await startFakeHomeserver({ authority, publicKeyOf })
+    try {
+      const gone = back.name as ServerName
+      await onStore(async (store) => {
+        await enqueue(store, [gone], 3)
+        await fail(store, gone, Date.now() + 3_600_000)
+        await store.drop(name)
+      })
+      const { port } = await (await start()).listening()
+      await until(async () => expect((await list())[0]).toMatchObject({ destination: gone, failures: 1 }))
+      expect(back.attempts).toEqual([])
+      const room = { roomId: ROOM, version: '10' }
+      expect((await makeKnock({ port, identity: work.identity }, person('kim', back.identity), room)).status).not.toBe(
+        401,
+      )
+      const heard = Date.now()
+      await until(() => expect(back.received.flatMap(({ eventIds }) => eventIds)).toHaveLength(3))
+      expect(Date.now() - heard).toBeLessThan(5_000)
+      expect(back.complaints).toEqual([])
+    } finally {
+      await back.close()
+    }
   })
 
   it('drop ends the attempts of the service', async () => {
