@@ -9,7 +9,7 @@ import { startWorld, type World } from './key-fixture.ts'
 import { createTestOutbox, type TestOutbox } from './outbox-fixture.ts'
 
 /** One delivery may take so long here. */
-const TIMEOUT_MS = 1_500
+const TIMEOUT_MS = 2_000
 const ENDLESS = 64 * 1024
 
 /** What a destination does when a transaction has come. */
@@ -61,7 +61,7 @@ const FAULTS: readonly (readonly [string, Fault, RegExp])[] = [
   ],
 ]
 
-describe('destinations that are faulty', () => {
+describe('destinations that are faulty', { timeout: 20_000 }, () => {
   let world: World
   let outbox: TestOutbox
   let federation: Federation

@@ -58,7 +58,7 @@ describe('deliveries that fail', () => {
     [90_000, 90],
     [99 * HOUR, 3600],
     [Number.POSITIVE_INFINITY, 3600],
-  ])('G3 wait for a Retry-After of %i ms, an hour at most', async (askedMs, seconds) => {
+  ])('G3 wait for a Retry-After of %s ms, an hour at most', async (askedMs, seconds) => {
     const { outbox, clock } = build({ answer: () => failure(askedMs) })
     outbox.add('a.test')
     await until(() => expect(outbox.log).toHaveLength(1))
@@ -235,6 +235,20 @@ describe('events that waited for too long', () => {
     pass(9 * HOUR)
     await until(() => expect(outbox.log.at(-1)).toBe(`delivered a.test ${id}`))
     expect(reports.gaveUp).toEqual([])
+  })
+
+  it('by a clock that was set ahead are tried for another hour first', async () => {
+    started = startWorker({ answer: () => failure(), giveUpMs: 2 * HOUR })
+    const { outbox, pass, setClock, reports } = started
+    pass(HOUR + MINUTE)
+    outbox.add('a.test')
+    await until(() => expect(outbox.log).toHaveLength(1))
+    setClock(365 * DAY)
+    await until(() => expect(outbox.log).toHaveLength(2))
+    await moment()
+    expect(reports.gaveUp).toEqual([])
+    pass(HOUR + MINUTE)
+    await until(() => expect(reports.gaveUp).toHaveLength(1))
   })
 
   it('while the service was down are tried for another hour first', async () => {

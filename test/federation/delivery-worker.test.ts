@@ -103,6 +103,14 @@ describe('delivery worker', () => {
     expect(Math.round(((attempts[0]?.deadline ?? 0) - clock()) / 1000)).toBe(60)
   })
 
+  it('G3 a delivery whose sender does not come back is broken off, whatever the clock says', async () => {
+    const { outbox, attempts, setClock } = build({ timeoutMs: 100 })
+    const id = outbox.add('a.test')
+    await until(() => expect(attempts).toHaveLength(1))
+    setClock(-365 * 24 * 60 * MINUTE)
+    await until(() => expect(outbox.log).toEqual([`failed a.test ${id}: ended early`]))
+  })
+
   it('a queue that fails is reported and tried again, without a busy loop', async () => {
     const { outbox, reports } = build({ answer: () => DELIVERED })
     outbox.fault = new Error('no store')
@@ -149,6 +157,23 @@ describe('delivery worker', () => {
     expect(attempts).toHaveLength(2)
     expect(outbox.log).toEqual([`delivered a.test ${id}`])
     expect(await outbox.waiting()).toBe(2)
+  })
+
+  it('G3 stopping gives back what was claimed and not begun', async () => {
+    const { outbox, attempts, worker, clock } = build()
+    await moment()
+    const { claim } = outbox
+    let stopped: Promise<void> | undefined
+    outbox.claim = async (...wanted) => {
+      const claimed = await claim(...wanted)
+      stopped ??= worker.stop(1_000)
+      return claimed
+    }
+    outbox.add('a.test', 'b.test')
+    await until(() => expect(stopped).toBeDefined())
+    await stopped
+    expect(attempts).toEqual([])
+    expect(await claim(clock(), 10)).toHaveLength(2)
   })
 
   it('G3 what was broken off is sent again, the same in all', async () => {

@@ -19,6 +19,7 @@ export interface WorkerOptions {
   readonly answer?: (transaction: OutgoingTransaction) => DeliveryResult | undefined
   readonly random?: number
   readonly giveUpMs?: number
+  readonly timeoutMs?: number
 }
 
 export interface WorkerStage {
@@ -87,6 +88,7 @@ export function startWorker(options: WorkerOptions = {}): WorkerStage {
       uptime: () => performance.now() + time.passed,
       maxParallel: options.maxParallel ?? 4,
       ...(options.giveUpMs !== undefined && { giveUpMs: options.giveUpMs }),
+      ...(options.timeoutMs !== undefined && { timeoutMs: options.timeoutMs }),
     })
   const worker = another()
   worker.start()
