@@ -1,16 +1,16 @@
 /**
  * Whether the homeserver has taken an event into a room. Its answer to a transaction says nothing of that, so the event is
- * looked for: the feed brings it back, or the room's newest events lead to it. Rejected and soft-failed events do neither.
+ * looked for: the feed brings it back, or it is a forward extremity or in the state at one. Rejected and soft-failed events
+ * are neither. The event's own state proves nothing: some homeservers keep one for what they left out.
  * docs/decisions/0008-rooms-from-a-homeserver.md
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../knock/ports.ts'
-import { prevEventIds } from '../matrix/event.ts'
 import type { EventId, RoomId } from '../matrix/identifiers.ts'
 import type { HomeserverClient } from './homeserver-client.ts'
 import type { LocalUsers } from './local-users.ts'
-import { readEvent, readRoomEdge } from './room-edge.ts'
+import { readRoomEnds, readStateIds } from './room-edge.ts'
 
 export interface Acceptance {
   /**
@@ -31,8 +31,8 @@ export interface AcceptanceOptions {
 
 const FIRST_LOOK_MS = 30
 const LONGEST_PAUSE_MS = 1_000
-/** Events that came after the one that is looked for, and that are followed back to it. */
-const MAX_STEPS = 5
+/** Extremities at whose state is looked. */
+const MAX_BRANCHES = 3
 const REMEMBERED = 10_000
 
 export function createAcceptance({ client, localUsers, clock }: AcceptanceOptions): Acceptance {
@@ -43,26 +43,19 @@ export function createAcceptance({ client, localUsers, clock }: AcceptanceOption
     for (let wait = FIRST_LOOK_MS; clock() + wait < deadline; wait = Math.min(2 * wait, LONGEST_PAUSE_MS)) {
       await pause(wait, undefined, { signal }).catch(() => undefined)
       if (signal.aborted) return true
-      if (await leadsTo(roomId, eventId, deadline)) return true
+      if (await isInRoom(roomId, eventId, deadline)) return true
     }
     return false
   }
 
-  /** Whether an event is a forward extremity, or an ancestor of one. */
-  async function leadsTo(roomId: RoomId, eventId: EventId, deadline: number): Promise<boolean> {
-    const edge = await readRoomEdge(client, roomId, localUsers.of(roomId), deadline)
-    if (edge.kind !== 'edge') return false
-    const next = [...edge.extremities]
-    for (let step = 0; step < MAX_STEPS; step++) {
-      const event = next.shift()
-      if (event === undefined) return false
-      if (event.eventId === eventId) return true
-      const parents = prevEventIds(event.pdu)
-      if (parents.includes(eventId)) return true
-      for (const parent of parents) {
-        const read = await readEvent(client, roomId, edge.version, parent, deadline)
-        if (read.kind === 'event') next.push(read.event)
-      }
+  /** Whether an event is a forward extremity, or in the state at one. */
+  async function isInRoom(roomId: RoomId, eventId: EventId, deadline: number): Promise<boolean> {
+    const ends = await readRoomEnds(client, roomId, localUsers.of(roomId), deadline)
+    if (ends.kind !== 'ends') return false
+    if (ends.ids.includes(eventId)) return true
+    for (const id of ends.ids.slice(0, MAX_BRANCHES)) {
+      const state = await readStateIds(client, roomId, id, deadline)
+      if (state.kind === 'ids' && state.ids.has(eventId)) return true
     }
     return false
   }

@@ -19,8 +19,11 @@ import type { LocalUsers } from './local-users.ts'
 import type { HomeserverRooms } from './room-supply.ts'
 
 export interface AppserviceFeed {
-  /** Takes a transaction. One that was taken before changes nothing. @returns whether it was new */
-  take(txnId: string, events: readonly JsonValue[]): boolean
+  /**
+   * Takes the events of a transaction. Those that were taken before change nothing: it is they that are remembered and not
+   * the transaction, because some homeservers send a transaction again under its id with further events in it.
+   */
+  take(events: readonly JsonValue[]): void
   /** Since when the homeserver tells of every change at once; undefined while that is not sure. */
   liveSince(): number | undefined
   /** Something went wrong on the way from the homeserver: until it tells again, nothing is sure. */
@@ -35,13 +38,13 @@ export interface AppserviceFeedOptions {
   readonly clock: Clock
 }
 
-const REMEMBERED_TRANSACTIONS = 1_000
+const REMEMBERED_EVENTS = 20_000
 /** A homeserver that found us down sends late for a while: what its own users did reaches us with this delay at most. */
 const LONGEST_DELAY_MS = 2_000
 
 export function createAppserviceFeed(options: AppserviceFeedOptions): AppserviceFeed {
   const { clock, serverName } = options
-  const taken = new LRUCache<string, true>({ max: REMEMBERED_TRANSACTIONS })
+  const taken = new LRUCache<EventId, true>({ max: REMEMBERED_EVENTS })
   let since: number | undefined
 
   /** Only events of our own server tell how late they are: others were late before they came. */
@@ -55,13 +58,14 @@ export function createAppserviceFeed(options: AppserviceFeedOptions): Appservice
   }
 
   return {
-    take(txnId, values) {
-      if (taken.has(txnId)) return false
-      taken.set(txnId, true)
+    take(values) {
       const events = values.flatMap((value) => readEvent(value) ?? [])
-      for (const event of events) takeEvent(options, event)
+      for (const event of events) {
+        if (taken.has(event.eventId)) continue
+        taken.set(event.eventId, true)
+        takeEvent(options, event)
+      }
       noteDelay(events)
-      return true
     },
     liveSince: () => since,
     interrupted() {
@@ -82,10 +86,14 @@ interface FedEvent {
   readonly time: number | undefined
 }
 
-/** What is no event is passed over: the homeserver would send it again for ever. */
+/** Synapse tells of events that it left out of the room, with this mark. */
+const SOFT_FAILED = 'io.element.synapse.soft_failed'
+
+/** What is no event of a room is passed over: the homeserver would send it again for ever. */
 function readEvent(value: JsonValue): FedEvent | undefined {
   if (!isJsonObject(value)) return undefined
   const { event_id: eventId, room_id: room, sender, type, state_key: stateKey, content, origin_server_ts: time } = value
+  if (isJsonObject(value.unsigned) && value.unsigned[SOFT_FAILED] === true) return undefined
   const roomId = typeof room === 'string' ? parseRoomId(room) : undefined
   if (roomId === undefined || typeof eventId !== 'string' || typeof type !== 'string') return undefined
   return {

@@ -50,7 +50,7 @@ export function createHomeserver(options: HomeserverOptions): Homeserver {
   const { serverName, signingKey, ed25519, keyring, store, clock, handoverMs, observer } = options
   const marker = markerOf(serverName, signingKey.seed)
   const client = createHomeserverClient({ url: options.url, serverName, signingKey, ed25519, clock, marker })
-  const localUsers = createLocalUsers(options.localUsers)
+  const localUsers = createLocalUsers(options.localUsers, `@matrix-knock:${serverName}` as UserId)
   const acceptance = createAcceptance({ client, localUsers, clock })
   const rooms = createRoomSupply({
     client,

@@ -14,13 +14,16 @@ export interface LocalUsers {
 const MAX_ROOMS = 20_000
 const USERS_PER_ROOM = 5
 
-/** @param configured `homeserver.local_users`: tried in every room */
-export function createLocalUsers(configured: readonly UserId[]): LocalUsers {
+/**
+ * @param configured `homeserver.local_users`: tried in every room
+ * @param anyone a user id of the homeserver, tried last: some homeservers answer whoever asks
+ */
+export function createLocalUsers(configured: readonly UserId[], anyone: UserId): LocalUsers {
   const seen = new LRUCache<RoomId, readonly UserId[]>({ max: MAX_ROOMS })
   const without = (roomId: RoomId, userId: UserId): readonly UserId[] =>
     (seen.get(roomId) ?? []).filter((other) => other !== userId)
   return {
-    of: (roomId) => [...new Set([...(seen.get(roomId) ?? []), ...configured])],
+    of: (roomId) => [...new Set([...(seen.get(roomId) ?? []), ...configured, anyone])],
     joined(roomId, userId) {
       seen.set(roomId, [userId, ...without(roomId, userId)].slice(0, USERS_PER_ROOM))
     },

@@ -7,7 +7,7 @@ import { isJsonObject } from '../matrix/json.ts'
 import { ROOM_VERSIONS } from '../matrix/room-versions.ts'
 import type { SoundEvent } from '../rooms/room-event.ts'
 import type { HomeserverClient } from './homeserver-client.ts'
-import { type RoomEdge, readEvent, type Unavailable, unusable } from './room-edge.ts'
+import { type RoomEdge, readEvent, readStateIds, type Unavailable } from './room-edge.ts'
 
 /** Slots that are not simply what the state at the first extremity says. */
 export interface ContestedState {
@@ -61,11 +61,9 @@ async function readBranches(
 ): Promise<{ readonly kind: 'branches'; readonly branches: readonly Branch[] } | Unavailable> {
   const idsOf: ReadonlySet<string>[] = []
   for (const { eventId } of extremities) {
-    const path = `/_matrix/federation/v1/state_ids/${encodeURIComponent(roomId)}?event_id=${encodeURIComponent(eventId)}`
-    const answer = await client.get(path, deadline)
-    const ids = answer.kind === 'answered' && answer.status === 200 ? answer.body?.pdu_ids : undefined
-    if (!Array.isArray(ids)) return unusable('state_ids', answer)
-    idsOf.push(new Set(ids.map(String)))
+    const state = await readStateIds(client, roomId, eventId, deadline)
+    if (state.kind === 'unavailable') return state
+    idsOf.push(state.ids)
   }
   const all = new Set(idsOf.flatMap((ids) => [...ids]))
   const differing = [...all].filter((id) => !idsOf.every((ids) => ids.has(id)))

@@ -2,18 +2,25 @@
  * Where a room stands on the homeserver: its version and its forward extremities, asked for as one of its joined users.
  * https://spec.matrix.org/latest/server-server-api/#leaving-rooms-rejecting-invites
  */
-import type { RoomId, UserId } from '../matrix/identifiers.ts'
-import { isJsonObject } from '../matrix/json.ts'
+import type { EventId, RoomId, UserId } from '../matrix/identifiers.ts'
+import { isJsonObject, type JsonObject } from '../matrix/json.ts'
 import { type RoomVersion, roomVersion } from '../matrix/room-versions.ts'
 import { checkRoomEvent, type SoundEvent } from '../rooms/room-event.ts'
 import type { HomeserverAnswer, HomeserverClient } from './homeserver-client.ts'
 
-export interface RoomEdge {
-  readonly kind: 'edge'
+/** The forward extremities of a room, by their ids. */
+export interface RoomEnds {
+  readonly kind: 'ends'
   readonly version: RoomVersion
-  readonly extremities: readonly SoundEvent[]
+  readonly ids: readonly EventId[]
   /** Joined on the homeserver: requests in this user's name are answered. */
   readonly user: UserId
+}
+
+/** The same with the events themselves. */
+export interface RoomEdge extends Omit<RoomEnds, 'kind' | 'ids'> {
+  readonly kind: 'edge'
+  readonly extremities: readonly SoundEvent[]
 }
 
 /** The homeserver does not have the room, or is not in it. */
@@ -35,43 +42,60 @@ export function unusable(what: string, answer: HomeserverAnswer): Unavailable {
 }
 
 /** @param users who may be joined; they are tried in this order @param deadline absolute time in milliseconds */
+export async function readRoomEnds(
+  client: HomeserverClient,
+  roomId: RoomId,
+  users: readonly UserId[],
+  deadline: number,
+): Promise<RoomEnds | Absent | Unavailable> {
+  for (const user of users) {
+    const path = `/_matrix/federation/v1/make_leave/${encodeURIComponent(roomId)}/${encodeURIComponent(user)}`
+    const answer = await client.get(path, deadline)
+    if (answer.kind === 'failed') return unusable('make_leave', answer)
+    if (answer.status === 200) return readTemplate(user, answer.body)
+    if (answer.status === 404) return { kind: 'absent' }
+    // Not a member: another of ours may be one.
+    if (answer.status === 400 || answer.status === 403) continue
+    return (await isUnknown(client, roomId, deadline)) ? { kind: 'absent' } : unusable('make_leave', answer)
+  }
+  return { kind: 'absent' }
+}
+
+/** Dendrite answers 500 to templates for rooms that it does not know; to this question it answers 404. */
+async function isUnknown(client: HomeserverClient, roomId: RoomId, deadline: number): Promise<boolean> {
+  const noEvent = `$${'A'.repeat(43)}`
+  const answer = await client.get(stateIdsPath(roomId, noEvent), deadline)
+  return answer.kind === 'answered' && answer.status === 404
+}
+
+function readTemplate(user: UserId, body: JsonObject | undefined): RoomEnds | Unavailable {
+  const version = typeof body?.room_version === 'string' ? roomVersion(body.room_version) : undefined
+  const named = isJsonObject(body?.event) ? body.event.prev_events : undefined
+  if (version === undefined)
+    return { kind: 'unavailable', reason: 'make_leave names no room version that is known here' }
+  if (!Array.isArray(named) || named.length === 0) {
+    return { kind: 'unavailable', reason: 'make_leave names no prev_events' }
+  }
+  // In versions 1 and 2, in which nobody can knock, an id comes with its hash.
+  const ids = named.map((id: unknown) => String(Array.isArray(id) ? id[0] : id) as EventId)
+  return { kind: 'ends', version, ids, user }
+}
+
+/** The same as readRoomEnds, with the events. */
 export async function readRoomEdge(
   client: HomeserverClient,
   roomId: RoomId,
   users: readonly UserId[],
   deadline: number,
 ): Promise<RoomEdge | Absent | Unavailable> {
-  for (const user of users) {
-    const path = `/_matrix/federation/v1/make_leave/${encodeURIComponent(roomId)}/${encodeURIComponent(user)}`
-    const answer = await client.get(path, deadline)
-    if (answer.kind === 'failed') return unusable('make_leave', answer)
-    if (answer.status === 404) return { kind: 'absent' }
-    // Not a member: another of ours may be one.
-    if (answer.status === 400 || answer.status === 403) continue
-    if (answer.status !== 200) return unusable('make_leave', answer)
-    return readTemplate(client, roomId, user, answer, deadline)
-  }
-  return { kind: 'absent' }
-}
-
-async function readTemplate(
-  client: HomeserverClient,
-  roomId: RoomId,
-  user: UserId,
-  { body }: Extract<HomeserverAnswer, { kind: 'answered' }>,
-  deadline: number,
-): Promise<RoomEdge | Unavailable> {
-  const version = typeof body?.room_version === 'string' ? roomVersion(body.room_version) : undefined
-  const ids = isJsonObject(body?.event) ? body.event.prev_events : undefined
-  if (version === undefined)
-    return { kind: 'unavailable', reason: 'make_leave names no room version that is known here' }
-  if (!Array.isArray(ids) || ids.length === 0) return { kind: 'unavailable', reason: 'make_leave names no prev_events' }
+  const ends = await readRoomEnds(client, roomId, users, deadline)
+  if (ends.kind !== 'ends') return ends
+  const { version, ids, user } = ends
   const extremities: SoundEvent[] = []
-  for (const id of ids as readonly unknown[]) {
-    // In versions 1 and 2, in which nobody can knock, an id comes with its hash.
-    const event = await readEvent(client, roomId, version, String(Array.isArray(id) ? id[0] : id), deadline)
-    if (event.kind === 'unavailable') return event
-    extremities.push(event.event)
+  for (const id of ids) {
+    const read = await readEvent(client, roomId, version, id, deadline)
+    if (read.kind === 'unavailable') return read
+    extremities.push(read.event)
   }
   return { kind: 'edge', version, extremities, user }
 }
@@ -94,4 +118,20 @@ export async function readEvent(
     return { kind: 'unavailable', reason: `event ${eventId}: what was given is ${checked.event.eventId}` }
   }
   return { kind: 'event', event: checked.event }
+}
+
+/** The ids of the state at an event. */
+export async function readStateIds(
+  client: HomeserverClient,
+  roomId: RoomId,
+  eventId: string,
+  deadline: number,
+): Promise<{ readonly kind: 'ids'; readonly ids: ReadonlySet<string> } | Unavailable> {
+  const answer = await client.get(stateIdsPath(roomId, eventId), deadline)
+  const ids = answer.kind === 'answered' && answer.status === 200 ? answer.body?.pdu_ids : undefined
+  return Array.isArray(ids) ? { kind: 'ids', ids: new Set(ids.map(String)) } : unusable('state_ids', answer)
+}
+
+function stateIdsPath(roomId: RoomId, eventId: string): string {
+  return `/_matrix/federation/v1/state_ids/${encodeURIComponent(roomId)}?event_id=${encodeURIComponent(eventId)}`
 }

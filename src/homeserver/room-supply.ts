@@ -5,11 +5,12 @@
 import { LRUCache } from 'lru-cache'
 import type { RoomFreshness, RoomSupply } from '../knock/homeserver-ports.ts'
 import type { Clock } from '../knock/ports.ts'
-import type { RoomId, UserId } from '../matrix/identifiers.ts'
+import type { RoomId } from '../matrix/identifiers.ts'
 import { type RoomImportPorts, stageRoom } from '../rooms/import-room.ts'
 import { createSlots } from '../waiting/slots.ts'
 import { within } from '../waiting/within.ts'
 import type { HomeserverClient } from './homeserver-client.ts'
+import { findLocalUser } from './local-user-search.ts'
 import type { LocalUsers } from './local-users.ts'
 import { readRoom } from './room-reader.ts'
 
@@ -123,13 +124,13 @@ function hasChanged({ readAt, changedAt }: Known): boolean {
   return changedAt >= readAt
 }
 
-async function readInto(
-  { client, ports, localUsers }: RoomSupplyOptions,
-  roomId: RoomId,
-  deadline: number,
-): Promise<RoomFreshness> {
-  const users: readonly UserId[] = localUsers.of(roomId)
-  const room = await readRoom(client, roomId, users, deadline)
+async function readInto(options: RoomSupplyOptions, roomId: RoomId, deadline: number): Promise<RoomFreshness> {
+  const { client, ports, localUsers } = options
+  let room = await readRoom(client, roomId, localUsers.of(roomId), deadline)
+  if (room.kind === 'absent') {
+    const found = await findLocalUser({ ...options, serverName: ports.serverName }, roomId, deadline)
+    if (found !== undefined) room = await readRoom(client, roomId, [found], deadline)
+  }
   if (room.kind !== 'room') return room
   const { header, events, user } = room
   const report = await stageRoom(ports, { header, events, discardKnocks: true, unknownOwnKeys: 'let be' })

@@ -12,8 +12,8 @@ import { readBody } from './read-body.ts'
 export interface AppservicePorts {
   /** `hs_token` of the registration. */
   readonly hsToken: string
-  /** Takes a transaction; it is answered when this has returned. */
-  take(txnId: string, events: readonly JsonValue[]): void
+  /** Takes the events of a transaction; it is answered when this has returned. */
+  take(events: readonly JsonValue[]): void
   /** A transaction was refused or could not be taken, for the operator's log. */
   refused(reason: string): void
   /** A bug: the homeserver was told 500 and will try again. */
@@ -64,16 +64,16 @@ async function answer(ports: AppservicePorts, request: IncomingMessage): Promise
   const body = await readBody(request, BODY_LIMIT)
   if (kind === 'ping') return undefined
   if (body.kind !== 'whole') return body.kind === 'too large' ? TOO_LARGE : NOT_JSON
-  return takeTransaction(ports, argument ?? '', body.bytes)
+  return takeTransaction(ports, body.bytes)
 }
 
-function takeTransaction(ports: AppservicePorts, txnId: string, bytes: Uint8Array): Outcome {
+function takeTransaction(ports: AppservicePorts, bytes: Uint8Array): Outcome {
   const events = eventsIn(bytes)
   if ('errcode' in events) {
     ports.refused(`the homeserver sent a transaction that cannot be read: ${events.error}`)
     return events
   }
-  ports.take(txnId, events)
+  ports.take(events)
   return undefined
 }
 
