@@ -16,7 +16,7 @@ export type ConfigResult =
   | { readonly ok: false; readonly problems: readonly string[] }
 
 /** Names of earlier plans and other builds: the one line that says so is enough. */
-const NOT_IN_THIS_BUILD = ['store.kind', 'homeserver.handover']
+const NOT_IN_THIS_BUILD = ['store.kind']
 
 /**
  * Reads and checks the configuration.

@@ -3,6 +3,7 @@
  * the reference under docs/reference are generated from it. Keys that it does not name are errors.
  */
 import { z } from 'zod'
+import { homeserver, usersAreLocal } from './homeserver-schema.ts'
 import { setting } from './setting.ts'
 import {
   dnsServer,
@@ -79,15 +80,6 @@ const store = z
   .superRefine(({ kind, import: rooms }, context) => {
     if (kind !== 'memory' && rooms.length > 0) context.addIssue({ code: 'custom', path: ['import'], input: rooms })
   })
-
-const homeserver = z.strictObject({
-  handover: setting(z.enum(['none']).optional(), {
-    description:
-      'How accepted knocks reach the homeserver. none: this store is the authority of its rooms, and the service itself sends accepted knocks to the other servers in them. There is no default.',
-    allowed: 'none, the only way of this build',
-    sample: 'none',
-  }),
-})
 
 const federation = z.strictObject({
   ca_path: setting(z.array(text).default([]), {
@@ -176,6 +168,7 @@ function seconds(fallback: number, description: string) {
 const timeouts = z.strictObject({
   request_seconds: seconds(25, 'Longest time for one request. Keep it under the time-out of the proxy.'),
   key_lookup_seconds: seconds(10, "Longest wait for another server's keys."),
+  handover_seconds: seconds(15, 'Longest time for handing one knock over to the homeserver, proof included.'),
   delivery_seconds: seconds(60, 'Longest time for one delivery to another server.'),
 })
 
@@ -187,7 +180,7 @@ const log = z.strictObject({
   }),
 })
 
-export const configSchema = z.strictObject({
+const settings = z.strictObject({
   server_name: setting(serverName, {
     description: 'Name of the homeserver that this service answers for, as in its user ids.',
     allowed: 'a server name such as example.org or example.org:8448',
@@ -195,7 +188,7 @@ export const configSchema = z.strictObject({
   }),
   signing_key_path: setting(text.default('./data/signing.key'), {
     description:
-      "The homeserver's signing key, in the format of Synapse: ed25519 a_1 SEED. Must be readable by its owner alone.",
+      "The homeserver's signing key file, as Synapse (ed25519 a_1 SEED) or Dendrite (PEM) writes it. Must be readable by its owner alone.",
     allowed: 'a path',
   }),
   listen: listen.prefault({}),
@@ -208,6 +201,8 @@ export const configSchema = z.strictObject({
   timeouts: timeouts.prefault({}),
   log: log.prefault({}),
 })
+
+export const configSchema = settings.superRefine(usersAreLocal)
 
 /** The configuration as the program uses it: every default filled in, every value read. */
 export type Config = z.output<typeof configSchema>

@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import { z } from 'zod'
 import { parseNetwork } from '../federation/address-filter.ts'
 import { decodeBase64 } from '../matrix/base64.ts'
-import { type KeyId, parseKeyId, parseServerName } from '../matrix/identifiers.ts'
+import { type KeyId, parseKeyId, parseServerName, parseUserId } from '../matrix/identifiers.ts'
 
 /** Text that a parser turns into a value; the parser answers undefined where the text is not allowed. */
 function parsed<Value>(parse: (text: string) => Value | undefined) {
@@ -33,6 +33,12 @@ export const dnsServer = parsed((text) => (isDnsServer(text) ? text : undefined)
 /** A server name in which `*` stands for any characters and `?` for one, as in server ACLs. */
 export const serverGlob = parsed((text) => (/^[A-Za-z0-9.:*?[\]-]{1,255}$/.test(text) ? text : undefined))
 
+/** https://spec.matrix.org/latest/appendices/#user-identifiers */
+export const userId = parsed(parseUserId)
+
+/** Scheme, host and port of a homeserver, as `http://127.0.0.1:8008`. */
+export const homeserverUrl = parsed(readOrigin)
+
 /** A notary as Synapse writes it. */
 export const trustedKeyServer = z
   .strictObject({
@@ -61,6 +67,15 @@ export const text = z.string().min(1)
 function readPublicKey(base64: string): Uint8Array | undefined {
   const bytes = decodeBase64(base64)
   return bytes?.length === 32 ? bytes : undefined
+}
+
+const URL_HOST = /^(?:[A-Za-z0-9._-]+|\[[0-9a-f:.]+\])$/
+
+/** Nothing but an origin: requests are signed by their path, so the homeserver must get it as it stands. */
+function readOrigin(text: string): string | undefined {
+  if (!/^https?:\/\/[^/?#@]+\/?$/i.test(text) || !URL.canParse(text)) return undefined
+  const { hostname, port, origin } = new URL(text)
+  return URL_HOST.test(hostname) && port !== '0' ? origin : undefined
 }
 
 function isDnsServer(address: string): boolean {

@@ -56,9 +56,14 @@ describe.each(['check-config', 'run'])('%s with a bad configuration', (command) 
   it.each<[string, Record<string, never> | object, RegExp]>([
     ['no handover', { homeserver: {} }, /config\.yaml: homeserver\.handover: is missing; expected none/],
     [
-      'another handover',
-      { homeserver: { handover: 'forward' } },
-      /config\.yaml: homeserver\.handover is "forward"; expected/,
+      'inject, which is not built',
+      { homeserver: { handover: 'inject', url: 'http://127.0.0.1:8008' } },
+      /config\.yaml: homeserver\.handover: "inject" is not in this build yet; expected none$/,
+    ],
+    [
+      'forward, which is not built',
+      { homeserver: { handover: 'forward', url: 'http://127.0.0.1:8008' } },
+      /config\.yaml: homeserver\.handover: "forward" is not in this build yet; expected none$/,
     ],
     [
       'another store',

@@ -31,9 +31,12 @@ describe('files that are generated from the schema', () => {
         return /^(\w+): [^ ]|^\w+:$/.test(setting) && !setting.startsWith('Expected') ? `${indent}${setting}` : all
       }),
     )
-    const sample = parse(uncommented.join('\n')) as { store: Record<string, unknown> }
+    const sample = parse(uncommented.join('\n')) as Record<'store' | 'homeserver', Record<string, unknown>>
     expect(sample.store.import).toEqual(['./data/room.json'])
-    expect(configSchema.safeParse({ ...sample, store: { ...sample.store, kind: 'memory' } }).error).toBeUndefined()
+    expect(sample.homeserver.appservice).toMatchObject({ listen: { port: 8452 } })
+    const store = { ...sample.store, kind: 'memory' }
+    const homeserver = { ...sample.homeserver, handover: 'inject' }
+    expect(configSchema.safeParse({ ...sample, store, homeserver }).error).toBeUndefined()
   })
 
   it('the schema names every key and refuses others', () => {

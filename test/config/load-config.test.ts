@@ -39,7 +39,7 @@ describe('what is read', () => {
       listen: { host: '127.0.0.1', port: 8450, trust_proxy: [] },
       admin: { host: '127.0.0.1', port: 8451 },
       store: { kind: 'sqlite', path: './data/knock.db', import: [], history_days: 7 },
-      homeserver: {},
+      homeserver: { template: 'own', max_state_age_seconds: 60, local_users: [] },
       federation: {
         ca_path: [],
         ip_range_allowlist: [],
@@ -51,6 +51,7 @@ describe('what is read', () => {
       limits: { per_address: { per_second: 50, burst: 200 } },
       deliveries: { max_parallel: 32, give_up_days: 7 },
       timeouts: { request_seconds: 25, key_lookup_seconds: 10, delivery_seconds: 60 },
+      timeouts: { request_seconds: 25, key_lookup_seconds: 10, handover_seconds: 15, delivery_seconds: 60 },
       log: { level: 'info' },
     })
   })
@@ -102,6 +103,110 @@ describe('what is read', () => {
   })
 })
 
+describe('the homeserver next door', () => {
+  it('is described with defaults for what is left out', async () => {
+    const { homeserver } = configOf(await load('homeserver: { handover: inject, url: "http://[::1]:8008/" }'))
+    expect(homeserver).toEqual({
+      handover: 'inject',
+      url: 'http://[::1]:8008',
+      template: 'own',
+      max_state_age_seconds: 60,
+      local_users: [],
+    })
+    const { homeserver: forward } = configOf(
+      await load('homeserver: { handover: forward, url: https://hs.example, template: upstream, appservice: {} }'),
+    )
+    expect(forward).toMatchObject({ template: 'upstream', url: 'https://hs.example' })
+    expect(forward.appservice).toEqual({
+      listen: { host: '127.0.0.1', port: 8452 },
+      registration_path: './registration.yaml',
+    })
+  })
+
+  it('is reached by variables too', async () => {
+    const environment = {
+      MATRIX_KNOCK__HOMESERVER__HANDOVER: 'forward',
+      MATRIX_KNOCK__HOMESERVER__URL: 'http://synapse:8008',
+      MATRIX_KNOCK__HOMESERVER__LOCAL_USERS: '["@alice:example.org"]',
+      MATRIX_KNOCK__HOMESERVER__APPSERVICE__LISTEN__PORT: '0',
+    }
+    expect(configOf(await load('', environment)).homeserver).toMatchObject({
+      url: 'http://synapse:8008',
+      local_users: ['@alice:example.org'],
+      appservice: { listen: { host: '127.0.0.1', port: 0 } },
+    })
+  })
+
+  it.each<[string, string, string]>([
+    ['another way', 'handover: push', 'homeserver.handover is "push"; expected none, inject or forward'],
+    ['inject without url', 'handover: inject', 'homeserver.url is missing; expected http://HOST:PORT or https://HOST'],
+    ['forward without url', 'handover: forward', 'homeserver.url is missing; expected http://HOST:PORT or https://'],
+    [
+      'a url with none',
+      'handover: none, url: "http://a:1"',
+      'homeserver.url is "http://a:1"; expected http://HOST:PORT or https://HOST:PORT with handover inject or forward, and no url with none',
+    ],
+    [
+      'a template that is none',
+      'handover: forward, url: "http://a:1", template: theirs',
+      'homeserver.template is "theirs"; expected own, or upstream with handover forward',
+    ],
+    [
+      "the homeserver's template with inject",
+      'handover: inject, url: "http://a:1", template: upstream',
+      'homeserver.template is "upstream"; expected own, or upstream with handover forward',
+    ],
+    [
+      'no age',
+      'handover: inject, url: "http://a:1", max_state_age_seconds: 0',
+      'homeserver.max_state_age_seconds is 0; expected a number from 0.1 to 3600',
+    ],
+    [
+      'a user that is none',
+      'handover: inject, url: "http://a:1", local_users: [alice]',
+      'homeserver.local_users.0 is "alice"; expected a list of user ids of server_name such as',
+    ],
+    [
+      "another server's user",
+      'handover: inject, url: "http://a:1", local_users: ["@a:example.org", "@b:example.com"]',
+      'homeserver.local_users.1 is "@b:example.com"; expected a list of user ids of server_name',
+    ],
+    [
+      'a port that is none',
+      'handover: inject, url: "http://a:1", appservice: { listen: { port: x } }',
+      'homeserver.appservice.listen.port is "x"; expected an integer from 0 to 65535',
+    ],
+    [
+      'a registration that is no path',
+      'handover: inject, url: "http://a:1", appservice: { registration_path: [] }',
+      'homeserver.appservice.registration_path is []; expected a path',
+    ],
+    [
+      'tokens in the configuration',
+      'handover: inject, url: "http://a:1", appservice: { hs_token: x }',
+      'homeserver.appservice.hs_token is no key of the configuration; expected one of listen, registration_path in homes',
+    ],
+    [
+      'an unknown key',
+      'handover: inject, url: "http://a:1", uri: x',
+      'homeserver.uri is no key of the configuration; expected one of handover, url, template, max_state_age_seconds',
+    ],
+  ])('with %s, is told in one line', async (_name, keys, line) => {
+    const problems = problemsOf(await load(`homeserver: { ${keys} }`))
+    expect(problems).toEqual([expect.stringContaining(`config.yaml: ${line}`)])
+  })
+
+  it.each([
+    ...['localhost:8008', 'ftp://a:1', 'http://', 'http://a:0', 'http://a:65536', 'http://a b', 'http://[::g]:1'],
+    ...['http://a:1/path', 'http://a:1/?', 'http://a:1/#', 'http://user@a:1', 'http://a;b:1', 'http://a{b}:1'],
+  ])('is not at %s', async (url) => {
+    const problems = problemsOf(await load(`homeserver: { handover: forward, url: ${JSON.stringify(url)} }`))
+    expect(problems).toEqual([
+      expect.stringContaining(`homeserver.url is ${JSON.stringify(url)}; expected http://HOST`),
+    ])
+  })
+})
+
 describe('what is refused', () => {
   it.each<[string, string, string]>([
     [
@@ -144,7 +249,6 @@ describe('what is refused', () => {
       'store: { kind: postgres, url: x }',
       'store.kind is "postgres"; expected sqlite or memory, the stores of',
     ],
-    ['another handover', 'homeserver: { handover: inject, url: x }', 'homeserver.handover is "inject"; expected none'],
     [
       'rooms for sqlite',
       'store: { import: [a.json] }',
