@@ -1,5 +1,5 @@
 /**
- * Signing keys as homeservers keep them in files: one line of algorithm, version and seed.
+ * Signing keys as homeservers keep them in files: Synapse's line of algorithm, version and seed, Dendrite's PEM block.
  * https://spec.matrix.org/latest/appendices/#signing-details
  */
 import { decodeBase64, encodeBase64 } from './base64.ts'
@@ -10,25 +10,57 @@ export type SigningKeyFile =
   | { readonly ok: true; readonly key: SigningKey }
   | { readonly ok: false; readonly reason: string }
 
+const EXPECTED = "expected Synapse's line `ed25519 VERSION SEED` or Dendrite's PEM block `MATRIX PRIVATE KEY`"
+const PEM_TYPE = 'MATRIX PRIVATE KEY'
+const BEGIN = /^-----BEGIN (.*)-----$/
+const HEADER = /^([A-Za-z-]+):\s*(.*)$/
+
 /**
- * Reads `ed25519 a_1 <unpadded base64 seed>`, the format of Synapse. Of several lines the first counts, as it does there.
+ * Reads the key that a homeserver signs with: of several lines or blocks the first, as they do.
  * @param text the whole file
+ * @returns the key, or what is wrong with the file, which never shows any of it
  */
 export function parseSigningKeyFile(text: string): SigningKeyFile {
-  const line = text.split(/\r?\n/).find((candidate) => candidate.trim() !== '')
-  if (line === undefined) return { ok: false, reason: 'the file is empty' }
-  const [algorithm = '', version = '', seed = '', ...rest] = line.trim().split(/\s+/)
-  if (algorithm !== 'ed25519' || rest.length > 0 || seed === '') {
-    return { ok: false, reason: 'expected one line `ed25519 VERSION SEED`' }
+  const lines = text.split(/\r?\n/).map((line) => line.trim())
+  const first = lines.find((line) => line !== '')
+  if (first === undefined) return { ok: false, reason: 'the file is empty' }
+  return lines.some((line) => BEGIN.test(line)) ? parsePem(lines) : parseLine(first)
+}
+
+function parseLine(line: string): SigningKeyFile {
+  const [algorithm = '', version = '', seed = '', ...rest] = line.split(/\s+/)
+  if (algorithm !== 'ed25519' || rest.length > 0 || seed === '') return { ok: false, reason: EXPECTED }
+  return keyOf(`${algorithm}:${version}`, seed)
+}
+
+/** Blocks of other types and text around them are passed over. */
+function parsePem(lines: readonly string[]): SigningKeyFile {
+  const begin = lines.indexOf(`-----BEGIN ${PEM_TYPE}-----`)
+  if (begin < 0) return { ok: false, reason: `it holds PEM of another type; ${EXPECTED}` }
+  const end = lines.indexOf(`-----END ${PEM_TYPE}-----`, begin)
+  if (end < 0) return { ok: false, reason: `the PEM block has no line -----END ${PEM_TYPE}-----` }
+  const inside = lines.slice(begin + 1, end)
+  const headers = inside.flatMap((line) => {
+    const [, name, value = ''] = HEADER.exec(line) ?? []
+    return name === 'Key-ID' ? [value] : []
+  })
+  const [keyId, ...others] = headers
+  if (keyId === undefined || others.length > 0) {
+    return { ok: false, reason: 'the PEM block must have one header `Key-ID: ed25519:VERSION`' }
   }
-  const keyId = parseKeyId(`${algorithm}:${version}`)
+  if (!keyId.startsWith('ed25519:')) return { ok: false, reason: 'its Key-ID is not of the form ed25519:VERSION' }
+  return keyOf(keyId, inside.filter((line) => !HEADER.test(line)).join(''))
+}
+
+function keyOf(id: string, seed: string): SigningKeyFile {
+  const keyId = parseKeyId(id)
   if (keyId === undefined) return { ok: false, reason: 'the key version may hold letters, digits and _ only' }
   const bytes = decodeBase64(seed)
   if (bytes?.length !== 32) return { ok: false, reason: 'the seed is not the base64 of 32 bytes' }
   return { ok: true, key: signingKeyFromSeed(keyId, bytes) }
 }
 
-/** The file's text for a key. It is a secret: keep it readable by its owner alone. */
+/** The file's text for a key, as Synapse's line. It is a secret: keep it readable by its owner alone. */
 export function writeSigningKeyFile(key: SigningKey): string {
   const [algorithm, version] = key.keyId.split(':')
   return `${algorithm} ${version} ${encodeBase64(key.seed)}\n`
