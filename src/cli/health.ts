@@ -1,18 +1,16 @@
 /** `health`: asks the configured admin address whether the service runs, for the health check of a container. */
 import { request } from 'node:http'
+import { reachableAddress, reachableHost } from '../config/reachable.ts'
 import { type CommandContext, type ConfigOption, withConfig } from './configured.ts'
 import type { ExitCode } from './outcome.ts'
 
 const TIMEOUT_MS = 5_000
-/** A listener on every address is reached on loopback. */
-const LOOPBACK: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
 
 export function health(context: CommandContext, option: ConfigOption): Promise<ExitCode> {
   return withConfig(context, option, async ({ admin }) => {
     const { output } = context
-    const host = LOOPBACK[admin.host] ?? admin.host
-    const answer = await ask(host, admin.port)
-    const where = `http://${host.includes(':') ? `[${host}]` : host}:${admin.port}/health`
+    const answer = await ask(reachableHost(admin.host), admin.port)
+    const where = `http://${reachableAddress(admin.host, admin.port)}/health`
     if (answer === 200) {
       output.out(`${where} answers 200.`)
       return 0

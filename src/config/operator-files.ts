@@ -1,4 +1,4 @@
-/** The files that the configuration names: signing key, certificate authorities, TLS certificate. Read once, at start. */
+/** The files that the configuration names: keys, certificates, the registration. Read once, at start. */
 import { readFile, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { createSecureContext } from 'node:tls'
@@ -6,10 +6,14 @@ import type { SigningKey } from '../matrix/ed25519.ts'
 import { parseSigningKeyFile } from '../matrix/signing-key-file.ts'
 import { parseCertificateBundle } from './certificate-authorities.ts'
 import type { Problem } from './problem.ts'
+import { parseRegistration, type Registration } from './registration-file.ts'
 import type { Config } from './schema.ts'
 
 export interface OperatorFiles {
-  readonly signingKey: SigningKey
+  /** Always there but with `handover: forward` and `template: upstream`, which do without. */
+  readonly signingKey: SigningKey | undefined
+  /** Of `homeserver.appservice`. */
+  readonly registration: Registration | undefined
   /** Of `federation.ca_path`: each a PEM text. */
   readonly caCertificates: readonly string[]
   /** Of `listen.tls`, PEM. */
@@ -18,70 +22,118 @@ export interface OperatorFiles {
   readonly warnings: readonly string[]
 }
 
+const READABLE = 'expected a readable file'
+const WITHOUT_KEY =
+  'the service runs without it and leaves the rules of rooms to the homeserver, as homeserver.template upstream allows'
+
+const WRITE_REGISTRATION = 'write it with `matrix-knock generate-registration -c CONFIG`'
+
 export type Loaded<Value> =
   | { readonly ok: true; readonly value: Value }
   | { readonly ok: false; readonly problems: readonly Problem[] }
 
 /** All that `run` needs beside the configuration itself. */
 export async function loadOperatorFiles(config: Config): Promise<Loaded<OperatorFiles>> {
-  const [key, authorities, tls, store] = await Promise.all([
+  const [key, registration, authorities, tls, store] = await Promise.all([
     loadSigningKey(config),
+    loadRegistration(config),
     loadAuthorities(config),
     loadTls(config),
     checkStorePath(config),
   ])
-  const problems = [key, authorities, tls, store].flatMap((result) => (result.ok ? [] : result.problems))
-  if (!key.ok || !authorities.ok || !tls.ok || !store.ok) return { ok: false, problems }
-  const { signingKey, warnings } = key.value
-  return { ok: true, value: { signingKey, warnings, caCertificates: authorities.value, tls: tls.value } }
+  const problems = [key, registration, authorities, tls, store].flatMap((result) => (result.ok ? [] : result.problems))
+  if (!key.ok || !registration.ok || !authorities.ok || !tls.ok || !store.ok) return { ok: false, problems }
+  return {
+    ok: true,
+    value: {
+      signingKey: key.value.signingKey,
+      registration: registration.value.registration,
+      caCertificates: authorities.value,
+      tls: tls.value,
+      warnings: [...key.value.warnings, ...registration.value.warnings],
+    },
+  }
 }
 
-/** The signing key, with a warning where others can read its file. */
-export async function loadSigningKey({
-  signing_key_path: path,
-}: Config): Promise<Loaded<{ readonly signingKey: SigningKey; readonly warnings: readonly string[] }>> {
-  const text = await readText('signing_key_path', path)
-  if (!text.ok) {
+interface LoadedKey {
+  readonly signingKey: SigningKey | undefined
+  readonly warnings: readonly string[]
+}
+
+/** The signing key, with a warning where others can read its file, or where the service has to do without. */
+export async function loadSigningKey({ signing_key_path: path, homeserver }: Config): Promise<Loaded<LoadedKey>> {
+  const key = 'signing_key_path'
+  const file = await readText(path)
+  if (!file.ok) {
+    if (homeserver.handover === 'forward' && homeserver.template === 'upstream') {
+      return { ok: true, value: { signingKey: undefined, warnings: [`${key}: ${file.reason}: ${WITHOUT_KEY}`] } }
+    }
     const remedy = `make a key with \`matrix-knock generate-key -o ${path}\`, or give the homeserver's own key file`
-    return { ok: false, problems: text.problems.map(({ key, what }) => ({ key, what: `${what}; ${remedy}` })) }
+    return wrong(key, `${file.reason}; ${READABLE}; ${remedy}`)
   }
-  const parsed = parseSigningKeyFile(text.value)
-  if (!parsed.ok) {
-    return wrong('signing_key_path', `${path}: ${parsed.reason}; expected one line \`ed25519 VERSION SEED\``)
-  }
-  const { mode } = await stat(path)
-  const exposed = process.platform !== 'win32' && (mode & 0o077) !== 0
-  const warnings = exposed
-    ? [`signing_key_path: ${path} is readable by others; mend it with \`chmod 600 ${path}\``]
-    : []
+  const parsed = parseSigningKeyFile(file.text)
+  if (!parsed.ok) return wrong(key, `${path}: ${parsed.reason}; expected the homeserver's own key file`)
+  const exposed = await othersMay(path, 0o077)
+  const warnings = exposed ? [`${key}: ${path} is readable by others; mend it with \`chmod 600 ${path}\``] : []
   return { ok: true, value: { signingKey: parsed.key, warnings } }
 }
 
+interface LoadedRegistration {
+  readonly registration: Registration | undefined
+  readonly warnings: readonly string[]
+}
+
+/** The registration, where there is an application service. */
+export async function loadRegistration({ homeserver }: Config): Promise<Loaded<LoadedRegistration>> {
+  if (homeserver.appservice === undefined) return { ok: true, value: { registration: undefined, warnings: [] } }
+  const key = 'homeserver.appservice.registration_path'
+  const path = homeserver.appservice.registration_path
+  const file = await readText(path)
+  if (!file.ok) return wrong(key, `${file.reason}; ${WRITE_REGISTRATION}`)
+  const parsed = parseRegistration(file.text)
+  if (!parsed.ok) return wrong(key, `${path} ${parsed.reason}; ${WRITE_REGISTRATION}`)
+  const warnings: string[] = []
+  // The homeserver reads it too, perhaps through its group.
+  if (await othersMay(path, 0o007)) {
+    warnings.push(`${key}: ${path} is readable by everybody; mend it with \`chmod o= ${path}\``)
+  }
+  if (homeserver.handover === 'none') {
+    warnings.push('homeserver.appservice: with homeserver.handover none there is no homeserver to be told by')
+  }
+  return { ok: true, value: { registration: parsed.registration, warnings } }
+}
+
+/** Whether one of the permission bits is set, where there are such. */
+async function othersMay(path: string, bits: number): Promise<boolean> {
+  return process.platform !== 'win32' && ((await stat(path)).mode & bits) !== 0
+}
+
 async function loadAuthorities({ federation }: Config): Promise<Loaded<readonly string[]>> {
+  const key = 'federation.ca_path'
   const certificates: string[] = []
   const problems: Problem[] = []
   for (const path of federation.ca_path) {
-    const text = await readText('federation.ca_path', path)
-    const bundle = text.ok ? parseCertificateBundle(text.value) : undefined
-    if (!text.ok) problems.push(...text.problems)
+    const file = await readText(path)
+    const bundle = file.ok ? parseCertificateBundle(file.text) : undefined
+    if (!file.ok) problems.push({ key, what: `${file.reason}; ${READABLE}` })
     else if (bundle?.ok) certificates.push(...bundle.certificates)
-    else problems.push({ key: 'federation.ca_path', what: `${path} ${bundle?.reason}; expected certificates in PEM` })
+    else problems.push({ key, what: `${path} ${bundle?.reason}; expected certificates in PEM` })
   }
   return problems.length === 0 ? { ok: true, value: certificates } : { ok: false, problems }
 }
 
 async function loadTls({ listen }: Config): Promise<Loaded<OperatorFiles['tls']>> {
   if (listen.tls === undefined) return { ok: true, value: undefined }
-  const cert = await readText('listen.tls.cert_path', listen.tls.cert_path)
-  const key = await readText('listen.tls.key_path', listen.tls.key_path)
-  if (!cert.ok) return cert
-  if (!key.ok) return key
+  const cert = await readText(listen.tls.cert_path)
+  const key = await readText(listen.tls.key_path)
+  if (!cert.ok) return wrong('listen.tls.cert_path', `${cert.reason}; ${READABLE}`)
+  if (!key.ok) return wrong('listen.tls.key_path', `${key.reason}; ${READABLE}`)
   try {
-    createSecureContext({ cert: cert.value, key: key.value })
+    createSecureContext({ cert: cert.text, key: key.text })
   } catch (error) {
     return wrong('listen.tls', `${(error as Error).message}; expected a certificate chain and its private key in PEM`)
   }
-  return { ok: true, value: { cert: cert.value, key: key.value } }
+  return { ok: true, value: { cert: cert.text, key: key.text } }
 }
 
 async function checkStorePath({ store }: Config): Promise<Loaded<undefined>> {
@@ -92,11 +144,13 @@ async function checkStorePath({ store }: Config): Promise<Loaded<undefined>> {
   return wrong('store.path', `the directory ${directory} does not exist; expected a path in an existing directory`)
 }
 
-async function readText(key: string, path: string): Promise<Loaded<string>> {
+type FileText = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly reason: string }
+
+async function readText(path: string): Promise<FileText> {
   try {
-    return { ok: true, value: await readFile(path, 'utf8') }
+    return { ok: true, text: await readFile(path, 'utf8') }
   } catch (error) {
-    return wrong(key, `${path} cannot be read (${(error as NodeJS.ErrnoException).code}); expected a readable file`)
+    return { ok: false, reason: `${path} cannot be read (${(error as NodeJS.ErrnoException).code})` }
   }
 }
 

@@ -10,7 +10,7 @@ export type SigningKeyFile =
   | { readonly ok: true; readonly key: SigningKey }
   | { readonly ok: false; readonly reason: string }
 
-const EXPECTED = "expected Synapse's line `ed25519 VERSION SEED` or Dendrite's PEM block `MATRIX PRIVATE KEY`"
+const NEITHER = "it is neither Synapse's line `ed25519 VERSION SEED` nor Dendrite's PEM block `MATRIX PRIVATE KEY`"
 const PEM_TYPE = 'MATRIX PRIVATE KEY'
 const BEGIN = /^-----BEGIN (.*)-----$/
 const HEADER = /^([A-Za-z-]+):\s*(.*)$/
@@ -29,14 +29,14 @@ export function parseSigningKeyFile(text: string): SigningKeyFile {
 
 function parseLine(line: string): SigningKeyFile {
   const [algorithm = '', version = '', seed = '', ...rest] = line.split(/\s+/)
-  if (algorithm !== 'ed25519' || rest.length > 0 || seed === '') return { ok: false, reason: EXPECTED }
+  if (algorithm !== 'ed25519' || rest.length > 0 || seed === '') return { ok: false, reason: NEITHER }
   return keyOf(`${algorithm}:${version}`, seed)
 }
 
 /** Blocks of other types and text around them are passed over. */
 function parsePem(lines: readonly string[]): SigningKeyFile {
   const begin = lines.indexOf(`-----BEGIN ${PEM_TYPE}-----`)
-  if (begin < 0) return { ok: false, reason: `it holds PEM of another type; ${EXPECTED}` }
+  if (begin < 0) return { ok: false, reason: `it holds PEM of another type than \`${PEM_TYPE}\`` }
   const end = lines.indexOf(`-----END ${PEM_TYPE}-----`, begin)
   if (end < 0) return { ok: false, reason: `the PEM block has no line -----END ${PEM_TYPE}-----` }
   const inside = lines.slice(begin + 1, end)

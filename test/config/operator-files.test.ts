@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { loadOperatorFiles } from '../../src/config/operator-files.ts'
+import { writeRegistration } from '../../src/config/registration-file.ts'
 import { type Config, configSchema } from '../../src/config/schema.ts'
 import { createCertificateAuthority, LOOPBACK_NAMES } from '../support/certificates.ts'
 import { createIdentity, signingKeyLine } from '../support/signing.ts'
@@ -38,7 +39,7 @@ describe('the files that the configuration names', () => {
     const tls = { cert_path: at('cert.pem'), key_path: at('key.pem') }
     const loaded = await loadOperatorFiles(await config({ federation: { ca_path: [at('ca.pem')] }, listen: { tls } }))
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
-    expect(Buffer.from(loaded.value.signingKey.publicKey)).toEqual(Buffer.from(identity.publicKey))
+    expect(Buffer.from(loaded.value.signingKey?.publicKey ?? [])).toEqual(Buffer.from(identity.publicKey))
     expect(loaded.value.caCertificates).toHaveLength(2)
     expect(loaded.value.tls).toEqual({ cert: certificate.cert, key: certificate.key })
     expect(loaded.value.warnings).toEqual([])
@@ -49,6 +50,34 @@ describe('the files that the configuration names', () => {
       const loaded = await loadOperatorFiles(await config({}, mode))
       expect(loaded.ok && loaded.value.warnings).toEqual([expect.stringContaining(`chmod 600 ${at('signing.key')}`)])
     }
+  })
+
+  it('the key may be as Dendrite writes it', async () => {
+    const seed = Buffer.from(identity.seed).toString('base64')
+    const pem = `-----BEGIN MATRIX PRIVATE KEY-----\nKey-ID: ed25519:b\n\n${seed}\n-----END MATRIX PRIVATE KEY-----\n`
+    await writeFile(at('matrix_key.pem'), pem, { mode: 0o600 })
+    const loaded = await loadOperatorFiles(await config({ signing_key_path: at('matrix_key.pem') }))
+    expect(loaded.ok && loaded.value.signingKey?.keyId).toBe('ed25519:b')
+  })
+
+  it("a key may be missing only where the homeserver's own template is forwarded, and that is said", async () => {
+    const missing = async (homeserver: object) =>
+      loadOperatorFiles(await config({ signing_key_path: at('no'), homeserver }))
+    const url = 'http://127.0.0.1:8008'
+    const without = await missing({ handover: 'forward', url, template: 'upstream' })
+    expect(without.ok && [without.value.signingKey, without.value.warnings]).toEqual([
+      undefined,
+      [
+        expect.stringMatching(
+          /^signing_key_path: .*no cannot be read \(ENOENT\): the service runs without it and leaves/,
+        ),
+      ],
+    ])
+    for (const homeserver of [{ handover: 'forward', url }, { handover: 'inject', url }, { handover: 'none' }, {}]) {
+      expect(await missing(homeserver)).toMatchObject({ ok: false, problems: [{ key: 'signing_key_path' }] })
+    }
+    await writeFile(at('no'), 'junk')
+    expect(await missing({ handover: 'forward', url, template: 'upstream' })).toMatchObject({ ok: false })
   })
 
   it('a missing key is told with its remedy', async () => {
@@ -71,5 +100,47 @@ describe('the files that the configuration names', () => {
     expect(await problems(tls)).toEqual([expect.stringMatching(/^listen\.tls: .*expected a certificate chain/)])
     const store = await config({ store: { path: at('none/knock.db') } })
     expect(await problems(store)).toEqual([expect.stringMatching(/^store\.path: the directory .*none does not exist/)])
+  })
+})
+
+describe('the registration of the application service', () => {
+  const url = 'http://127.0.0.1:8008'
+  const TEXT = writeRegistration({ url: 'http://127.0.0.1:8452', asToken: 'as', hsToken: 'hs' })
+  const beside = (changes = {}): Promise<Config> => {
+    const appservice = { registration_path: at('registration.yaml') }
+    return config({ homeserver: { handover: 'inject', url, appservice, ...changes } })
+  }
+
+  it('is read where there is one', async () => {
+    await writeFile(at('registration.yaml'), TEXT, { mode: 0o640 })
+    const loaded = await loadOperatorFiles(await beside())
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+    expect(loaded.value.registration).toEqual({ id: 'matrix-knock', asToken: 'as', hsToken: 'hs' })
+    expect(loaded.value.warnings).toEqual([])
+    const alone = await loadOperatorFiles(await config())
+    expect(alone.ok && alone.value.registration).toBeUndefined()
+  })
+
+  it.each([
+    ['is not there', undefined, /registration\.yaml cannot be read \(ENOENT\)/],
+    ['is not one', 'as_token: x', /registration\.yaml has no id/],
+  ])('that %s is told with the command that writes it', async (_name, text, reason) => {
+    if (text !== undefined) await writeFile(at('registration.yaml'), text)
+    expect(await problems(await beside())).toEqual([
+      expect.stringMatching(
+        /^homeserver\.appservice\.registration_path: .*; write it with `matrix-knock generate-regis/,
+      ),
+    ])
+    expect(await problems(await beside())).toEqual([expect.stringMatching(reason)])
+  })
+
+  it('that everybody can read is a warning, and one without a homeserver too', async () => {
+    await writeFile(at('registration.yaml'), TEXT)
+    await chmod(at('registration.yaml'), 0o644)
+    const loaded = await loadOperatorFiles(await beside({ handover: 'none', url: undefined }))
+    expect(loaded.ok && loaded.value.warnings).toEqual([
+      expect.stringContaining(`chmod o= ${at('registration.yaml')}`),
+      expect.stringMatching(/^homeserver\.appservice: with homeserver\.handover none/),
+    ])
   })
 })
