@@ -37,7 +37,7 @@ export const serverGlob = parsed((text) => (/^[A-Za-z0-9.:*?[\]-]{1,255}$/.test(
 export const userId = parsed(parseUserId)
 
 /** Scheme, host and port of a homeserver, as `http://127.0.0.1:8008`. */
-export const homeserverUrl = parsed(readOrigin)
+export const homeserverUrl = parsed(parseHomeserverUrl)
 
 /** A notary as Synapse writes it. */
 export const trustedKeyServer = z
@@ -72,7 +72,7 @@ function readPublicKey(base64: string): Uint8Array | undefined {
 const URL_HOST = /^(?:[A-Za-z0-9._-]+|\[[0-9a-f:.]+\])$/
 
 /** Nothing but an origin: requests are signed by their path, so the homeserver must get it as it stands. */
-function readOrigin(text: string): string | undefined {
+export function parseHomeserverUrl(text: string): string | undefined {
   if (!/^https?:\/\/[^/?#@]+\/?$/i.test(text) || !URL.canParse(text)) return undefined
   const { hostname, port, origin } = new URL(text)
   return URL_HOST.test(hostname) && port !== '0' ? origin : undefined
