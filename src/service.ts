@@ -2,17 +2,16 @@
  * The composition root: from configuration to adapters, use cases and listeners, started and stopped in order. The only
  * file that sees everything.
  */
-import { once } from 'node:events'
-import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { OperatorFiles } from './config/operator-files.ts'
 import type { Config } from './config/schema.ts'
 import { createConfiguredFederation } from './configured-federation.ts'
+import { type ConfiguredHomeserver, createConfiguredHomeserver } from './configured-homeserver.ts'
 import { createDeliveryWorker, type DeliveryWorker } from './federation/delivery-worker.ts'
 import type { Federation } from './federation/federation.ts'
 import { createAdminServer } from './http/admin-server.ts'
 import { createDrain } from './http/drain.ts'
 import { createFederationApp } from './http/federation-app.ts'
+import { listen, type Place } from './http/listen.ts'
 import { compileAdmission } from './knock/admission.ts'
 import { createKnockPorts } from './knock/knock-ports.ts'
 import { createKnockPolicy } from './knock/policy.ts'
@@ -56,7 +55,8 @@ export async function startService(parts: ServiceParts): Promise<Service> {
   const federation = createConfiguredFederation({ ...parts, keyStore: store, onLookup: metrics.keyLookup })
   const deliveries = createDeliveries(parts, federation, metrics)
   const audit = createAudit(parts, federation)
-  const app = await createInbound(parts, federation, metrics, deliveries)
+  const homeserver = createConfiguredHomeserver({ ...parts, log, metrics, keyring: federation.keyring })
+  const app = await createInbound(parts, federation, metrics, deliveries, homeserver)
   const { server } = app
   const drain = createDrain(server, { idleMs: IDLE_BEFORE_CLOSE_MS, mostMs: config.timeouts.request_seconds * 1000 })
   let state: 'starting' | 'serving' | 'stopping' = 'starting'
@@ -74,7 +74,7 @@ export async function startService(parts: ServiceParts): Promise<Service> {
   async function stop(): Promise<void> {
     state = 'stopping'
     await drain.begin()
-    await Promise.all([deliveries.stop(DELIVERIES_DRAIN_MS), audit.stop()])
+    await Promise.all([deliveries.stop(DELIVERIES_DRAIN_MS), audit.stop(), homeserver?.stop()])
     await federation.close()
     await app.close()
     admin.close()
@@ -84,6 +84,7 @@ export async function startService(parts: ServiceParts): Promise<Service> {
 
   try {
     const adminAddress = await listen(admin, { host: config.admin.host, port: config.admin.port }, 'admin')
+    await homeserver?.start()
     const address = await listen(server, whereToListen(config), 'listen')
     state = 'serving'
     deliveries.start()
@@ -147,6 +148,7 @@ function createInbound(
   { keyring }: Federation,
   metrics: Metrics,
   { heardFrom }: DeliveryWorker,
+  homeserver: ConfiguredHomeserver | undefined,
 ) {
   const { server_name: serverName, federation, limits, timeouts, listen: listening } = config
   const logRequest = createRequestLog(logging, clock)
@@ -160,7 +162,7 @@ function createInbound(
     clock,
   )
   return createFederationApp({
-    ports: createKnockPorts({ serverName, store, keyring, ed25519: nativeEd25519, policy, clock }, undefined),
+    ports: createKnockPorts({ serverName, store, keyring, ed25519: nativeEd25519, policy, clock }, homeserver),
     admission: compileAdmission({ allow: federation.allow_servers, deny: federation.deny_servers }),
     keyLookupMs: timeouts.key_lookup_seconds * 1000,
     requestMs: timeouts.request_seconds * 1000,
@@ -168,31 +170,21 @@ function createInbound(
     addressLimit: { perSecond: limits.per_address.per_second, burst: limits.per_address.burst },
     tls: files.tls,
     heardFrom,
+    ownMarker: homeserver?.marker,
     observer: {
       answered(request) {
         metrics.answered(request)
         logRequest(request)
       },
       failed: (error) => logging.log.error({ err: error }, 'request failed'),
+      cameBack: () =>
+        logging.log.error(
+          'homeserver.url leads back to this service: it must name the homeserver itself, past the proxy',
+        ),
     },
   })
 }
 
-type Place = { readonly fd: number } | { readonly host: string; readonly port: number }
-
 function whereToListen({ listen: { fd, host, port } }: Config): Place {
   return fd === undefined ? { host, port } : { fd }
-}
-
-/** @param section of the configuration, for the error */
-async function listen(server: Server, place: Place, section: string): Promise<string> {
-  const listening = once(server, 'listening')
-  server.listen(place)
-  await listening.catch((error: NodeJS.ErrnoException) => {
-    const where = 'fd' in place ? `fd ${place.fd}` : `${place.host}:${place.port}`
-    throw new Error(`${section}: cannot listen on ${where} (${error.code ?? error.message})`, { cause: error })
-  })
-  const bound = server.address() as AddressInfo | string
-  if (typeof bound === 'string') return bound
-  return bound.family === 'IPv6' ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`
 }

@@ -23,7 +23,10 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   observability: ['matrix', 'knock/ports.ts', 'http/answered-request.ts'],
   cli: ['matrix', 'knock', 'rooms', 'config', 'observability'],
   'main.ts': ['cli', 'config', 'configured-*.ts', 'service.ts'],
-  'configured-*.ts': ['matrix', 'knock', 'rooms', 'store', 'federation', 'homeserver', 'config'],
+  'configured-*.ts': [
+    ...['matrix', 'knock', 'rooms', 'store', 'federation', 'homeserver', 'http', 'config', 'observability'],
+    'configured-*.ts',
+  ],
   'service.ts': [
     ...['matrix', 'knock', 'rooms', 'store', 'federation', 'homeserver', 'http', 'config', 'observability'],
     'configured-*.ts',

@@ -101,10 +101,17 @@ async function importAll(
 
 function announce(log: Log, config: Config, { address, adminAddress }: Running): void {
   log.info({ server_name: config.server_name, address, admin: adminAddress, store: config.store.kind }, 'listening')
-  log.info(
-    'homeserver.handover is none: this service is the authority of its rooms and sends accepted knocks to their other servers itself',
-  )
+  const { handover, url } = config.homeserver
+  log.info({ handover, url }, WHOSE_ROOMS[handover ?? 'none'])
 }
+
+const WHOSE_ROOMS = {
+  none: 'homeserver.handover is none: this service is the authority of its rooms and sends accepted knocks to their other servers itself',
+  inject:
+    'rooms are read from the homeserver; accepted knocks are given to it, and sent to the other servers from here',
+  forward:
+    'rooms are read from the homeserver; accepted knocks are sent on to it, and it sends them to the other servers',
+} as const
 
 /** Ends with the process: by a signal with code 0, by an uncaught exception with code 1. */
 function untilStopped(config: Config, service: Running, log: Log, flush: () => void): Promise<never> {

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { Agent, type Dispatcher } from 'undici'
-import type { OriginalRequest } from '../knock/homeserver-ports.ts'
+import { MARKER_HEADER, type OriginalRequest } from '../knock/homeserver-ports.ts'
 import type { Clock } from '../knock/ports.ts'
 import { canonicalJson } from '../matrix/canonical-json.ts'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
@@ -45,9 +45,6 @@ export interface HomeserverClientOptions {
   /** Value of the marker header. */
   readonly marker: string
 }
-
-/** On every request to the homeserver. One that comes in with our own value has gone round in a circle. */
-export const MARKER_HEADER = 'x-matrix-knock'
 
 const CONNECTIONS = 16
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024

@@ -23,4 +23,6 @@ export interface RequestObserver {
   answered(request: AnsweredRequest): void
   /** A bug: the remote was told 500 and nothing more. */
   failed(error: unknown): void
+  /** A request of our own to the homeserver came in here. */
+  cameBack(): void
 }

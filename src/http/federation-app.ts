@@ -5,11 +5,20 @@
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { MARKER_HEADER } from '../knock/homeserver-ports.ts'
 import type { Refusal } from '../matrix/errors.ts'
 import { within } from '../waiting/within.ts'
 import type { AddressLimit } from './address-limit.ts'
 import type { AnsweredRequest, RequestObserver } from './answered-request.ts'
-import { errorBody, httpRefusal, JSON_TYPE, TOO_LATE, UNKNOWN_ENDPOINT, WRONG_METHOD } from './error-body.ts'
+import {
+  errorBody,
+  httpRefusal,
+  INTERNAL_ERROR,
+  JSON_TYPE,
+  TOO_LATE,
+  UNKNOWN_ENDPOINT,
+  WRONG_METHOD,
+} from './error-body.ts'
 import { createFederationServer, type FederationServerOptions } from './federation-server.ts'
 import { createKnockHandlers, type KnockAnswer, type KnockHandlerOptions, type KnockRequest } from './knock-handlers.ts'
 import { type Body, readBody } from './read-body.ts'
@@ -20,6 +29,8 @@ export interface FederationAppOptions extends KnockHandlerOptions, Pick<Federati
   /** Networks of the proxies whose X-Forwarded-For is believed. */
   readonly trustProxy: readonly string[]
   readonly addressLimit: AddressLimit
+  /** Value of the marker header of our own requests to the homeserver, where there is one. */
+  readonly ownMarker: string | undefined
 }
 
 /** Carries the target from the matching of the route to the first hook. */
@@ -64,7 +75,7 @@ export async function createFederationApp(options: FederationAppOptions): Promis
   app.decorateRequest('exchange')
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request: unknown, payload: Readable) => readBody(payload, BODY_LIMIT))
-  addHooks(app, observer)
+  addHooks(app, options)
   if (trustProxy.length > 0) {
     const { limitPerAddress } = await import('./address-limit.ts')
     await limitPerAddress(app, options.addressLimit)
@@ -84,7 +95,7 @@ function answerFrameworkError(_error: Error, _request: unknown, reply: Pick<Fast
   reply.raw.writeHead(refused.status, { 'content-type': JSON_TYPE }).end(errorBody(refused))
 }
 
-function addHooks(app: FastifyInstance, observer: RequestObserver): void {
+function addHooks(app: FastifyInstance, { observer, ownMarker }: FederationAppOptions): void {
   app.addHook('onRequest', (request, reply, done) => {
     request.exchange = { target: (request.raw as RoutedMessage).target, refusal: undefined, answer: undefined }
     const { headers, httpVersionMinor } = request.raw
@@ -92,7 +103,10 @@ function addHooks(app: FastifyInstance, observer: RequestObserver): void {
     if (request.method !== 'GET') headers['content-type'] = 'application/octet-stream'
     // https://www.rfc-editor.org/rfc/rfc9112#section-3.2
     if (headers.host === undefined && httpVersionMinor > 0) reply.send(refuse(request, reply, httpRefusal(400)))
-    else done()
+    else if (ownMarker !== undefined && headers[MARKER_HEADER] === ownMarker) {
+      observer.cameBack()
+      reply.send(refuse(request, reply, INTERNAL_ERROR))
+    } else done()
   })
   app.addHook('onResponse', (request, reply, done) => {
     observer.answered(answeredRequest(request, reply))

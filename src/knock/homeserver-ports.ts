@@ -4,6 +4,9 @@ import type { Refusal } from '../matrix/errors.ts'
 import type { RoomEvent } from '../matrix/event.ts'
 import type { RoomId } from '../matrix/identifiers.ts'
 
+/** On every request to the homeserver. One that comes in with our own value has gone round in a circle. */
+export const MARKER_HEADER = 'x-matrix-knock'
+
 /** How well the store knows a room. */
 export type RoomFreshness =
   /** What is stored was the homeserver's state so many milliseconds ago, or is younger. */

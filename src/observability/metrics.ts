@@ -11,6 +11,7 @@ export interface Metrics {
   keyLookup(outcome: string): void
   delivered(events: number): void
   deliveryFailed(): void
+  roomRead(outcome: 'read' | 'failed'): void
   gaveUp(events: number): void
   /** The text of `/metrics`. */
   expose(): Promise<string>
@@ -65,6 +66,12 @@ export function createMetrics({ queue, clock }: MetricsOptions): Metrics {
   })
   for (const outcome of ['failed', 'crowded']) lookups.inc({ outcome }, 0)
   const deliveries = deliveryMetrics(registry)
+  const roomReads = new Counter({
+    name: 'matrix_knock_room_reads_total',
+    help: 'Rooms that were read from the homeserver, or could not be',
+    labelNames: ['outcome'],
+    registers,
+  })
   const atHand = new Map<string, ReturnType<typeof requests.labels>>()
   const durations = new Map<string, ReturnType<typeof seconds.labels>>()
 
@@ -91,6 +98,7 @@ export function createMetrics({ queue, clock }: MetricsOptions): Metrics {
       deliveries.outcomes.inc({ outcome: 'delivered' })
       deliveries.events.inc(count)
     },
+    roomRead: (outcome) => roomReads.inc({ outcome }),
     deliveryFailed: () => deliveries.outcomes.inc({ outcome: 'failed' }),
     gaveUp: (count) => deliveries.dropped.inc(count),
     async expose() {

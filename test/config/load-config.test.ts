@@ -50,7 +50,6 @@ describe('what is read', () => {
       },
       limits: { per_address: { per_second: 50, burst: 200 } },
       deliveries: { max_parallel: 32, give_up_days: 7 },
-      timeouts: { request_seconds: 25, key_lookup_seconds: 10, delivery_seconds: 60 },
       timeouts: { request_seconds: 25, key_lookup_seconds: 10, handover_seconds: 15, delivery_seconds: 60 },
       log: { level: 'info' },
     })

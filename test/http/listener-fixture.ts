@@ -70,7 +70,12 @@ export async function openListener(changes: ListenerChanges = {}): Promise<Liste
     trustProxy: [],
     addressLimit: { perSecond: 50, burst: 200 },
     tls: undefined,
-    observer: { answered: (request) => void answered.push(request), failed: (error) => void failures.push(error) },
+    ownMarker: undefined,
+    observer: {
+      answered: (request) => void answered.push(request),
+      failed: (error) => void failures.push(error),
+      cameBack: () => void failures.push('came back'),
+    },
     ...changes,
   })
   return {
