@@ -1,7 +1,7 @@
 /** Decisions as rows: written for audits, bounded, read newest first. */
 
 import type { Decision, DecisionFilter } from '../../knock/ports.ts'
-import { type JsonObject, parseJson } from '../../matrix/json.ts'
+import { decodeDecision } from '../stored-decision.ts'
 import type { Database } from './connection.ts'
 import type { Handlers } from './jobs.ts'
 
@@ -32,23 +32,4 @@ export function createDecisionReader(db: Database): (filter: DecisionFilter) => 
             : all.all(limit)
     return (rows as { json: string }[]).map(({ json }) => decodeDecision(json))
   }
-}
-
-/** A decision as the text that decodeDecision reads. */
-export function encodeDecision(decision: Decision): string {
-  return JSON.stringify(decision)
-}
-
-function decodeDecision(json: string): Decision {
-  const parsed = parseJson(Buffer.from(json))
-  if (!parsed.ok) throw new Error(`a stored decision is damaged: ${parsed.reason}`)
-  const { facts, ...rest } = parsed.value as JsonObject & { facts: JsonObject }
-  const { roomVersion, revision, joinRule, membership, ageMs } = facts
-  const complete = {
-    eventId: undefined,
-    errcode: undefined,
-    ...rest,
-    facts: { roomVersion, revision, joinRule, membership, ageMs },
-  }
-  return complete as unknown as Decision
 }

@@ -2,8 +2,10 @@
  * An import while it is staged: rows of a snapshot that no reader sees. Every chunk is a short transaction, so the
  * service's own writer is never held up for long. docs/architecture.md, "What is kept of a room".
  */
+
+import type { BeginImport, StageRow } from '../jobs.ts'
 import type { Database } from './connection.ts'
-import type { BeginImport, Handlers, StageRow } from './jobs.ts'
+import type { Handlers } from './jobs.ts'
 import { createJoinedServers } from './joined-servers.ts'
 
 export function createImportStaging(

@@ -1,5 +1,6 @@
 /** What the main thread asks of the writer's thread: one entry per kind of job, its input and its answer. */
-import type { CommitOutcome, DeliveryFailure, ImportOutcome, KnockCommit } from '../../knock/ports.ts'
+import type { CommitOutcome, DeliveryFailure, KnockCommit } from '../../knock/ports.ts'
+import type { CommonJobs } from '../jobs.ts'
 import type { WriterOptions } from './connection.ts'
 
 /** A knock to record, with everything already serialised: strings cross threads cheaply. */
@@ -18,40 +19,6 @@ export interface CommitJob {
   readonly skipServers: string | undefined
 }
 
-export interface RefusalRow {
-  readonly roomId: string
-  readonly userId: string
-  readonly json: string
-}
-
-export interface StageRow {
-  readonly use: 'state' | 'auth chain' | 'extremity'
-  readonly eventId: string
-  readonly type: string
-  readonly stateKey: string
-  readonly membership: string | null
-  /** The server of a joined member. */
-  readonly joined: string | null
-  readonly depth: number
-  readonly checked: boolean
-  readonly json: string
-}
-
-export interface BeginImport {
-  readonly now: number
-  readonly roomId: string
-  readonly version: string
-  readonly ownServer: string
-  readonly discardKnocks: boolean
-}
-
-export interface PruneJob {
-  readonly now: number
-  readonly historyMs: number
-  readonly abandonedMs: number
-  readonly maxRefusals: number
-}
-
 export interface TransactionRow {
   readonly destination: string
   readonly txnId: string
@@ -62,18 +29,9 @@ export interface TransactionRow {
   readonly events: readonly number[]
 }
 
-export interface Jobs {
+export interface Jobs extends CommonJobs {
   commit: { input: CommitJob; output: CommitOutcome }
-  refusals: { input: readonly RefusalRow[]; output: null }
   writeKeys: { input: { server: string; fetchedAt: number; json: string }; output: null }
-  beginImport: { input: BeginImport; output: number }
-  stage: { input: { now: number; snapshot: number; rows: readonly StageRow[] }; output: null }
-  touchImport: { input: { now: number; snapshot: number }; output: null }
-  /** Takes over some of the knocks that the room has now. True while there are more. */
-  keepKnocks: { input: { snapshot: number }; output: boolean }
-  /** Undefined where knocks came in meanwhile, too many for one short transaction. */
-  swap: { input: { now: number; snapshot: number }; output: ImportOutcome | undefined }
-  abortImport: { input: { snapshot: number }; output: null }
   settle: { input: { roomId: string; eventId: string; verdict: 'verified' | 'wrong' }; output: null }
   expand: { input: { now: number }; output: boolean }
   /** The transaction to send next to each of these, as far as something waits for them. */
@@ -86,8 +44,6 @@ export interface Jobs {
   retry: { input: { now: number; destination: string | undefined }; output: number }
   /** Removes some of the events that were enqueued before an instant. */
   drop: { input: { destination: string; before: number }; output: { dropped: number; more: boolean } }
-  /** One bounded pass. True while there is more to remove. */
-  prune: { input: PruneJob; output: boolean }
   /** Fails while the last transaction could not be written and a new one cannot either. */
   probe: { input: null; output: null }
 }

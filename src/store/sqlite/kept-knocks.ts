@@ -4,10 +4,10 @@
  */
 import { prevEventIds } from '../../matrix/event.ts'
 import { fateOfKnock } from '../kept-knock.ts'
+import { parsePdu } from '../stored-pdu.ts'
 import type { Database } from './connection.ts'
 import type { Handlers } from './jobs.ts'
 import { createJoinedServers } from './joined-servers.ts'
-import { parsePdu } from './stored-pdu.ts'
 
 /** A chunk ends after so many knocks or milliseconds, whichever comes first. */
 const CHUNK_KNOCKS = 100

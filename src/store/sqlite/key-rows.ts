@@ -1,15 +1,9 @@
 /** Other servers' keys, kept across restarts. https://spec.matrix.org/latest/server-server-api/#retrieving-server-keys */
 import type { StoredServerKeys } from '../../knock/ports.ts'
-import type { KeyId, ServerName } from '../../matrix/identifiers.ts'
+import type { ServerName } from '../../matrix/identifiers.ts'
+import { decodeKeys } from '../stored-keys.ts'
 import type { Database } from './connection.ts'
 import type { Handlers } from './jobs.ts'
-
-interface KeyRow {
-  readonly keyId: string
-  readonly key: string
-  readonly validUntil: number
-  readonly old: boolean
-}
 
 export function createKeyWriter(db: Database): Pick<Handlers, 'writeKeys'> {
   const write = db.prepare(`
@@ -29,20 +23,4 @@ export function createKeyReader(db: Database): (server: ServerName) => StoredSer
     const row = read.get(server) as { fetchedAt: number; json: string } | undefined
     return row && { server, fetchedAt: row.fetchedAt, keys: decodeKeys(row.json) }
   }
-}
-
-/** Keys as the text that createKeyReader reads. */
-export function encodeKeys(keys: StoredServerKeys['keys']): string {
-  const rows: KeyRow[] = keys.map(({ key, ...rest }) => ({ ...rest, key: Buffer.from(key).toString('base64') }))
-  return JSON.stringify(rows)
-}
-
-function decodeKeys(json: string): StoredServerKeys['keys'] {
-  const rows = JSON.parse(json) as KeyRow[]
-  return rows.map(({ keyId, key, validUntil, old }) => ({
-    keyId: keyId as KeyId,
-    key: new Uint8Array(Buffer.from(key, 'base64')),
-    validUntil,
-    old,
-  }))
 }

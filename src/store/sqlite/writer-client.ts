@@ -2,18 +2,10 @@
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import type { AnswerMessage, JobKind, JobMessage, Jobs, StartMessage, WriterData } from './jobs.ts'
+import type { JobResult, JobRunner } from '../jobs.ts'
+import type { AnswerMessage, JobMessage, Jobs, StartMessage, WriterData } from './jobs.ts'
 
-export type JobResult<Output> =
-  | { readonly ok: true; readonly output: Output }
-  /** Nothing of the job was written. */
-  | { readonly ok: false; readonly reason: string }
-
-export interface WriterClient {
-  /** Runs a job; answers once it is on disk. */
-  run<K extends JobKind>(kind: K, input: Jobs[K]['input']): Promise<JobResult<Jobs[K]['output']>>
-  /** Runs a job that has no way to tell its caller of a failure but an exception. */
-  demand<K extends JobKind>(kind: K, input: Jobs[K]['input']): Promise<Jobs[K]['output']>
+export interface WriterClient extends JobRunner<Jobs> {
   /** Why the last transaction failed, until one succeeds. */
   lastFailure(): string | undefined
   /** Finishes what was asked before and closes the connection. */

@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { canonicalJsonText } from '../../../src/matrix/canonical-json.ts'
 import type { UserId } from '../../../src/matrix/identifiers.ts'
-import type { StageRow } from '../../../src/store/sqlite/jobs.ts'
+import type { StageRow } from '../../../src/store/jobs.ts'
 import { startWriter, type WriterClient } from '../../../src/store/sqlite/writer-client.ts'
 import {
   accept,

@@ -1,18 +1,17 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import type { RefusalRow } from '../../../src/store/sqlite/jobs.ts'
-import { createRefusalQueue } from '../../../src/store/sqlite/refusal-queue.ts'
-import type { WriterClient } from '../../../src/store/sqlite/writer-client.ts'
-import { decision } from '../sample-room.ts'
+import type { JobRunner, RefusalRow } from '../../src/store/jobs.ts'
+import { createRefusalQueue } from '../../src/store/refusal-queue.ts'
+import { decision } from './sample-room.ts'
 
 /** A writer that keeps what it is given, or says that the disk is full. */
-function writerOf(written: string[], full = { now: false }): WriterClient {
+function writerOf(written: string[], full = { now: false }): Pick<JobRunner, 'run'> {
   const run = async (_: string, input: unknown) => {
     if (full.now) return { ok: false, reason: 'full' }
     for (const { json } of input as readonly RefusalRow[]) written.push(json)
     return { ok: true, output: null }
   }
-  return { run } as unknown as WriterClient
+  return { run } as unknown as JobRunner
 }
 
 describe('refusals on their way to the disk', () => {

@@ -1,9 +1,8 @@
 /** An import as its caller sees it: events go to the writer in chunks that are short transactions. */
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Clock, ImportHeader, ImportOutcome, RoomEvent, RoomImport, StagedEvent } from '../../knock/ports.ts'
-import { canonicalJsonText } from '../../matrix/canonical-json.ts'
-import type { StageRow } from './jobs.ts'
-import type { WriterClient } from './writer-client.ts'
+import type { Clock, ImportHeader, ImportOutcome, RoomEvent, RoomImport, StagedEvent } from '../knock/ports.ts'
+import { canonicalJsonText } from '../matrix/canonical-json.ts'
+import type { JobRunner, StageRow } from './jobs.ts'
 
 /** A chunk holds this many events or characters of JSON at most: some milliseconds of the database's only write lock. */
 const CHUNK_EVENTS = 250
@@ -16,7 +15,7 @@ const SIGN_OF_LIFE_MS = 30_000
 const MAX_ROUNDS = 10_000
 
 /** Starts to stage a room. Faults that show up on the way are told by `swap`, which then refuses. */
-export async function beginRoomImport(writer: WriterClient, header: ImportHeader, clock: Clock): Promise<RoomImport> {
+export async function beginRoomImport(writer: JobRunner, header: ImportHeader, clock: Clock): Promise<RoomImport> {
   const { roomId, version, ownServer, discardKnocks } = header
   const snapshot = await writer.demand('beginImport', { now: clock(), roomId, version, ownServer, discardKnocks })
   const alive = setInterval(() => void writer.run('touchImport', { now: clock(), snapshot }), SIGN_OF_LIFE_MS)
@@ -68,7 +67,7 @@ export async function beginRoomImport(writer: WriterClient, header: ImportHeader
 }
 
 async function bringIntoUse(
-  writer: WriterClient,
+  writer: JobRunner,
   snapshot: number,
   clock: Clock,
 ): Promise<{ ok: true; output: ImportOutcome } | { ok: false; reason: string }> {

@@ -1,7 +1,7 @@
 /** Refusals on their way to the disk: bounded in memory, written together, never waited for. */
-import type { Decision } from '../../knock/ports.ts'
-import { encodeDecision } from './decision-rows.ts'
-import type { WriterClient } from './writer-client.ts'
+import type { Decision } from '../knock/ports.ts'
+import type { JobRunner } from './jobs.ts'
+import { encodeDecision } from './stored-decision.ts'
 
 /** Refusals that wait at most; beyond it the oldest are forgotten. */
 const MAX_WAITING = 10_000
@@ -16,7 +16,7 @@ export interface RefusalQueue {
   lost(): number
 }
 
-export function createRefusalQueue(writer: WriterClient): RefusalQueue {
+export function createRefusalQueue(writer: Pick<JobRunner, 'run'>): RefusalQueue {
   const waiting: Decision[] = []
   let lost = 0
   let timer: NodeJS.Timeout | undefined

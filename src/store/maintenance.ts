@@ -1,8 +1,7 @@
 /** Removes, now and every minute, what the store no longer keeps, in passes so short that no commit waits for long. */
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Clock } from '../../knock/ports.ts'
-import type { PruneJob } from './jobs.ts'
-import type { WriterClient } from './writer-client.ts'
+import type { Clock } from '../knock/ports.ts'
+import type { JobRunner, PruneJob } from './jobs.ts'
 
 const EVERY_MS = 60_000
 /** Between two passes others get their turn. */
@@ -14,7 +13,7 @@ export interface Maintenance {
   stop(): void
 }
 
-export function startMaintenance(writer: WriterClient, clock: Clock, limits: Omit<PruneJob, 'now'>): Maintenance {
+export function startMaintenance(writer: JobRunner, clock: Clock, limits: Omit<PruneJob, 'now'>): Maintenance {
   let stopped = false
   let last: Promise<void> = Promise.resolve()
 
