@@ -9,8 +9,17 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**', 'test/interop/**', 'test/proxy/**'],
+          exclude: ['test/e2e/**', 'test/interop/**', 'test/proxy/**', 'test/store/postgres/**'],
           testTimeout: 30_000,
+        },
+      },
+      {
+        test: {
+          name: 'postgres',
+          include: ['test/store/postgres/**/*.test.ts'],
+          globalSetup: ['test/support/postgres-shared.ts'],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
         },
       },
       {
