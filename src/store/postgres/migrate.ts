@@ -1,0 +1,51 @@
+/** Brings the tables up to date, one process at a time however many start at once. */
+import type { Database, Run, Statement } from './database.ts'
+import { DatabaseFailure } from './failures.ts'
+import { MIGRATIONS } from './schema.ts'
+
+/** The first half of this store's advisory locks; the second is the schema that its tables are in. */
+export const LOCKS = { migrate: 1_802_396_011, prune: 1_802_396_012 } as const
+
+const PATIENCE_MS = 10 * 60_000
+
+const PATIENCE: Statement = { text: `SET LOCAL statement_timeout = ${PATIENCE_MS}` }
+const LOCK: Statement = {
+  name: 'migrate-lock',
+  text: 'SELECT pg_advisory_xact_lock($1::integer, hashtext(current_schema()))',
+  withinMs: PATIENCE_MS,
+}
+const PRESENT: Statement = { name: 'schema-present', text: `SELECT to_regclass('store_schema') IS NOT NULL AS present` }
+const VERSION: Statement = { name: 'schema-version', text: 'SELECT version FROM store_schema' }
+const CREATE: Statement = {
+  text: 'CREATE TABLE store_schema (version integer NOT NULL); INSERT INTO store_schema (version) VALUES (0)',
+}
+const RAISE: Statement = { name: 'schema-raise', text: 'UPDATE store_schema SET version = $1' }
+
+/**
+ * Makes the tables, or changes them to the newest version.
+ * @throws DatabaseFailure where they are of a version that this program does not know, or cannot be made
+ */
+export async function migrate(database: Database): Promise<void> {
+  if ((await readVersion(database.run)) === MIGRATIONS.length) return
+  await database.transaction(async (run) => {
+    await run(PATIENCE)
+    await run(LOCK, [LOCKS.migrate])
+    const found = await readVersion(run)
+    if (found === undefined) await run(CREATE)
+    for (const text of MIGRATIONS.slice(found ?? 0)) await run({ text, withinMs: PATIENCE_MS })
+    await run(RAISE, [MIGRATIONS.length])
+  })
+}
+
+/** The version of the tables, or undefined where there are none. */
+async function readVersion(run: Run): Promise<number | undefined> {
+  const [there] = await run<{ present: boolean }>(PRESENT)
+  if (there?.present !== true) return undefined
+  const [row] = await run<{ version: number }>(VERSION)
+  const version = row?.version ?? 0
+  if (version <= MIGRATIONS.length) return version
+  throw new DatabaseFailure(
+    'refused',
+    `the store has schema version ${version}, this program knows versions up to ${MIGRATIONS.length}: use a newer program`,
+  )
+}
