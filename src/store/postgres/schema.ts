@@ -3,6 +3,7 @@
  * What they hold is described in docs/architecture.md, "What is kept of a room". Every string from outside is bytea: it
  * may hold U+0000, which no text of PostgreSQL can, and bytes have one order whatever the database's locale.
  */
+import { DELIVERY_FUNCTIONS } from './delivery-functions.ts'
 import { RECORD_KNOCKS } from './record-knocks.ts'
 
 /** Version 1. A room's state is a snapshot (one import) and the changes on top of it. */
@@ -113,6 +114,39 @@ CREATE TABLE outbox (                  -- accepted knocks that are not yet rows 
   queued_at bigint NOT NULL
 );
 
+CREATE TABLE deliveries (
+  destination bytea NOT NULL,
+  event bigint NOT NULL,
+  queued_at bigint NOT NULL,
+  PRIMARY KEY (destination, event)
+);
+
+CREATE TABLE destinations (            -- that wait for something
+  destination bytea PRIMARY KEY,
+  due_at bigint NOT NULL,
+  waiting bigint NOT NULL,
+  oldest_at bigint NOT NULL,
+  attempts integer NOT NULL DEFAULT 0, -- failures since the last 200
+  reason bytea,                        -- of the last one
+  not_before bigint,                   -- what the destination asked for then
+  txn_id text,
+  txn_at bigint,                       -- origin_server_ts of the transaction
+  txn_events bigint[]                  -- its events: events of several rooms become visible in any order
+);
+CREATE INDEX destinations_due ON destinations ((attempts > 0), due_at);
+
+CREATE TABLE workers (                 -- processes that deliver
+  worker uuid PRIMARY KEY,
+  seen_at timestamptz NOT NULL         -- last sign of life, by the database's clock
+);
+
+CREATE TABLE claims (                  -- who delivers to whom; void without a sign of life of the worker
+  destination bytea PRIMARY KEY,
+  worker uuid NOT NULL,
+  txn_id text
+);
+CREATE INDEX claims_of_worker ON claims (worker);
+
 CREATE TABLE server_keys (
   server bytea PRIMARY KEY,
   fetched_at bigint NOT NULL,
@@ -122,4 +156,4 @@ CREATE INDEX server_keys_by_age ON server_keys (fetched_at);
 `
 
 /** Migration n takes a database from version n - 1 to n. */
-export const MIGRATIONS: readonly string[] = [`${TABLES}${RECORD_KNOCKS}`]
+export const MIGRATIONS: readonly string[] = [`${TABLES}${RECORD_KNOCKS}${DELIVERY_FUNCTIONS}`]

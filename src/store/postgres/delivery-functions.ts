@@ -1,0 +1,127 @@
+/**
+ * The functions in the database that hand out deliveries and take back the answers, one round trip each. Part of a
+ * migration: a change of them is a new one. https://spec.matrix.org/latest/server-server-api/#transactions
+ */
+import { MAX_PDUS } from '../outgoing-transaction.ts'
+
+/** A worker without a sign of life for so long holds nothing any more, in seconds. */
+export const WORKER_EXPIRES_S = 10
+
+/** Whether the worker of a row of `claims` lives. */
+export const LIVES = `EXISTS (SELECT 1 FROM workers w
+  WHERE w.worker = c.worker AND w.seen_at > clock_timestamp() - interval '${WORKER_EXPIRES_S} seconds')`
+
+/**
+ * Two callers may find the same destination: the second sees neither the row's lock nor the claim where both went
+ * between its look and its lock. The insert tells them apart, because it meets the newest claim whatever was seen before.
+ */
+const CLAIM = `
+CREATE FUNCTION claim_destinations(the_worker uuid, at_time bigint, most bigint, most_failing bigint)
+RETURNS TABLE (destination bytea, txn_id text, txn_at bigint, attempts integer, events bigint[], oldest_at bigint)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  taken bytea[] := '{}';
+  part bytea[];
+  wanted bigint;
+BEGIN
+  FOR failing IN 0 .. 1 LOOP
+    wanted := most - cardinality(taken);
+    IF failing = 1 THEN
+      wanted := least(wanted, most_failing);
+    END IF;
+    WITH due AS MATERIALIZED (
+      SELECT d.destination FROM destinations d
+      WHERE (d.attempts > 0) = (failing = 1) AND d.due_at <= at_time
+        AND NOT EXISTS (SELECT 1 FROM claims c WHERE c.destination = d.destination AND ${LIVES})
+      ORDER BY d.due_at LIMIT wanted FOR UPDATE OF d SKIP LOCKED),
+    claimed AS (
+      INSERT INTO claims AS c (destination, worker) SELECT due.destination, the_worker FROM due
+      ON CONFLICT (destination) DO UPDATE SET worker = excluded.worker, txn_id = NULL WHERE NOT ${LIVES}
+      RETURNING c.destination)
+    SELECT array_agg(claimed.destination) INTO part FROM claimed;
+    taken := taken || coalesce(part, '{}');
+  END LOOP;
+  IF cardinality(taken) = 0 THEN
+    RETURN;
+  END IF;
+
+  UPDATE destinations d SET txn_id = 'mk' || replace(gen_random_uuid()::text, '-', ''), txn_at = at_time,
+    txn_events = ARRAY (SELECT v.event FROM deliveries v WHERE v.destination = d.destination ORDER BY v.event LIMIT ${MAX_PDUS})
+    WHERE d.destination = ANY (taken) AND d.txn_id IS NULL;
+  UPDATE claims c SET txn_id = d.txn_id FROM destinations d
+    WHERE c.destination = ANY (taken) AND d.destination = c.destination;
+  RETURN QUERY
+    SELECT d.destination, d.txn_id, d.txn_at, d.attempts, v.events, v.oldest_at
+    FROM destinations d CROSS JOIN LATERAL (
+      SELECT array_agg(x.event ORDER BY x.event) AS events, (array_agg(x.queued_at ORDER BY x.event))[1] AS oldest_at
+      FROM deliveries x WHERE x.destination = d.destination AND x.event = ANY (d.txn_events)) v
+    WHERE d.destination = ANY (taken) ORDER BY d.attempts > 0, d.due_at;
+END $$;
+`
+
+/** Counts rows out of a destination, and removes it with the last. Answers whether some are left. */
+const FORGET = `
+CREATE FUNCTION forget_deliveries(the_destination bytea, how_many bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  next_queued bigint;
+BEGIN
+  SELECT v.queued_at INTO next_queued FROM deliveries v WHERE v.destination = the_destination ORDER BY v.event LIMIT 1;
+  IF next_queued IS NULL THEN
+    DELETE FROM destinations d WHERE d.destination = the_destination;
+  ELSE
+    UPDATE destinations d SET waiting = d.waiting - how_many, oldest_at = next_queued
+      WHERE d.destination = the_destination;
+  END IF;
+  RETURN next_queued IS NOT NULL;
+END $$;
+`
+
+/** A transaction arrived, whoever holds the claim by now. */
+const FINISH = `
+CREATE FUNCTION finish_delivery(the_destination bytea, the_txn text, the_worker uuid, at_time bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  sent bigint[];
+  removed bigint;
+BEGIN
+  SELECT d.txn_events INTO sent FROM destinations d
+    WHERE d.destination = the_destination AND d.txn_id = the_txn FOR UPDATE;
+  IF FOUND THEN
+    DELETE FROM deliveries v WHERE v.destination = the_destination AND v.event = ANY (sent);
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    IF forget_deliveries(the_destination, removed) THEN
+      UPDATE destinations d SET attempts = 0, not_before = NULL, reason = NULL, due_at = at_time,
+        txn_id = NULL, txn_at = NULL, txn_events = NULL
+        WHERE d.destination = the_destination;
+    END IF;
+  END IF;
+  DELETE FROM claims c WHERE c.destination = the_destination AND c.txn_id = the_txn AND c.worker = the_worker;
+END $$;
+`
+
+/** Removes the oldest of the events that were enqueued before an instant. */
+const DROP = `
+CREATE FUNCTION drop_deliveries(the_destination bytea, before bigint, most bigint)
+RETURNS TABLE (dropped bigint, some_left boolean) LANGUAGE plpgsql AS $$
+DECLARE
+  gone bigint[];
+BEGIN
+  PERFORM 1 FROM destinations d WHERE d.destination = the_destination FOR UPDATE;
+  WITH removed AS (
+    DELETE FROM deliveries v WHERE v.destination = the_destination AND v.event = ANY (ARRAY (
+      SELECT o.event FROM deliveries o WHERE o.destination = the_destination AND o.queued_at < before
+      ORDER BY o.event LIMIT most)) RETURNING v.event)
+  SELECT coalesce(array_agg(removed.event), '{}') INTO gone FROM removed;
+  dropped := cardinality(gone);
+  some_left := false;
+  IF dropped > 0 THEN
+    UPDATE destinations d SET txn_id = NULL, txn_at = NULL, txn_events = NULL
+      WHERE d.destination = the_destination AND d.txn_events && gone;
+    some_left := forget_deliveries(the_destination, dropped);
+  END IF;
+  RETURN NEXT;
+END $$;
+`
+
+export const DELIVERY_FUNCTIONS = `${CLAIM}${FORGET}${FINISH}${DROP}`

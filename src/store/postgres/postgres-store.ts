@@ -1,0 +1,137 @@
+/** The store for several processes at once: one PostgreSQL database. docs/decisions/0007-several-processes-on-postgresql.md */
+import type { Clock, Store } from '../../knock/ports.ts'
+import type { CommonJobs } from '../jobs.ts'
+import { type Maintenance, startMaintenance } from '../maintenance.ts'
+import { createRefusalQueue } from '../refusal-queue.ts'
+import { beginRoomImport } from '../room-import.ts'
+import { createClaimHolder } from './claim-holder.ts'
+import { createKnockCommit } from './commit-knock.ts'
+import { createContextReader } from './context-reader.ts'
+import { type Database, openDatabase } from './database.ts'
+import { createDecisionReader, createDecisionWriter } from './decision-rows.ts'
+import { createDeliveryQueue } from './delivery-queue.ts'
+import { createEventReader } from './event-reader.ts'
+import { createHealthCheck } from './health.ts'
+import { createImportStaging } from './import-staging.ts'
+import { createImportSwap } from './import-swap.ts'
+import { createJobRunner } from './job-runner.ts'
+import { createKnockKeeping } from './kept-knocks.ts'
+import { createKeyRows } from './key-rows.ts'
+import { migrate } from './migrate.ts'
+import { createPruning } from './prune.ts'
+import { createRoomList } from './room-list.ts'
+import { createRoomReader } from './room-reader.ts'
+import { createSettlement } from './settle.ts'
+import { createUncheckedReader } from './unchecked-events.ts'
+
+export interface PostgresStoreOptions {
+  /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with the parameters of the driver. */
+  readonly url: string
+  readonly clock: Clock
+  /** Most connections at once. */
+  readonly poolSize?: number
+  /** A statement that takes longer is given up, in milliseconds. */
+  readonly statementTimeoutMs?: number
+  /** How long a caller waits for a lost database before it is told of a failure, in milliseconds. */
+  readonly patienceMs?: number
+  /** How long former state and former extremities are kept, in milliseconds. */
+  readonly historyMs?: number
+  /** The newest refusals of which the record is kept. */
+  readonly maxRefusals?: number
+  /** An import that gave no sign of life for so long is abandoned, in milliseconds. */
+  readonly abandonedMs?: number
+  /** Told what the operator should mend although the store works. */
+  readonly warn?: (message: string) => void
+}
+
+export interface PostgresStore extends Store {
+  /** Removes everything that is no longer kept, in bounded passes. The store does so by itself every minute. */
+  prune(): Promise<void>
+  /** Records of refusals that were lost because too many waited or the database was. */
+  lostRefusals(): number
+}
+
+const DEFAULT_POOL_SIZE = 10
+const DEFAULT_STATEMENT_TIMEOUT_MS = 10_000
+const DEFAULT_PATIENCE_MS = 8_000
+const DEFAULT_HISTORY_MS = 7 * 24 * 60 * 60 * 1000
+const DEFAULT_MAX_REFUSALS = 100_000
+const DEFAULT_ABANDONED_MS = 10 * 60 * 1000
+
+/**
+ * Opens the store, and makes or updates its tables.
+ * @throws Error with a reason for the operator where the database cannot be reached or used; it names no host, user or
+ *   password
+ */
+export async function openPostgresStore(options: PostgresStoreOptions): Promise<PostgresStore> {
+  const database = openDatabase({
+    url: options.url,
+    poolSize: options.poolSize ?? DEFAULT_POOL_SIZE,
+    statementTimeoutMs: options.statementTimeoutMs ?? DEFAULT_STATEMENT_TIMEOUT_MS,
+    patienceMs: options.patienceMs ?? DEFAULT_PATIENCE_MS,
+    warn: options.warn ?? (() => undefined),
+  })
+  try {
+    await migrate(database)
+  } catch (error) {
+    await database.close()
+    throw error
+  }
+  return assemble(database, options)
+}
+
+function assemble(database: Database, options: PostgresStoreOptions): PostgresStore {
+  const { clock, historyMs = DEFAULT_HISTORY_MS } = options
+  const events = createEventReader()
+  database.onLost(events.forget)
+  const jobs = createJobRunner<CommonJobs>({
+    refusals: createDecisionWriter(database),
+    ...createImportStaging(database),
+    ...createKnockKeeping(database),
+    ...createImportSwap(database),
+    ...createPruning(database),
+  })
+  const maintenance: Maintenance = startMaintenance(jobs, clock, {
+    historyMs,
+    maxRefusals: options.maxRefusals ?? DEFAULT_MAX_REFUSALS,
+    abandonedMs: options.abandonedMs ?? DEFAULT_ABANDONED_MS,
+  })
+  const refusals = createRefusalQueue(jobs)
+  const listDecisions = createDecisionReader(database)
+  const record = createKnockCommit(database, clock)
+  const holder = createClaimHolder(database)
+  const listeners: (() => void)[] = []
+  let lastCommitFailed = false
+
+  return {
+    ...createRoomReader(database, events),
+    ...createKeyRows(database),
+    ...createRoomList(database, events),
+    ...createDeliveryQueue(database, events, holder, clock),
+    readContext: createContextReader(database, events, { clock, historyMs }),
+    async commitKnock(commit) {
+      const outcome = await record(commit)
+      lastCommitFailed = outcome.kind === 'failed'
+      if (outcome.kind === 'committed') for (const listener of listeners) listener()
+      return outcome
+    },
+    onEnqueued: (listener) => listeners.push(listener),
+    recordRefusal: refusals.add,
+    async listDecisions(filter) {
+      await refusals.flush()
+      return listDecisions(filter)
+    },
+    beginImport: (header) => beginRoomImport(jobs, header, clock),
+    unverifiedEvents: createUncheckedReader(database, events),
+    settle: createSettlement(database),
+    check: createHealthCheck(database, () => lastCommitFailed),
+    prune: maintenance.now,
+    lostRefusals: refusals.lost,
+    async close() {
+      maintenance.stop()
+      await refusals.flush()
+      await holder.end()
+      await database.close()
+    },
+  }
+}

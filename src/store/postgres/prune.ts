@@ -1,0 +1,132 @@
+/**
+ * Removes what is no longer kept, a bounded number of rows at a time, by one process at a time.
+ * docs/architecture.md, "What is kept of a room".
+ */
+import type { CommonJobs } from '../jobs.ts'
+import type { Database, Run, Statement, Value } from './database.ts'
+import type { Handlers } from './job-runner.ts'
+import { LOCKS } from './migrate.ts'
+
+/** Rows that one pass may remove. */
+const PASS_ROWS = 500
+/** Servers whose keys are kept; the ones fetched last win. */
+const MAX_KEY_SERVERS = 100_000
+
+const LOCK: Statement = {
+  name: 'prune-lock',
+  text: 'SELECT pg_try_advisory_xact_lock($1::integer, hashtext(current_schema())) AS ours',
+}
+const OUTDATE: Statement = {
+  name: 'prune-outdate',
+  text: `
+    UPDATE snapshots SET phase = 'dropping'
+    WHERE (phase = 'staging' AND changed_at < $1) OR (phase = 'former' AND changed_at <= $2)`,
+}
+
+/** Statements that remove rows answer one row for each; the last parameter is how many they may. */
+function removal(name: string, table: string, condition: string, limit: string): Statement {
+  const rows = `SELECT ctid FROM ${table} WHERE ${condition} LIMIT ${limit}`
+  return { name, text: `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(${rows})) RETURNING 1 AS removed` }
+}
+const ENDED: readonly Statement[] = ['state', 'extremities'].map((table) =>
+  removal(`prune-ended-${table}`, table, 'ended_at <= $1', '$2'),
+)
+const REFUSALS = removal('prune-refusals', 'decisions', 'refused AND seq <= $1', '$2')
+const NEWEST_TO_GO: Statement = {
+  name: 'prune-newest-refusal',
+  text: 'SELECT seq FROM decisions WHERE refused ORDER BY seq DESC OFFSET $1 LIMIT 1',
+}
+const KEYS: Statement = {
+  name: 'prune-keys',
+  text: `
+    DELETE FROM server_keys WHERE server = ANY (ARRAY(
+      SELECT server FROM server_keys ORDER BY fetched_at DESC OFFSET ${MAX_KEY_SERVERS} LIMIT $1)) RETURNING 1 AS removed`,
+}
+
+const NEXT: Statement = {
+  name: 'prune-next-snapshot',
+  text: `SELECT snapshot, room FROM snapshots WHERE phase = 'dropping' LIMIT 1`,
+}
+const OF_SNAPSHOT: readonly Statement[] = [
+  removal('prune-state', 'state', 'snapshot = $1', '$2'),
+  removal('prune-events', 'events', 'snapshot = $1 AND snapshot > 0', '$2'),
+  removal('prune-servers', 'joined_servers', 'snapshot = $1', '$2'),
+  removal('prune-knocks', 'knocks', 'snapshot = $1', '$2'),
+  // Those that ended are removed by their age, which is never less than the snapshot's.
+  removal('prune-extremities', 'extremities', 'snapshot = $1 AND to_revision IS NULL', '$2'),
+]
+const SNAPSHOT: Statement = { name: 'prune-snapshot', text: 'DELETE FROM snapshots WHERE snapshot = $1' }
+const LOCK_EMPTY: Statement = {
+  name: 'prune-lock-room',
+  text: 'SELECT room FROM rooms WHERE room = $1 AND snapshot IS NULL FOR UPDATE',
+}
+const EMPTY: Statement = {
+  name: 'prune-room',
+  text: `
+    DELETE FROM rooms r WHERE r.room = $1 AND r.snapshot IS NULL
+      AND NOT EXISTS (SELECT 1 FROM snapshots n WHERE n.room = r.room)`,
+}
+
+/** Processes that are gone for long, and what they held. */
+const WORKERS: Statement = {
+  name: 'prune-workers',
+  text: `DELETE FROM workers WHERE seen_at < clock_timestamp() - interval '1 hour'`,
+}
+const CLAIMS: Statement = {
+  name: 'prune-claims',
+  text: 'DELETE FROM claims c WHERE NOT EXISTS (SELECT 1 FROM workers w WHERE w.worker = c.worker)',
+}
+
+export function createPruning(database: Database): Pick<Handlers<CommonJobs>, 'prune'> {
+  const removeRefusals = createRefusalLimit()
+  return {
+    prune: ({ now, historyMs, abandonedMs, maxRefusals }) =>
+      database.transaction(async (run) => {
+        const [lock] = await run<{ ours: boolean }>(LOCK, [LOCKS.prune])
+        if (lock?.ours !== true) return false
+        const ended = Math.floor(now - historyMs)
+        await run(OUTDATE, [now - abandonedMs, ended])
+        await run(WORKERS)
+        await run(CLAIMS)
+        let budget = PASS_ROWS
+        const spend = async (statement: Statement, ...values: Value[]) => {
+          if (budget > 0) budget -= (await run(statement, [...values, budget])).length
+        }
+        for (const statement of ENDED) await spend(statement, ended)
+        if (budget > 0) budget -= await removeRefusals(run, maxRefusals, budget)
+        await spend(KEYS)
+        if (budget > 0) budget -= await dropSnapshot(run, budget)
+        return budget <= 0
+      }),
+  }
+}
+
+/** Removes rows of a snapshot that is out of use; how many. */
+async function dropSnapshot(run: Run, budget: number): Promise<number> {
+  const [dropped] = await run<{ snapshot: number; room: number }>(NEXT)
+  if (dropped === undefined) return 0
+  let removed = 0
+  for (const statement of OF_SNAPSHOT) {
+    if (removed < budget) removed += (await run(statement, [dropped.snapshot, budget - removed])).length
+  }
+  if (removed >= budget) return removed
+  await run(SNAPSHOT, [dropped.snapshot])
+  // An import that begins holds the room's row: whether there is one is asked once we hold it.
+  await run(LOCK_EMPTY, [dropped.room])
+  await run(EMPTY, [dropped.room])
+  // Another one may be waiting: the pass is not the last.
+  return budget
+}
+
+/** Keeps the newest refusals; how many were removed. */
+function createRefusalLimit(): (run: Run, most: number, budget: number) => Promise<number> {
+  let upTo: number | undefined
+  return async (run, most, budget) => {
+    // Finding where they end walks over all that stay: once for as many passes as it takes to remove the others.
+    upTo ??= (await run<{ seq: number }>(NEWEST_TO_GO, [most]))[0]?.seq
+    if (upTo === undefined) return 0
+    const removed = (await run(REFUSALS, [upTo, budget])).length
+    if (removed < budget) upTo = undefined
+    return removed
+  }
+}
