@@ -1,12 +1,33 @@
 /** The store that the configuration names, for the service and for commands beside it. */
+import { loadStoreUrl } from './config/operator-files.ts'
 import type { Config } from './config/schema.ts'
 import type { Clock, Store } from './knock/ports.ts'
-import { openStore } from './store/open-store.ts'
+import { openStore, type StoreLocation } from './store/open-store.ts'
 
 const DAY_MS = 86_400_000
 
-/** @throws Error with a reason for the operator where it cannot be opened */
-export function openConfiguredStore({ store }: Config, clock: Clock): Promise<Store> {
-  const location = store.kind === 'sqlite' ? { kind: store.kind, path: store.path } : { kind: store.kind }
-  return openStore(location, { clock, historyMs: store.history_days * DAY_MS })
+/**
+ * @param warn told what the operator should mend although the store works
+ * @throws Error with a reason for the operator where it cannot be opened
+ */
+export async function openConfiguredStore(
+  config: Config,
+  clock: Clock,
+  warn: (message: string) => void,
+): Promise<Store> {
+  return openStore(await locationOf(config), { clock, historyMs: config.store.history_days * DAY_MS, warn })
+}
+
+async function locationOf(config: Config): Promise<StoreLocation> {
+  const { store } = config
+  if (store.kind === 'sqlite') return { kind: store.kind, path: store.path }
+  if (store.kind === 'memory') return { kind: store.kind }
+  const loaded = await loadStoreUrl(config)
+  if (!loaded.ok) throw new Error(loaded.problems.map(({ what }) => what).join('; '))
+  return {
+    kind: store.kind,
+    url: loaded.value.url,
+    poolSize: store.pool_size,
+    statementTimeoutMs: Math.ceil(store.statement_timeout_seconds * 1000),
+  }
 }

@@ -18,7 +18,7 @@ const context = {
     err: (line: string) => void process.stderr.write(`${line}\n`),
   },
   environment: process.env,
-  openStore: (config: Config) => openConfiguredStore(config, clock),
+  openStore: (config: Config, warn: (message: string) => void) => openConfiguredStore(config, clock, warn),
   // Commands beside a running service need none of its libraries, and should not wait for them.
   async loadService() {
     const { startService } = await import('./service.ts')

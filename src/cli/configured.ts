@@ -8,8 +8,8 @@ import { type ExitCode, misconfigured, type Output } from './outcome.ts'
 export interface CommandContext {
   readonly output: Output
   readonly environment: Readonly<Record<string, string | undefined>>
-  /** Opens the store that a configuration names. */
-  readonly openStore: (config: Config) => Promise<Store>
+  /** Opens the store that a configuration names, and tells what the operator should mend although it works. */
+  readonly openStore: (config: Config, warn: (message: string) => void) => Promise<Store>
 }
 
 export interface ConfigOption {
@@ -35,7 +35,7 @@ export function withStore(
 ): Promise<ExitCode> {
   return withConfig(context, option, async (config, line) => {
     if (config.store.kind === 'memory') {
-      const what = '"memory" keeps rooms inside the running service; expected sqlite for this command'
+      const what = '"memory" keeps rooms inside the running service; expected sqlite or postgres for this command'
       return misconfigured(context.output, [line({ key: 'store.kind', what })])
     }
     const store = await open(context, config, line)
@@ -54,9 +54,17 @@ async function open(
   line: (problem: Problem) => string,
 ): Promise<Store | undefined> {
   try {
-    return await openStore(config)
+    return await openStore(config, (message) => output.err(`warning: ${message}`))
   } catch (error) {
-    output.err(line({ key: 'store.path', what: `${config.store.path} cannot be opened: ${(error as Error).message}` }))
+    output.err(line(storeProblem(config, error)))
     return undefined
   }
+}
+
+/** Why the store cannot be opened, under the key that names it. */
+export function storeProblem({ store }: Config, error: unknown): Problem {
+  const { message } = error as Error
+  if (store.kind !== 'postgres') return { key: 'store.path', what: `${store.path} cannot be opened: ${message}` }
+  const key = store.url === undefined ? 'store.url_path' : 'store.url'
+  return { key, what: `the database cannot be opened: ${message}` }
 }

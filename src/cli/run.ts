@@ -6,7 +6,7 @@ import type { Problem } from '../config/problem.ts'
 import type { Config } from '../config/schema.ts'
 import type { Store } from '../knock/ports.ts'
 import { type Log, type OpenLog, openLog } from '../observability/log.ts'
-import { type ConfigOption, withConfig } from './configured.ts'
+import { type ConfigOption, storeProblem, withConfig } from './configured.ts'
 import { attemptImport, type ImportContext } from './import-room.ts'
 import { type ExitCode, misconfigured } from './outcome.ts'
 
@@ -58,10 +58,9 @@ async function serve(context: RunContext, { config, files, line }: Checked, logg
   const loading = context.loadService()
   let store: Store
   try {
-    store = await context.openStore(config)
+    store = await context.openStore(config, (message) => log.warn(message))
   } catch (error) {
-    const what = `${config.store.path} cannot be opened: ${(error as Error).message}`
-    context.output.err(line({ key: 'store.path', what }))
+    context.output.err(line(storeProblem(config, error)))
     return 1
   }
   const flaw = await importAll(context, config, files, store)

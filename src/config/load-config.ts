@@ -61,7 +61,12 @@ function unknownKeys({ path, keys }: z.core.$ZodIssueUnrecognizedKeys, sources: 
 
 function wrongValue(path: readonly PropertyKey[], sources: Sources): string {
   const value = valueAt(sources.tree, path)
-  const found = value === undefined ? 'is missing' : `is ${shown(value)}`
+  const found =
+    value === undefined
+      ? 'is missing'
+      : isSecret(path)
+        ? 'is another text (not shown: it may hold a password)'
+        : `is ${shown(value)}`
   return `${sources.sourceOf(path)}: ${path.map(String).join('.')} ${found}; expected ${allowedAt(path)}`
 }
 
@@ -75,6 +80,11 @@ function allowedAt(path: readonly PropertyKey[]): string {
     if (keys !== undefined) return `the keys ${[...keys].join(', ')}`
   }
   return `the keys ${Object.keys(configSchema.shape).join(', ')}`
+}
+
+function isSecret(path: readonly PropertyKey[]): boolean {
+  const schema = schemaAt(path)
+  return schema !== undefined && settingText(schema)?.secret === true
 }
 
 function schemaAt(path: readonly PropertyKey[]): z.ZodType | undefined {
@@ -95,6 +105,11 @@ function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 function shown(value: unknown): string {
-  const json = JSON.stringify(value) ?? String(value)
+  const json = withoutPasswords(JSON.stringify(value) ?? String(value))
   return json.length > 80 ? `${json.slice(0, 77)}...` : json
+}
+
+/** A URL that was written under the wrong key may hold one all the same. */
+function withoutPasswords(json: string): string {
+  return json.replace(/(:\/\/[^\s"/:@]*):[^\s"]*@/g, '$1:***@')
 }

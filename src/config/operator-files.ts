@@ -8,6 +8,7 @@ import { parseCertificateBundle } from './certificate-authorities.ts'
 import type { Problem } from './problem.ts'
 import { parseRegistration, type Registration } from './registration-file.ts'
 import type { Config } from './schema.ts'
+import { isPostgresUrl } from './values.ts'
 
 export interface OperatorFiles {
   /** Always there but with `handover: forward` and `template: upstream`, which do without. */
@@ -39,7 +40,7 @@ export async function loadOperatorFiles(config: Config): Promise<Loaded<Operator
     loadRegistration(config),
     loadAuthorities(config),
     loadTls(config),
-    checkStorePath(config),
+    checkStore(config),
   ])
   const problems = [key, registration, authorities, tls, store].flatMap((result) => (result.ok ? [] : result.problems))
   if (!key.ok || !registration.ok || !authorities.ok || !tls.ok || !store.ok) return { ok: false, problems }
@@ -50,7 +51,7 @@ export async function loadOperatorFiles(config: Config): Promise<Loaded<Operator
       registration: registration.value.registration,
       caCertificates: authorities.value,
       tls: tls.value,
-      warnings: [...key.value.warnings, ...registration.value.warnings],
+      warnings: [...key.value.warnings, ...registration.value.warnings, ...store.value.warnings],
     },
   }
 }
@@ -73,9 +74,29 @@ export async function loadSigningKey({ signing_key_path: path, homeserver }: Con
   }
   const parsed = parseSigningKeyFile(file.text)
   if (!parsed.ok) return wrong(key, `${path}: ${parsed.reason}; expected the homeserver's own key file`)
-  const exposed = await othersMay(path, 0o077)
-  const warnings = exposed ? [`${key}: ${path} is readable by others; mend it with \`chmod 600 ${path}\``] : []
-  return { ok: true, value: { signingKey: parsed.key, warnings } }
+  return { ok: true, value: { signingKey: parsed.key, warnings: await exposure(key, path) } }
+}
+
+/** The URL of the PostgreSQL database, with a warning where others can read the file that holds it. */
+export async function loadStoreUrl({
+  store: { url, url_path: path = '' },
+}: Config): Promise<Loaded<{ readonly url: string; readonly warnings: readonly string[] }>> {
+  if (url !== undefined) return { ok: true, value: { url, warnings: [] } }
+  const key = 'store.url_path'
+  const file = await readText(path)
+  if (!file.ok) return wrong(key, `${file.reason}; ${READABLE}`)
+  const read = file.text.trim()
+  if (!isPostgresUrl(read)) {
+    return wrong(key, `${path} holds no URL; expected one line postgres://USER:PASSWORD@HOST:PORT/DATABASE`)
+  }
+  return { ok: true, value: { url: read, warnings: await exposure(key, path) } }
+}
+
+/** A warning where others can read a file that only its owner should. */
+async function exposure(key: string, path: string): Promise<readonly string[]> {
+  return (await othersMay(path, 0o077))
+    ? [`${key}: ${path} is readable by others; mend it with \`chmod 600 ${path}\``]
+    : []
 }
 
 interface LoadedRegistration {
@@ -136,11 +157,13 @@ async function loadTls({ listen }: Config): Promise<Loaded<OperatorFiles['tls']>
   return { ok: true, value: { cert: cert.text, key: key.text } }
 }
 
-async function checkStorePath({ store }: Config): Promise<Loaded<undefined>> {
-  if (store.kind !== 'sqlite') return { ok: true, value: undefined }
+async function checkStore(config: Config): Promise<Loaded<{ readonly warnings: readonly string[] }>> {
+  const { store } = config
+  if (store.kind === 'postgres') return loadStoreUrl(config)
+  if (store.kind !== 'sqlite') return { ok: true, value: { warnings: [] } }
   const directory = dirname(store.path)
   const found = await stat(directory).catch(() => undefined)
-  if (found?.isDirectory()) return { ok: true, value: undefined }
+  if (found?.isDirectory()) return { ok: true, value: { warnings: [] } }
   return wrong('store.path', `the directory ${directory} does not exist; expected a path in an existing directory`)
 }
 

@@ -10,7 +10,8 @@ export function configJsonSchema(): string {
     io: 'input',
     override({ jsonSchema }) {
       // The words for people other than the description are no part of the vocabulary.
-      for (const word of ['allowed', 'example', 'sample']) delete (jsonSchema as Record<string, unknown>)[word]
+      for (const word of ['allowed', 'example', 'sample', 'secret'])
+        delete (jsonSchema as Record<string, unknown>)[word]
     },
   })
   return `${JSON.stringify({ title: 'matrix-knock configuration', ...schema }, null, 2)}\n`

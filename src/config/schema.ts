@@ -10,6 +10,7 @@ import {
   integer,
   network,
   networkText,
+  postgresUrl,
   publicKey,
   serverGlob,
   serverName,
@@ -56,15 +57,31 @@ const admin = z.strictObject({
 
 const store = z
   .strictObject({
-    kind: setting(z.enum(['sqlite', 'memory']).default('sqlite'), {
+    kind: setting(z.enum(['sqlite', 'postgres', 'memory']).default('sqlite'), {
       description:
-        'Where rooms, decisions, keys and deliveries are kept. With memory all is gone when the service ends.',
-      allowed: 'sqlite or memory, the stores of this build',
+        'Where rooms, decisions, keys and deliveries are kept: a file, a database for several processes at once, or memory, where all is gone when the service ends.',
+      allowed: 'sqlite, postgres or memory',
     }),
     path: setting(text.default('./data/knock.db'), {
       description: 'The SQLite file; it is created in an existing directory.',
       allowed: 'a path',
     }),
+    url: setting(postgresUrl.optional(), {
+      description: 'The PostgreSQL database, version 14 or newer. The tables are made at start.',
+      allowed: 'postgres://USER:PASSWORD@HOST:PORT/DATABASE, and no url_path beside it',
+      example: 'postgres://knock@127.0.0.1:5432/knock',
+      secret: true,
+    }),
+    url_path: setting(text.optional(), {
+      description: 'A file that holds the URL instead, so that the password is not in here.',
+      allowed: 'a path, and no url beside it',
+      example: './data/database-url',
+    }),
+    pool_size: setting(integer(1, 1000).default(10), {
+      description: 'Most connections to PostgreSQL at once.',
+      allowed: 'an integer from 1 to 1000',
+    }),
+    statement_timeout_seconds: seconds(10, 'Longest time for one statement on PostgreSQL, with its waits for locks.'),
     import: setting(z.array(text).default([]), {
       description: 'Room files that the memory store reads at start.',
       allowed: 'a list of paths, for the memory store only',
@@ -77,7 +94,11 @@ const store = z
       example: '7',
     }),
   })
-  .superRefine(({ kind, import: rooms }, context) => {
+  .superRefine(({ kind, import: rooms, url, url_path: path }, context) => {
+    const urls = [url, path].filter((given) => given !== undefined).length
+    if (kind === 'postgres' && urls !== 1) {
+      context.addIssue({ code: 'custom', path: [urls === 0 ? 'url' : 'url_path'], input: path })
+    }
     if (kind !== 'memory' && rooms.length > 0) context.addIssue({ code: 'custom', path: ['import'], input: rooms })
   })
 

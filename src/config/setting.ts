@@ -14,6 +14,8 @@ export interface SettingText {
   readonly example?: string
   /** A value in YAML that the sample file sets, where there is no default. */
   readonly sample?: string
+  /** It may hold a password: no line shows it. */
+  readonly secret?: boolean
 }
 
 /** Attaches the words to a schema. To be called last: a schema that is derived from the result loses them. */

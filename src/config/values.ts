@@ -56,6 +56,15 @@ export const trustedKeyServer = z
     return z.NEVER
   })
 
+/** A PostgreSQL connection URL. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS */
+export const postgresUrl = parsed((text) => (isPostgresUrl(text) ? text : undefined))
+
+/** Whether the text is a URL that the database driver can use. */
+export function isPostgresUrl(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  return (url?.protocol === 'postgres:' || url?.protocol === 'postgresql:') && text.includes('://')
+}
+
 /** A whole number. */
 export function integer(least: number, most: number) {
   return z.int().min(least).max(most)

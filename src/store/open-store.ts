@@ -4,16 +4,34 @@ import { createMemoryStore } from './memory/memory-store.ts'
 import { openSqliteStore } from './sqlite/sqlite-store.ts'
 
 /** Where rooms, keys, decisions and deliveries are kept. */
-export type StoreLocation = { readonly kind: 'memory' } | { readonly kind: 'sqlite'; readonly path: string }
+export type StoreLocation =
+  | { readonly kind: 'memory' }
+  | { readonly kind: 'sqlite'; readonly path: string }
+  | {
+      readonly kind: 'postgres'
+      readonly url: string
+      /** Most connections at once. */
+      readonly poolSize: number
+      /** A statement that takes longer is given up, in milliseconds. */
+      readonly statementTimeoutMs: number
+    }
+
+export interface StoreOptions {
+  readonly clock: Clock
+  /** How long former state and former extremities are kept, in milliseconds. */
+  readonly historyMs?: number
+  /** Told what the operator should mend although the store works. */
+  readonly warn?: (message: string) => void
+}
 
 /**
  * Opens the store.
  * @throws Error with a reason for the operator where it cannot be opened
  */
-export async function openStore(
-  location: StoreLocation,
-  options: { clock: Clock; historyMs?: number },
-): Promise<Store> {
+export async function openStore(location: StoreLocation, options: StoreOptions): Promise<Store> {
   if (location.kind === 'memory') return createMemoryStore(options)
-  return openSqliteStore({ ...options, path: location.path })
+  if (location.kind === 'sqlite') return openSqliteStore({ ...options, path: location.path })
+  // Who keeps rooms in a file does not wait for the driver.
+  const { openPostgresStore } = await import('./postgres/postgres-store.ts')
+  return openPostgresStore({ ...options, ...location })
 }

@@ -67,8 +67,8 @@ describe.each(['check-config', 'run'])('%s with a bad configuration', (command) 
     ],
     [
       'another store',
-      { store: { kind: 'postgres' } },
-      /config\.yaml: store\.kind is "postgres"; expected sqlite or memory/,
+      { store: { kind: 'mariadb' } },
+      /config\.yaml: store\.kind is "mariadb"; expected sqlite, postgres or memory/,
     ],
     ['an unknown key', { listen: { prot: 1 } }, /config\.yaml: listen\.prot is no key of the configuration; expected/],
     ['no key file', { signing_key_path: '/nowhere/key' }, /config\.yaml: signing_key_path: .*generate-key/],
@@ -103,6 +103,17 @@ describe('commands on the store', () => {
     await writeFile(work.at('knock.db'), 'no database, but long enough to be taken for a header of one'.repeat(100))
     const { code, err } = await work.run('rooms', 'list', '-c', config)
     expect([code, err]).toEqual([1, expect.stringContaining(`store.path: ${work.at('knock.db')} cannot be opened`)])
+  })
+
+  it('a database that cannot be reached exits with 1 and says so, but neither where it is nor the password', {
+    timeout: 30_000,
+  }, async () => {
+    const config = await work.configure({
+      store: { kind: 'postgres', url: 'postgres://knock:hunter2@127.0.0.1:1/rooms' },
+    })
+    const { code, err } = await work.run('rooms', 'list', '-c', config)
+    expect([code, err]).toEqual([1, expect.stringMatching(/store\.url: the database cannot be opened: .*ECONNREFUSED/)])
+    expect(err).not.toMatch(/hunter2|127\.0\.0\.1/)
   })
 })
 

@@ -59,7 +59,7 @@ async function runInProcess(...args: readonly string[]): Promise<Ran> {
   const context = {
     output: { out: (line: string) => void out.push(`${line}\n`), err: (line: string) => void err.push(`${line}\n`) },
     environment: {},
-    openStore: (config: Config) => openConfiguredStore(config, Date.now),
+    openStore: (config: Config, warn: (message: string) => void) => openConfiguredStore(config, Date.now, warn),
     loadService: () => Promise.reject(new Error('not in this process')),
     loadImport: async () => (order: Omit<ConfiguredImport, 'clock'>) =>
       importConfiguredRoom({ ...order, clock: Date.now }),

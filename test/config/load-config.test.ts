@@ -38,7 +38,14 @@ describe('what is read', () => {
       signing_key_path: './data/signing.key',
       listen: { host: '127.0.0.1', port: 8450, trust_proxy: [] },
       admin: { host: '127.0.0.1', port: 8451 },
-      store: { kind: 'sqlite', path: './data/knock.db', import: [], history_days: 7 },
+      store: {
+        kind: 'sqlite',
+        path: './data/knock.db',
+        pool_size: 10,
+        statement_timeout_seconds: 10,
+        import: [],
+        history_days: 7,
+      },
       homeserver: { template: 'own', max_state_age_seconds: 60, local_users: [] },
       federation: {
         ca_path: [],
@@ -245,9 +252,30 @@ describe('what is refused', () => {
     ],
     [
       'another store',
-      'store: { kind: postgres, url: x }',
-      'store.kind is "postgres"; expected sqlite or memory, the stores of',
+      'store: { kind: mariadb, host: x }',
+      'store.kind is "mariadb"; expected sqlite, postgres or memory',
     ],
+    [
+      'PostgreSQL without a database',
+      'store: { kind: postgres }',
+      'config.yaml: store.url is missing; expected postgres://USER:PASSWORD@HOST:PORT/DATABASE',
+    ],
+    [
+      'two ways to one database',
+      'store: { kind: postgres, url: "postgres://a/b", url_path: ./url }',
+      'config.yaml: store.url_path is "./url"; expected a path, and no url beside it',
+    ],
+    [
+      'a database that is none',
+      'store: { kind: postgres, url: "mysql://u:hunter2@db/knock" }',
+      'config.yaml: store.url is another text (not shown: it may hold a password); expected postgres://',
+    ],
+    [
+      'a database under the wrong key',
+      'store: ["postgres://u:hunter2/@x@db/knock"]',
+      'config.yaml: store is ["postgres://u:***@db/knock"]; expected the keys kind, path',
+    ],
+    ['a pool of none', 'store: { pool_size: 0 }', 'store.pool_size is 0; expected an integer from 1 to 1000'],
     [
       'rooms for sqlite',
       'store: { import: [a.json] }',

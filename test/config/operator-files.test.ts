@@ -2,7 +2,7 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { loadOperatorFiles } from '../../src/config/operator-files.ts'
+import { type Loaded, loadOperatorFiles, loadStoreUrl } from '../../src/config/operator-files.ts'
 import { writeRegistration } from '../../src/config/registration-file.ts'
 import { type Config, configSchema } from '../../src/config/schema.ts'
 import { createCertificateAuthority, LOOPBACK_NAMES } from '../support/certificates.ts'
@@ -22,6 +22,12 @@ async function config(changes: Record<string, unknown> = {}, mode = 0o600): Prom
   await chmod(at('signing.key'), mode)
   const usual = { server_name: 'example.org', signing_key_path: at('signing.key'), store: { path: at('knock.db') } }
   return configSchema.parse({ ...usual, ...changes })
+}
+
+async function value<Value>(loading: Promise<Loaded<Value>>): Promise<Value> {
+  const loaded = await loading
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+  return loaded.value
 }
 
 async function problems(configured: Config): Promise<readonly string[]> {
@@ -100,6 +106,27 @@ describe('the files that the configuration names', () => {
     expect(await problems(tls)).toEqual([expect.stringMatching(/^listen\.tls: .*expected a certificate chain/)])
     const store = await config({ store: { path: at('none/knock.db') } })
     expect(await problems(store)).toEqual([expect.stringMatching(/^store\.path: the directory .*none does not exist/)])
+  })
+
+  it('the file that holds the URL of a database is read, and told of where others can read it', async () => {
+    await writeFile(at('url'), 'postgres://knock:secret@db.example/knock\n', { mode: 0o600 })
+    const given = await config({ store: { kind: 'postgres', url_path: at('url') } })
+    const { url } = await value(loadStoreUrl(given))
+    expect(url).toBe('postgres://knock:secret@db.example/knock')
+    expect((await value(loadOperatorFiles(given))).warnings).toEqual([])
+    await chmod(at('url'), 0o644)
+    expect((await value(loadOperatorFiles(given))).warnings).toEqual([
+      expect.stringMatching(/^store\.url_path: .*url is readable by others; mend it with `chmod 600 /),
+    ])
+  })
+
+  it('the file that should hold it and does not is told of, without what it holds', async () => {
+    const given = await config({ store: { kind: 'postgres', url_path: at('url') } })
+    expect(await problems(given)).toEqual([expect.stringMatching(/^store\.url_path: .*url cannot be read/)])
+    await writeFile(at('url'), 'host=db password=secret')
+    const [line] = await problems(given)
+    expect(line).toMatch(/^store\.url_path: .*url holds no URL; expected one line postgres:/)
+    expect(line).not.toContain('secret')
   })
 })
 
