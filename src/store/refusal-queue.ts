@@ -33,13 +33,16 @@ export function createRefusalQueue(writer: Pick<JobRunner, 'run'>): RefusalQueue
       const result = await writer.run('refusals', rows)
       if (!result.ok) lost += batch.length
     }
-    writing = undefined
   }
   const flush = async () => {
     clearTimeout(timer)
     timer = undefined
-    writing ??= writeAll()
-    await writing
+    while (writing !== undefined || waiting.length > 0) {
+      writing ??= writeAll().finally(() => {
+        writing = undefined
+      })
+      await writing
+    }
   }
 
   return {

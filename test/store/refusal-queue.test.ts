@@ -26,6 +26,17 @@ describe('refusals on their way to the disk', () => {
     expect(written.map((json) => JSON.parse(json).time)).toEqual([1, 2])
   })
 
+  it('are written after a flush that found none', async () => {
+    const written: string[] = []
+    const queue = createRefusalQueue(writerOf(written))
+    await queue.flush()
+    queue.add(decision())
+    await queue.flush()
+    queue.add(decision())
+    await queue.flush()
+    expect(written).toHaveLength(2)
+  })
+
   it('are bounded: the oldest are forgotten and counted', async () => {
     const written: string[] = []
     const queue = createRefusalQueue(writerOf(written))
