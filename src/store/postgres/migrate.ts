@@ -14,7 +14,11 @@ const LOCK: Statement = {
   text: 'SELECT pg_advisory_xact_lock($1::integer, hashtext(current_schema()))',
   withinMs: PATIENCE_MS,
 }
-const PRESENT: Statement = { name: 'schema-present', text: `SELECT to_regclass('store_schema') IS NOT NULL AS present` }
+/** Asks the catalogue's rows: a look-up by name may answer from before the wait for the lock. */
+const PRESENT: Statement = {
+  name: 'schema-present',
+  text: `SELECT 1 AS present FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'store_schema'`,
+}
 const VERSION: Statement = { name: 'schema-version', text: 'SELECT version FROM store_schema' }
 const CREATE: Statement = {
   text: 'CREATE TABLE store_schema (version integer NOT NULL); INSERT INTO store_schema (version) VALUES (0)',
@@ -39,8 +43,7 @@ export async function migrate(database: Database): Promise<void> {
 
 /** The version of the tables, or undefined where there are none. */
 async function readVersion(run: Run): Promise<number | undefined> {
-  const [there] = await run<{ present: boolean }>(PRESENT)
-  if (there?.present !== true) return undefined
+  if ((await run(PRESENT)).length === 0) return undefined
   const [row] = await run<{ version: number }>(VERSION)
   const version = row?.version ?? 0
   if (version <= MIGRATIONS.length) return version
