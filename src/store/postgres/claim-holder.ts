@@ -1,18 +1,15 @@
 /** This process as a holder of claims: as long as it gives signs of life nobody else delivers what it has claimed. */
 import { randomUUID } from 'node:crypto'
 import type { Database, Statement } from './database.ts'
-import { WORKER_EXPIRES_S } from './delivery-functions.ts'
+import { WORKER_SIGN_S } from './delivery-functions.ts'
 
 export interface ClaimHolder {
   readonly id: string
-  /** Gives a sign of life, and from now on one every two seconds. Does nothing where it did so before. */
-  begin(): Promise<void>
+  /** From now on signs of life are given regularly; a claim is one by itself. */
+  begin(): void
   /** Gives back everything that is held. */
   end(): Promise<void>
 }
-
-/** Several signs may fail before the claims are void. */
-const EVERY_MS = (WORKER_EXPIRES_S * 1000) / 5
 
 const SIGN: Statement = {
   name: 'worker-sign',
@@ -26,24 +23,17 @@ const LEAVE: Statement = { name: 'worker-leave', text: 'DELETE FROM workers WHER
 export function createClaimHolder(database: Database): ClaimHolder {
   const id = randomUUID()
   let timer: NodeJS.Timeout | undefined
-  let beginning: Promise<unknown> | undefined
 
   return {
     id,
-    async begin() {
-      beginning ??= database.run(SIGN, [id]).catch((error) => {
-        beginning = undefined
-        throw error
-      })
-      await beginning
-      if (timer !== undefined) return
+    begin() {
       // A sign that fails is no loss: the next one follows.
-      timer = setInterval(() => void database.runOnce(SIGN, [id]).catch(() => undefined), EVERY_MS)
+      timer ??= setInterval(() => void database.runOnce(SIGN, [id]).catch(() => undefined), WORKER_SIGN_S * 1000)
       timer.unref()
     },
     async end() {
+      if (timer === undefined) return
       clearInterval(timer)
-      if (beginning === undefined) return
       // Where the database is away the claims end by themselves.
       await database
         .transactionOnce(async (run) => {

@@ -55,7 +55,7 @@ export function createDeliveryClaims(
   const held = (destination: ServerName, txnId: string) => [bytes(destination), txnId, holder.id]
   return {
     async claim(now, limit, failing = limit) {
-      await holder.begin()
+      holder.begin()
       const rows = await run<TransactionRow>(CLAIM, [holder.id, now, limit, failing])
       const numbers = rows.map(({ events: found }) => (found ?? []).map(Number))
       const known = await events.load(run, [...new Set(numbers.flat())])

@@ -6,6 +6,8 @@ import { MAX_PDUS } from '../outgoing-transaction.ts'
 
 /** A worker without a sign of life for so long holds nothing any more, in seconds. */
 export const WORKER_EXPIRES_S = 10
+/** How often it gives one, in seconds: several may fail. */
+export const WORKER_SIGN_S = 2
 
 /** Whether the worker of a row of `claims` lives. */
 export const LIVES = `EXISTS (SELECT 1 FROM workers w
@@ -25,6 +27,9 @@ DECLARE
   part bytea[];
   wanted bigint;
 BEGIN
+  INSERT INTO workers AS w (worker, seen_at) VALUES (the_worker, clock_timestamp())
+    ON CONFLICT (worker) DO UPDATE SET seen_at = excluded.seen_at
+    WHERE w.seen_at < excluded.seen_at - interval '${WORKER_SIGN_S} seconds';
   FOR failing IN 0 .. 1 LOOP
     wanted := most - cardinality(taken);
     IF failing = 1 THEN
