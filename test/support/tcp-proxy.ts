@@ -10,6 +10,9 @@ export interface TcpProxy {
    * The same from the first request on that has a text in it, for the answer to the request after it on that connection.
    */
   loseAnswerTo(text: string): void
+  /** Cuts each connection on which the server answers. */
+  loseAllAnswers(): void
+  loseNoMore(): void
   /** Answers that were lost. */
   lost(): number
   /** From now on nothing arrives, either way. */
@@ -21,7 +24,7 @@ export interface TcpProxy {
 export async function startTcpProxy(to: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>()
   let silent = false
-  let losing = false
+  let losing: 'none' | 'next' | 'all' = 'none'
   let trigger: string | undefined
   let lost = 0
 
@@ -50,8 +53,8 @@ export async function startTcpProxy(to: number): Promise<TcpProxy> {
     })
     upstream.on('data', (data) => {
       if (silent) return
-      if (losing || requestsToGo === 0) {
-        losing = false
+      if (losing !== 'none' || requestsToGo === 0) {
+        if (losing === 'next') losing = 'none'
         requestsToGo = Number.POSITIVE_INFINITY
         lost++
         client.destroy()
@@ -63,7 +66,13 @@ export async function startTcpProxy(to: number): Promise<TcpProxy> {
   return {
     port: (server.address() as AddressInfo).port,
     loseNextAnswer() {
-      losing = true
+      losing = 'next'
+    },
+    loseAllAnswers() {
+      losing = 'all'
+    },
+    loseNoMore() {
+      losing = 'none'
     },
     loseAnswerTo(text) {
       trigger = text

@@ -1,5 +1,7 @@
 /** Claims on destinations, which hold against every other process. https://spec.matrix.org/latest/server-server-api/#transactions */
+import { randomUUID } from 'node:crypto'
 import type { Clock, DeliveryQueue, OutgoingTransaction } from '../../knock/ports.ts'
+import type { RoomEvent } from '../../matrix/event.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import { bytes, text } from './bytea.ts'
 import type { ClaimHolder } from './claim-holder.ts'
@@ -20,7 +22,7 @@ const CLAIM: Statement = {
   name: 'claim',
   text: `
     SELECT destination, txn_id AS "txnId", txn_at AS "startedAt", attempts, oldest_at AS "oldestAt", events
-    FROM claim_destinations($1, $2, $3, $4)`,
+    FROM claim_destinations($1, $2, $3, $4, $5)`,
 }
 /** The soonest of those that failed and of those that did not: each is the first of an index that nobody holds. */
 const NEXT_DUE: Statement = {
@@ -52,21 +54,21 @@ export function createDeliveryClaims(
   holder: ClaimHolder,
   clock: Clock,
 ): Pick<DeliveryQueue, 'claim' | 'nextDue' | 'delivered' | 'failed' | 'release'> {
+  /** Calls of which the answer was lost, and with it what they took: the next call asks for it. */
+  const lost: string[] = []
   const held = (destination: ServerName, txnId: string) => [bytes(destination), txnId, holder.id]
   return {
     async claim(now, limit, failing = limit) {
       holder.begin()
-      const rows = await run<TransactionRow>(CLAIM, [holder.id, now, limit, failing])
-      const numbers = rows.map(({ events: found }) => (found ?? []).map(Number))
-      const known = await events.load(run, [...new Set(numbers.flat())])
-      return rows.map(
-        ({ destination, oldestAt, ...row }, at): OutgoingTransaction => ({
-          ...row,
-          destination: text(destination) as ServerName,
-          oldestAt: oldestAt ?? now,
-          events: (numbers[at] ?? []).flatMap((event) => known.get(event) ?? []),
-        }),
-      )
+      const attempt = lost.pop() ?? randomUUID()
+      try {
+        const rows = await run<TransactionRow>(CLAIM, [holder.id, attempt, now, limit, failing])
+        const known = await events.load(run, [...new Set(rows.flatMap(eventsOf))])
+        return rows.map((row) => outgoing(row, known, now))
+      } catch (error) {
+        lost.push(attempt)
+        throw error
+      }
     },
     async nextDue() {
       const [row] = await run<{ dueAt: number | null }>(NEXT_DUE)
@@ -81,5 +83,21 @@ export function createDeliveryClaims(
     async release(destination, txnId) {
       await run(RELEASE, held(destination, txnId))
     },
+  }
+}
+
+function eventsOf({ events }: TransactionRow): readonly number[] {
+  return (events ?? []).map(Number)
+}
+
+function outgoing(row: TransactionRow, known: ReadonlyMap<number, RoomEvent>, now: number): OutgoingTransaction {
+  const { destination, txnId, startedAt, attempts, oldestAt } = row
+  return {
+    destination: text(destination) as ServerName,
+    txnId,
+    startedAt,
+    attempts,
+    oldestAt: oldestAt ?? now,
+    events: eventsOf(row).flatMap((event) => known.get(event) ?? []),
   }
 }

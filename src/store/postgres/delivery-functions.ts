@@ -16,22 +16,25 @@ export const LIVES = `EXISTS (SELECT 1 FROM workers w
 /**
  * Two callers may find the same destination: the second sees neither the row's lock nor the claim where both went
  * between its look and its lock. The insert tells them apart, because it meets the newest claim whatever was seen before.
+ * What the same `attempt` took before is answered again: the answer to that call was lost on its way.
  */
 const CLAIM = `
-CREATE FUNCTION claim_destinations(the_worker uuid, at_time bigint, most bigint, most_failing bigint)
+CREATE FUNCTION claim_destinations(the_worker uuid, the_attempt uuid, at_time bigint, most bigint, most_failing bigint)
 RETURNS TABLE (destination bytea, txn_id text, txn_at bigint, attempts integer, events bigint[], oldest_at bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-  taken bytea[] := '{}';
+  taken bytea[];
   part bytea[];
   wanted bigint;
 BEGIN
   INSERT INTO workers AS w (worker, seen_at) VALUES (the_worker, clock_timestamp())
     ON CONFLICT (worker) DO UPDATE SET seen_at = excluded.seen_at
     WHERE w.seen_at < excluded.seen_at - interval '${WORKER_SIGN_S} seconds';
+  SELECT coalesce(array_agg(c.destination), '{}') INTO taken FROM claims c
+    WHERE c.worker = the_worker AND c.attempt = the_attempt;
   FOR failing IN 0 .. 1 LOOP
-    wanted := most - cardinality(taken);
+    wanted := greatest(0, most - cardinality(taken));
     IF failing = 1 THEN
       wanted := least(wanted, most_failing);
     END IF;
@@ -41,8 +44,9 @@ BEGIN
         AND NOT EXISTS (SELECT 1 FROM claims c WHERE c.destination = d.destination AND ${LIVES})
       ORDER BY d.due_at LIMIT wanted FOR UPDATE OF d SKIP LOCKED),
     claimed AS (
-      INSERT INTO claims AS c (destination, worker) SELECT due.destination, the_worker FROM due
-      ON CONFLICT (destination) DO UPDATE SET worker = excluded.worker, txn_id = NULL WHERE NOT ${LIVES}
+      INSERT INTO claims AS c (destination, worker, attempt) SELECT due.destination, the_worker, the_attempt FROM due
+      ON CONFLICT (destination) DO UPDATE SET worker = excluded.worker, attempt = excluded.attempt, txn_id = NULL
+      WHERE NOT ${LIVES}
       RETURNING c.destination)
     SELECT array_agg(claimed.destination) INTO part FROM claimed;
     taken := taken || coalesce(part, '{}');

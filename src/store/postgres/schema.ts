@@ -143,6 +143,7 @@ CREATE TABLE workers (                 -- processes that deliver
 CREATE TABLE claims (                  -- who delivers to whom; void without a sign of life of the worker
   destination bytea PRIMARY KEY,
   worker uuid NOT NULL,
+  attempt uuid NOT NULL,               -- the call that made it
   txn_id text
 );
 CREATE INDEX claims_of_worker ON claims (worker);

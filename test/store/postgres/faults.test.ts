@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import type { UserId } from '../../../src/matrix/identifiers.ts'
+import type { ServerName, UserId } from '../../../src/matrix/identifiers.ts'
 import type { PostgresStore } from '../../../src/store/postgres/postgres-store.ts'
 import { type PostgresServer, startPostgres } from '../../support/postgres-server.ts'
 import { startTcpProxy } from '../../support/tcp-proxy.ts'
@@ -190,6 +190,25 @@ describe('a way to the server that fails', () => {
     expect(await store.commitKnock(commitOf(knock('k', userOf(1), ['bob']), 1))).toEqual({ kind: 'duplicate' })
     expect(told).toBe(3)
     expect(await schema.rows()).toMatchObject({ outbox: 3, decisions: 3, knocks: 3 })
+  })
+
+  it('after a claim, before its answer: what was claimed is given to the caller, at once or the next time', async () => {
+    const proxy = await startTcpProxy(server.port)
+    onTestFinished(() => proxy.close())
+    const schema = await temporaryStore(server.url)
+    const store = await schema.open({ url: through(schema.url, proxy.port), poolSize: 1, patienceMs: 1_000 })
+    await importRoom(store)
+    await accept(store, knock('k', CAROL, ['bob']))
+    while (await store.expand());
+    proxy.loseNextAnswer()
+    const [first, ...more] = await store.claim(Date.now(), 5)
+    expect([proxy.lost(), first?.destination, more]).toEqual([1, 'there.test', []])
+    await store.release('there.test' as ServerName, first?.txnId ?? '')
+    proxy.loseAllAnswers()
+    await expect(store.claim(Date.now(), 5)).rejects.toThrow(/lost/)
+    proxy.loseNoMore()
+    expect(await store.claim(Date.now(), 5)).toEqual([first])
+    expect(await store.claim(Date.now(), 5)).toEqual([])
   })
 
   it('after a swap, before its answer: the import is told as what it was', async () => {
