@@ -2,212 +2,10 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
-import { afterAll, describe, expect, it } from 'vitest'
-import type { RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
+import { afterAll, describe, it } from 'vitest'
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
-import { expandAll } from './claiming.ts'
-import type { TestStore } from './contract.ts'
-import { DeliveryModel } from './delivery-model.ts'
-import { accept, importRoom, knock, member, sampleState } from './sample-room.ts'
-
-/** Who is in which room. */
-const ROOMS = [[0], [0, 1], [1, 2], [0, 1, 2]] as const
-const SERVERS = 3
-
-type Operation =
-  | { readonly kind: 'enqueue'; readonly room: number; readonly count: number }
-  | { readonly kind: 'expand' }
-  | { readonly kind: 'crash' }
-  | { readonly kind: 'claim'; readonly limit: number; readonly failing: number }
-  | { readonly kind: 'deliver'; readonly server: number }
-  | { readonly kind: 'release'; readonly server: number }
-  | { readonly kind: 'resume'; readonly server: number }
-  | { readonly kind: 'retry'; readonly server: number }
-  | {
-      readonly kind: 'fail'
-      readonly server: number
-      readonly arrives: boolean
-      readonly waitMs: number
-      readonly askedMs: number
-    }
-  | { readonly kind: 'drop'; readonly server: number; readonly ageMs: number }
-  | { readonly kind: 'wait'; readonly ms: number }
-  | { readonly kind: 'bound'; readonly ms: number }
-
-const server = fc.nat(SERVERS - 1)
-const ms = fc.integer({ min: 1, max: 5_000 })
-const constant = <Kind extends Operation['kind']>(kind: Kind) => fc.constant(kind)
-const operation: fc.Arbitrary<Operation> = fc.oneof(
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      ...{ kind: constant('enqueue'), room: fc.nat(ROOMS.length - 1) },
-      count: fc.oneof(
-        { weight: 6, arbitrary: fc.constant(1) },
-        { weight: 1, arbitrary: fc.integer({ min: 45, max: 60 }) },
-      ),
-    }),
-  },
-  { weight: 3, arbitrary: fc.record({ kind: constant('expand') }) },
-  {
-    weight: 5,
-    arbitrary: fc.record({ kind: constant('claim'), limit: fc.integer({ min: 1, max: 4 }), failing: fc.nat(2) }),
-  },
-  { weight: 4, arbitrary: fc.record({ kind: constant('deliver'), server }) },
-  {
-    weight: 4,
-    arbitrary: fc.record({ kind: constant('fail'), server, arrives: fc.boolean(), waitMs: ms, askedMs: fc.nat(6_000) }),
-  },
-  { weight: 1, arbitrary: fc.record({ kind: constant('release'), server }) },
-  { weight: 1, arbitrary: fc.record({ kind: constant('retry'), server }) },
-  { weight: 2, arbitrary: fc.record({ kind: constant('resume'), server }) },
-  { weight: 2, arbitrary: fc.record({ kind: constant('drop'), server, ageMs: fc.nat(2_000) }) },
-  { weight: 3, arbitrary: fc.record({ kind: constant('wait'), ms }) },
-  { weight: 1, arbitrary: fc.record({ kind: constant('bound'), ms }) },
-  { weight: 1, arbitrary: fc.record({ kind: constant('crash') }) },
-)
-
-interface Subject {
-  store: TestStore
-  now: number
-  /** Ends the store without a word and opens it again; false where nothing outlives it. */
-  crash(): Promise<boolean>
-}
-
-/** One run on rooms and servers of its own. */
-class Walk {
-  readonly #model = new DeliveryModel()
-  readonly #subject: Subject
-  readonly #run: number
-  #events = 0
-
-  constructor(subject: Subject, run: number) {
-    this.#subject = subject
-    this.#run = run
-  }
-
-  async start(): Promise<void> {
-    for (const [at, servers] of ROOMS.entries()) {
-      const state = [
-        ...sampleState().slice(0, 4),
-        ...servers.map((who) => member(`m${who}`, `@m:${this.#name(who)}`, 'join')),
-      ]
-      await importRoom(this.#subject.store, { state, header: { roomId: this.#room(at) } })
-    }
-  }
-
-  async step(operation: Operation): Promise<void> {
-    const { store, now } = this.#subject
-    if (operation.kind === 'enqueue') return this.#enqueue(operation)
-    if (operation.kind === 'expand') {
-      await expandAll(store)
-      this.#model.expand(now)
-    } else if (operation.kind === 'claim') {
-      const { limit, failing } = operation
-      this.#model.claimed(await store.claim(now, limit, failing), now, limit, failing)
-    } else if (operation.kind === 'wait') this.#subject.now += operation.ms
-    else if (operation.kind === 'bound') {
-      await store.boundWaits(now + operation.ms)
-      this.#model.boundWaits(now + operation.ms)
-    } else if (operation.kind === 'crash') {
-      if (await this.#subject.crash()) this.#model.crashed()
-    } else await this.#stepOf(this.#name(operation.server), operation)
-  }
-
-  /** What holds after every step. */
-  async check(): Promise<void> {
-    const { store, now } = this.#subject
-    expect(await store.nextDue()).toBe(this.#model.nextDue())
-    expect((await store.depth(now)).waiting).toBe(this.#model.waiting())
-  }
-
-  /** All servers are well from now on. */
-  async finish(): Promise<void> {
-    for (const name of [...this.#model.claims.keys()]) await this.#deliver(name as ServerName)
-    await this.step({ kind: 'expand' })
-    for (let rounds = 0; this.#model.waiting() > 0; rounds++) {
-      expect(rounds).toBeLessThan(100)
-      this.#subject.now += 10_000
-      await this.step({ kind: 'claim', limit: 10, failing: 10 })
-      for (const name of [...this.#model.claims.keys()]) await this.#deliver(name as ServerName)
-    }
-    await this.check()
-    for (const [name, events] of this.#model.accepted) expect(this.#model.firstArrivals(name)).toEqual(events)
-  }
-
-  async #stepOf(name: ServerName, operation: Extract<Operation, { server: number }>): Promise<void> {
-    const { store, now } = this.#subject
-    const claim = this.#model.claims.get(name)
-    if (operation.kind === 'resume') {
-      await store.resume([name])
-      this.#model.resumed(name, now)
-    } else if (operation.kind === 'retry') {
-      await store.retry(name)
-      this.#model.retried(name, now)
-    } else if (operation.kind === 'drop') {
-      expect(await store.drop(name, now - operation.ageMs)).toBe(this.#model.dropped(name, now - operation.ageMs))
-    } else if (claim === undefined) return
-    else if (operation.kind === 'deliver') await this.#deliver(name)
-    else if (operation.kind === 'release') {
-      await store.release(name, claim.txnId)
-      this.#model.released(name)
-    } else await this.#fail(name, claim.txnId, operation)
-  }
-
-  async #deliver(name: ServerName): Promise<void> {
-    await this.#subject.store.delivered(name, this.#model.claims.get(name)?.txnId ?? '')
-    this.#model.delivered(name, this.#subject.now)
-  }
-
-  async #fail(name: ServerName, txnId: string, operation: Extract<Operation, { kind: 'fail' }>): Promise<void> {
-    const { store, now } = this.#subject
-    const asked = operation.askedMs <= operation.waitMs && { notBefore: now + operation.askedMs }
-    const failure = { retryAt: now + operation.waitMs, reason: 'no', ...asked }
-    // The answer was lost, not the request.
-    if (operation.arrives) this.#model.arrive(name)
-    await store.failed(name, txnId, failure)
-    this.#model.failed(name, failure)
-  }
-
-  async #enqueue({ room, count }: Extract<Operation, { kind: 'enqueue' }>): Promise<void> {
-    for (let times = 0; times < count; times++) {
-      const name = `e${this.#run}x${this.#events++}`
-      const event = knock(name, `@${name}:remote.test` as UserId, ['bob'], { room: this.#room(room) })
-      expect((await accept(this.#subject.store, event, this.#room(room))).kind).toBe('committed')
-      const servers = (ROOMS[room] ?? []).map((who) => this.#name(who))
-      this.#model.enqueue(name, servers, this.#subject.now)
-    }
-  }
-
-  #room(at: number): RoomId {
-    return `!r${at}run${this.#run}:here.test` as RoomId
-  }
-
-  #name(who: number): ServerName {
-    return `s${who}.run${this.#run}.test` as ServerName
-  }
-}
-
-async function walk(subject: Subject, runs: number): Promise<void> {
-  let run = 0
-  await fc.assert(
-    fc.asyncProperty(fc.array(operation, { minLength: 10, maxLength: 40 }), async (operations) => {
-      const current = new Walk(subject, run++)
-      await current.start()
-      try {
-        for (const step of operations) {
-          await current.step(step)
-          await current.check()
-        }
-      } finally {
-        await current.finish()
-      }
-    }),
-    { numRuns: runs },
-  )
-}
+import { type DeliverySubject, walkOutbox } from './delivery-histories.ts'
 
 describe('an outbox is a line of events per server', () => {
   const closing: (() => Promise<unknown>)[] = []
@@ -216,15 +14,15 @@ describe('an outbox is a line of events per server', () => {
   })
 
   it('in memory', { timeout: 120_000 }, async () => {
-    const subject: Subject = { now: 1_700_000_000_000, crash: async () => false } as Subject
+    const subject: DeliverySubject = { now: 1_700_000_000_000, crash: async () => false } as DeliverySubject
     subject.store = createMemoryStore({ clock: () => subject.now })
-    await walk(subject, 200)
+    await walkOutbox(subject, 200)
   })
 
   it('in SQLite, whenever the process ends', { timeout: 120_000 }, async () => {
     const directory = await mkdtemp(join(tmpdir(), 'knock-outbox-'))
     const open = () => openSqliteStore({ path: join(directory, 'knock.db'), clock: () => subject.now })
-    const subject: Subject = { now: 1_700_000_000_000 } as Subject
+    const subject: DeliverySubject = { now: 1_700_000_000_000 } as DeliverySubject
     subject.crash = async () => {
       await subject.store.close()
       subject.store = await open()
@@ -235,6 +33,6 @@ describe('an outbox is a line of events per server', () => {
       () => subject.store.close(),
       () => rm(directory, { recursive: true }),
     )
-    await walk(subject, 40)
+    await walkOutbox(subject, 40)
   })
 })

@@ -1,0 +1,31 @@
+import { describe, it } from 'vitest'
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts'
+import { DAY } from '../contract.ts'
+import { type DeliverySubject, walkOutbox } from '../delivery-histories.ts'
+import { expectSameHistories } from '../room-histories.ts'
+import { temporaryStore } from './temporary-store.ts'
+
+describe('the PostgreSQL store', () => {
+  it('goes the same way as the memory store, whatever happens in whatever order', { timeout: 300_000 }, async () => {
+    let now = 1_700_000_000_000
+    const clock = () => now
+    const postgres = await (await temporaryStore()).open({ clock, historyMs: DAY, abandonedMs: 1e12 })
+    const advance = (ms: number) => {
+      now += ms
+    }
+    await expectSameHistories([createMemoryStore({ clock, historyMs: DAY }), postgres], advance, 60)
+  })
+
+  it('has an outbox that is a line of events per server, whenever the process ends', { timeout: 300_000 }, async () => {
+    const schema = await temporaryStore()
+    const subject = { now: 1_700_000_000_000 } as DeliverySubject
+    const open = () => schema.open({ clock: () => subject.now })
+    subject.crash = async () => {
+      await subject.store.close()
+      subject.store = await open()
+      return true
+    }
+    subject.store = await open()
+    await walkOutbox(subject, 30)
+  })
+})
