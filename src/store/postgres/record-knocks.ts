@@ -80,7 +80,8 @@ BEGIN
     UPDATE extremities x SET to_revision = made_revision, ended_at = at_time
       WHERE x.room = head.room AND x.event_id = ANY (prevs) AND x.snapshot = head.snapshot AND x.to_revision IS NULL;
     INSERT INTO extremities (room, event_id, snapshot, depth, from_revision, kept)
-      VALUES (head.room, event_ids[at], head.snapshot, least(deepest + 1, 9007199254740991), made_revision, false);
+      VALUES (head.room, event_ids[at], head.snapshot, least(deepest + 1, 9007199254740991), made_revision, false)
+      ON CONFLICT (room, event_id, snapshot) DO NOTHING;
     INSERT INTO decisions (refused, room_id, user_id, json)
       VALUES (false, the_room_id, senders[at], decision_jsons[at]);
     INSERT INTO outbox (event, snapshot, skip_servers, last_server, queued_at)

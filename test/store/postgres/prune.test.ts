@@ -1,0 +1,86 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { describe, expect, it } from 'vitest'
+import { DAY } from '../contract.ts'
+import { accept, BOB, CAROL, HERE, importRoom, knock, member, membershipOf, ROOM, sampleState } from '../sample-room.ts'
+import { temporaryStore } from './temporary-store.ts'
+
+const header = { roomId: ROOM, version: '10', ownServer: HERE, discardKnocks: false }
+const crowd = Array.from({ length: 1_200 }, (_, at) => member(`m${at}`, `@m${at}:s${at}.test`, 'join'))
+
+describe('what the PostgreSQL store no longer keeps', () => {
+  it('is gone from the tables: former snapshots, with everything in them', async () => {
+    let now = 1_700_000_000_000
+    const schema = await temporaryStore()
+    const store = await schema.open({ clock: () => now, historyMs: DAY })
+    await importRoom(store)
+    const fresh = await schema.rows()
+    await importRoom(store, { state: [...sampleState(), ...crowd] })
+    await importRoom(store)
+    await store.prune()
+    expect((await schema.rows()).state).toBeGreaterThan(1_200)
+    now += DAY
+    await store.prune()
+    expect(await schema.rows()).toEqual(fresh)
+    expect(await membershipOf(store, BOB)).toBe('join')
+  })
+
+  it('is gone from the tables: superseded members and merged extremities, but no accepted event', async () => {
+    let now = 1_700_000_000_000
+    const schema = await temporaryStore()
+    const store = await schema.open({ clock: () => now, historyMs: DAY })
+    await importRoom(store)
+    for (let at = 0; at < 5; at++) await accept(store, knock(`k${at}`, CAROL, [at === 0 ? 'bob' : `k${at - 1}`]))
+    expect(await schema.rows()).toMatchObject({ state: 10, extremities: 6, knocks: 1 })
+    now += DAY
+    await store.prune()
+    expect(await schema.rows()).toMatchObject({ state: 6, extremities: 1, knocks: 1, events: 10 })
+    expect(await accept(store, knock('k0', CAROL, ['bob']))).toEqual({ kind: 'duplicate' })
+  })
+
+  it('is what an import left behind that nobody heard of for ten minutes: the next start removes it', async () => {
+    let now = 1_700_000_000_000
+    const schema = await temporaryStore()
+    const first = await schema.open({ clock: () => now })
+    const empty = await schema.rows()
+    const staging = await first.beginImport(header)
+    await staging.addState([...sampleState(), ...crowd].map((item) => ({ ...item, verified: true })))
+    const staged = await schema.rows()
+    expect(staged.state).toBeGreaterThanOrEqual(1_000)
+    await first.prune()
+    expect(await schema.rows()).toEqual(staged)
+    await first.close()
+
+    now += 10 * 60_000 + 1
+    await schema.open({ clock: () => now })
+    const deadline = Date.now() + 10_000
+    while (Date.now() < deadline && JSON.stringify(await schema.rows()) !== JSON.stringify(empty)) await pause(10)
+    expect(await schema.rows()).toEqual(empty)
+  })
+
+  it('takes an import that was given up with it, and its swap says so', async () => {
+    let now = 1_700_000_000_000
+    const schema = await temporaryStore()
+    const store = await schema.open({ clock: () => now })
+    const staging = await store.beginImport(header)
+    await staging.addState(sampleState().map((item) => ({ ...item, verified: true })))
+    now += 10 * 60_000 + 1
+    await store.prune()
+    expect(await staging.swap()).toEqual({ kind: 'refused', reason: expect.stringMatching(/given up/) })
+    expect(await store.readRoom(ROOM, BOB)).toBeUndefined()
+  })
+
+  it('are not: knocks kept by an import, until discarded', async () => {
+    let now = 1_700_000_000_000
+    const schema = await temporaryStore()
+    const store = await schema.open({ clock: () => now, historyMs: DAY })
+    await importRoom(store)
+    await accept(store, knock('k', CAROL, ['bob']))
+    for (let round = 0; round < 3; round++) {
+      await importRoom(store)
+      now += 2 * DAY
+      await store.prune()
+      expect(await membershipOf(store, CAROL)).toBe('knock')
+    }
+    expect(await schema.rows()).toMatchObject({ snapshots: 1, knocks: 1 })
+  })
+})
