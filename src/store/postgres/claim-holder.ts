@@ -5,20 +5,17 @@ import { WORKER_SIGN_S } from './delivery-functions.ts'
 
 export interface ClaimHolder {
   readonly id: string
-  /** From now on signs of life are given regularly; a claim is one by itself. */
+  /** From now on signs of life are given regularly. */
   begin(): void
   /** Gives back everything that is held. */
   end(): Promise<void>
 }
 
 const SIGN: Statement = {
-  name: 'worker-sign',
-  text: `
-    INSERT INTO workers (worker, seen_at) VALUES ($1, clock_timestamp())
-    ON CONFLICT (worker) DO UPDATE SET seen_at = excluded.seen_at`,
+  name: 'claims-sign',
+  text: 'UPDATE claims SET seen_at = clock_timestamp() WHERE worker = $1',
 }
-const RELEASE: Statement = { name: 'worker-release', text: 'DELETE FROM claims WHERE worker = $1' }
-const LEAVE: Statement = { name: 'worker-leave', text: 'DELETE FROM workers WHERE worker = $1' }
+const RELEASE: Statement = { name: 'claims-release', text: 'DELETE FROM claims WHERE worker = $1' }
 
 export function createClaimHolder(database: Database): ClaimHolder {
   const id = randomUUID()
@@ -35,12 +32,7 @@ export function createClaimHolder(database: Database): ClaimHolder {
       if (timer === undefined) return
       clearInterval(timer)
       // Where the database is away the claims end by themselves.
-      await database
-        .transactionOnce(async (run) => {
-          await run(RELEASE, [id])
-          await run(LEAVE, [id])
-        })
-        .catch(() => undefined)
+      await database.runOnce(RELEASE, [id]).catch(() => undefined)
     },
   }
 }

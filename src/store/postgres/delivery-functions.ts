@@ -9,9 +9,8 @@ export const WORKER_EXPIRES_S = 10
 /** How often it gives one, in seconds: several may fail. */
 export const WORKER_SIGN_S = 2
 
-/** Whether the worker of a row of `claims` lives. */
-export const LIVES = `EXISTS (SELECT 1 FROM workers w
-  WHERE w.worker = c.worker AND w.seen_at > clock_timestamp() - interval '${WORKER_EXPIRES_S} seconds')`
+/** Whether the worker of a row of `claims` lives. A sign is in the row itself: who meets the row meets the newest sign. */
+export const LIVES = `c.seen_at > clock_timestamp() - interval '${WORKER_EXPIRES_S} seconds'`
 
 /**
  * Two callers may find the same destination: the second sees neither the row's lock nor the claim where both went
@@ -28,9 +27,6 @@ DECLARE
   part bytea[];
   wanted bigint;
 BEGIN
-  INSERT INTO workers AS w (worker, seen_at) VALUES (the_worker, clock_timestamp())
-    ON CONFLICT (worker) DO UPDATE SET seen_at = excluded.seen_at
-    WHERE w.seen_at < excluded.seen_at - interval '${WORKER_SIGN_S} seconds';
   SELECT coalesce(array_agg(c.destination), '{}') INTO taken FROM claims c
     WHERE c.worker = the_worker AND c.attempt = the_attempt;
   FOR failing IN 0 .. 1 LOOP
@@ -44,9 +40,11 @@ BEGIN
         AND NOT EXISTS (SELECT 1 FROM claims c WHERE c.destination = d.destination AND ${LIVES})
       ORDER BY d.due_at LIMIT wanted FOR UPDATE OF d SKIP LOCKED),
     claimed AS (
-      INSERT INTO claims AS c (destination, worker, attempt) SELECT due.destination, the_worker, the_attempt FROM due
-      ON CONFLICT (destination) DO UPDATE SET worker = excluded.worker, attempt = excluded.attempt, txn_id = NULL
-      WHERE NOT ${LIVES}
+      INSERT INTO claims AS c (destination, worker, attempt, seen_at)
+      SELECT due.destination, the_worker, the_attempt, clock_timestamp() FROM due
+      ON CONFLICT (destination) DO UPDATE SET worker = excluded.worker, attempt = excluded.attempt,
+        seen_at = excluded.seen_at, txn_id = NULL
+      WHERE NOT (${LIVES})
       RETURNING c.destination)
     SELECT array_agg(claimed.destination) INTO part FROM claimed;
     taken := taken || coalesce(part, '{}');

@@ -67,14 +67,10 @@ const EMPTY: Statement = {
       AND NOT EXISTS (SELECT 1 FROM snapshots n WHERE n.room = r.room)`,
 }
 
-/** Processes that are gone for long, and what they held. */
-const WORKERS: Statement = {
-  name: 'prune-workers',
-  text: `DELETE FROM workers WHERE seen_at < clock_timestamp() - interval '1 hour'`,
-}
+/** What processes held that are gone for long. */
 const CLAIMS: Statement = {
   name: 'prune-claims',
-  text: 'DELETE FROM claims c WHERE NOT EXISTS (SELECT 1 FROM workers w WHERE w.worker = c.worker)',
+  text: `DELETE FROM claims WHERE seen_at < clock_timestamp() - interval '1 hour'`,
 }
 
 export function createPruning(database: Database): Pick<Handlers<CommonJobs>, 'prune'> {
@@ -86,7 +82,6 @@ export function createPruning(database: Database): Pick<Handlers<CommonJobs>, 'p
         if (lock?.ours !== true) return false
         const ended = Math.floor(now - historyMs)
         await run(OUTDATE, [now - abandonedMs, ended])
-        await run(WORKERS)
         await run(CLAIMS)
         let budget = PASS_ROWS
         const spend = async (statement: Statement, ...values: Value[]) => {

@@ -135,17 +135,13 @@ CREATE TABLE destinations (            -- that wait for something
 );
 CREATE INDEX destinations_due ON destinations ((attempts > 0), due_at);
 
-CREATE TABLE workers (                 -- processes that deliver
-  worker uuid PRIMARY KEY,
-  seen_at timestamptz NOT NULL         -- last sign of life, by the database's clock
-);
-
-CREATE TABLE claims (                  -- who delivers to whom; void without a sign of life of the worker
+CREATE TABLE claims (                  -- who delivers to whom
   destination bytea PRIMARY KEY,
-  worker uuid NOT NULL,
-  attempt uuid NOT NULL,               -- the call that made it
+  worker uuid NOT NULL,                -- a process
+  attempt uuid NOT NULL,               -- its call that made the claim
+  seen_at timestamptz NOT NULL,        -- its last sign of life, by the database's clock; without one it holds nothing
   txn_id text
-);
+) WITH (fillfactor = 50);
 CREATE INDEX claims_of_worker ON claims (worker);
 
 CREATE TABLE server_keys (

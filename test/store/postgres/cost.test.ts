@@ -7,8 +7,8 @@ import { type TemporaryStore, temporaryStore } from './temporary-store.ts'
 const ROOMS = 2_000
 const MEMBERS = 20
 const LARGE = 20_000
-/** One row, and one per process. */
-const OF_FEW_ROWS = ['store_schema', 'workers']
+/** A row for each delivery under way, and one. */
+const OF_FEW_ROWS = ['claims', 'store_schema']
 /** Upkeep looks once a minute for where the newest of these end. */
 const UPKEEP = ['decisions: rows', 'server_keys: rows', 'refusals: entries', 'server_keys_by_age: entries']
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openPostgresStore } from '../../../src/store/postgres/postgres-store.ts'
 import { POSTGRES_PASSWORD, type PostgresServer, startPostgres } from '../../support/postgres-server.ts'
-import { accept, CAROL, importRoom, knock } from '../sample-room.ts'
+import { accept, CAROL, HERE, importRoom, knock } from '../sample-room.ts'
 import { temporaryStore } from './temporary-store.ts'
 
 const SECRETS = [POSTGRES_PASSWORD, encodeURIComponent(POSTGRES_PASSWORD), '127.0.0.1', 'localhost']
@@ -40,13 +40,24 @@ describe('the tables', () => {
 describe('sessions', () => {
   it('wait for the disk whatever the default of the database is, and the operator is told once', async () => {
     const schema = await temporaryStore()
+    await schema.open()
+    await schema.query(`
+      CREATE TABLE seen (setting text);
+      CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        INSERT INTO seen VALUES (current_setting('synchronous_commit'));
+        RETURN NULL;
+      END $$;
+      CREATE TRIGGER note AFTER INSERT OR UPDATE ON server_keys FOR EACH ROW EXECUTE FUNCTION note()`)
     for (const weak of ['off', 'local', 'remote_write']) {
       const warnings: string[] = []
       const url = `${schema.url}${encodeURIComponent(` -c synchronous_commit=${weak}`)}`
       const store = await schema.open({ url, warn: (message) => warnings.push(message) })
       await Promise.all(Array.from({ length: 8 }, () => store.check()))
+      await store.writeServerKeys({ server: HERE, fetchedAt: 1, keys: [] })
       expect(warnings).toEqual([expect.stringMatching(`synchronous_commit is ${weak}: this service sets it to on`)])
     }
+    expect(await schema.query('SELECT DISTINCT setting FROM seen')).toEqual([{ setting: 'on' }])
   })
 
   it('keep what is stronger than the default', async () => {
