@@ -61,8 +61,14 @@ export const postgresUrl = parsed((text) => (isPostgresUrl(text) ? text : undefi
 
 /** Whether the text is a URL that the database driver can use. */
 export function isPostgresUrl(text: string): boolean {
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  return (url?.protocol === 'postgres:' || url?.protocol === 'postgresql:') && text.includes('://')
+  if (!/^postgres(ql)?:\/\//.test(text) || !URL.canParse(text)) return false
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    // A % in a password is to be written as %25.
+    return false
+  }
 }
 
 /** A whole number. */

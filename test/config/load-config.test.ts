@@ -271,6 +271,11 @@ describe('what is refused', () => {
       'config.yaml: store.url is another text (not shown: it may hold a password); expected postgres://',
     ],
     [
+      'a password with a bare %',
+      'store: { kind: postgres, url: "postgres://u:hunter%2@db/knock" }',
+      'store.url is another text (not shown: it may hold a password); expected postgres://',
+    ],
+    [
       'a database under the wrong key',
       'store: ["postgres://u:hunter2/@x@db/knock"]',
       'config.yaml: store is ["postgres://u:***@db/knock"]; expected the keys kind, path',

@@ -82,10 +82,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   pool.on('connect', (client) => client.on('error', noteLoss))
 
   const once = async <Result>(work: (client: PoolClient) => Promise<Result>): Promise<Result> => {
-    if (pool.ending) throw new DatabaseFailure('refused', 'the store is closed')
-    const client = await pool.connect().catch((error) => {
-      throw failureOf(error)
-    })
+    const client = await connect(pool)
     let fit = false
     try {
       const result = await work(client)
@@ -121,6 +118,15 @@ export function openDatabase(options: DatabaseOptions): Database {
     async close() {
       if (!pool.ending) await pool.end()
     },
+  }
+}
+
+async function connect(pool: Pool): Promise<PoolClient> {
+  if (pool.ending) throw new DatabaseFailure('refused', 'the store is closed')
+  try {
+    return await pool.connect()
+  } catch (error) {
+    throw failureOf(error)
   }
 }
 
