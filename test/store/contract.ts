@@ -4,6 +4,7 @@ import type { Store } from '../../src/knock/ports.ts'
 import { claimContract } from './contract-claims.ts'
 import { commitContract } from './contract-commits.ts'
 import { deliveryContract } from './contract-deliveries.ts'
+import { handedOverContract } from './contract-handed-over.ts'
 import { historyContract } from './contract-history.ts'
 import { importContract } from './contract-imports.ts'
 import { recordContract } from './contract-records.ts'
@@ -51,6 +52,7 @@ export function storeContract(kind: StoreKind): void {
 
     roomContract(subject)
     commitContract(subject)
+    handedOverContract(subject)
     historyContract(subject)
     importContract(subject)
     reimportContract(subject)

@@ -17,7 +17,7 @@ const RECORD: Statement = {
   name: 'record-knocks',
   text: `
     SELECT kind, made_revision AS revision FROM record_knocks($1, $2, $3::uuid[], $4::bytea[], $5::bytea[], $6::bytea[],
-      $7::bigint[], $8::bytea[], $9::integer[], $10::bytea[], $11::bytea[], $12::bytea[])`,
+      $7::bigint[], $8::bytea[], $9::integer[], $10::bytea[], $11::bytea[], $12::bytea[], $13::bigint[])`,
 }
 
 /** A knock on its way, under a name of its own: that tells a repeat of this call from another call for the same event. */
@@ -65,12 +65,15 @@ function argumentsOf(roomId: RoomId, attempts: readonly Attempt[], now: number):
     each(({ event }) => bytes(event.eventId)),
     each(({ sender }) => bytes(sender)),
     each(({ event }) => canonicalJson(event.pdu)),
-    each(({ expect }) => expect.factsRevision),
-    each(({ expect }) => (expect.membership === undefined ? null : bytes(expect.membership))),
+    each(({ expect }) => (expect === 'in the room' ? null : expect.factsRevision)),
+    each(({ expect }) =>
+      expect === 'in the room' || expect.membership === undefined ? null : bytes(expect.membership),
+    ),
     attempts.map(({ prevEvents }) => prevEvents.length),
     attempts.flatMap(({ prevEvents }) => prevEvents),
     each(({ decision }) => bytes(encodeDecision(decision))),
-    each(({ skipServers }) => bytes(JSON.stringify(skipServers))),
+    each(({ skipServers }) => (skipServers === 'all' ? null : bytes(JSON.stringify(skipServers)))),
+    each(({ event }) => event.pdu.depth),
   ]
 }
 

@@ -4,13 +4,15 @@
  *
  * Arguments are arrays with one entry per knock on one room; `prev_ids` holds the ids of all of them one after the
  * other, `prev_counts` how many are whose. Answers one row per knock, in their order. A knock that was recorded before
- * by the same `attempt` is told as committed: the answer to that call was lost on its way.
+ * by the same `attempt` is told as committed: the answer to that call was lost on its way. Without a facts revision the
+ * homeserver has the knock in the room already, and it is recorded whatever is known of the room; `depths` are then those
+ * of the events themselves. Without `skips` nobody gets a copy from us.
  */
 export const RECORD_KNOCKS = `
 CREATE FUNCTION record_knocks(
   the_room_id bytea, at_time bigint, attempts uuid[], event_ids bytea[], senders bytea[], jsons bytea[],
   facts_revisions bigint[], memberships bytea[], prev_counts integer[], prev_ids bytea[], decision_jsons bytea[],
-  skips bytea[]
+  skips bytea[], depths bigint[]
 ) RETURNS TABLE (kind text, made_revision bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -47,8 +49,8 @@ BEGIN
     SELECT s.event, s.from_revision, s.membership INTO member FROM state s
       WHERE s.snapshot = head.snapshot AND s.type = 'm.room.member'::bytea AND s.state_key = senders[at]
       ORDER BY s.from_revision DESC LIMIT 1;
-    IF head.room IS NULL OR NOT head.resident OR head.facts_revision <> facts_revisions[at]
-      OR member.membership IS DISTINCT FROM memberships[at] THEN
+    IF head.room IS NULL OR (facts_revisions[at] IS NOT NULL AND (NOT head.resident
+      OR head.facts_revision <> facts_revisions[at] OR member.membership IS DISTINCT FROM memberships[at])) THEN
       RETURN NEXT;
       CONTINUE;
     END IF;
@@ -58,9 +60,11 @@ BEGIN
         SELECT x.depth FROM extremities x JOIN snapshots n ON n.snapshot = x.snapshot
         WHERE x.room = head.room AND x.event_id = p.event_id AND n.phase IN ('current', 'former')
         ORDER BY n.from_revision DESC LIMIT 1) d;
-    IF known < cardinality(prevs) THEN
+    IF known < cardinality(prevs) AND facts_revisions[at] IS NOT NULL THEN
       RETURN NEXT;
       CONTINUE;
+    ELSIF known < cardinality(prevs) THEN
+      deepest := depths[at] - 1;
     END IF;
 
     kind := 'committed';
@@ -84,8 +88,10 @@ BEGIN
       ON CONFLICT (room, event_id, snapshot) DO NOTHING;
     INSERT INTO decisions (refused, room_id, user_id, json)
       VALUES (false, the_room_id, senders[at], decision_jsons[at]);
-    INSERT INTO outbox (event, snapshot, skip_servers, last_server, queued_at)
-      VALUES (new_event, head.snapshot, skips[at], '', at_time);
+    IF skips[at] IS NOT NULL THEN
+      INSERT INTO outbox (event, snapshot, skip_servers, last_server, queued_at)
+        VALUES (new_event, head.snapshot, skips[at], '', at_time);
+    END IF;
     RETURN NEXT;
   END LOOP;
   IF head.revision > before_all THEN
