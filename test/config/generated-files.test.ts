@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
+import { sampleFragment } from '../../src/config/proxy/proxies.ts'
 import { configJsonSchema, configReference } from '../../src/config/reference.ts'
 import { sampleConfig } from '../../src/config/sample.ts'
 import { configSchema } from '../../src/config/schema.ts'
@@ -9,11 +10,15 @@ function committed(path: string): string {
   return readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
 }
 
-describe('files that are generated from the schema', () => {
+describe('files that are generated', () => {
   it.each([
     ['config/matrix-knock.sample.yaml', sampleConfig],
     ['config/matrix-knock.schema.json', configJsonSchema],
     ['docs/reference/configuration.md', configReference],
+    ['config/nginx.conf', () => sampleFragment('nginx')],
+    ['config/Caddyfile', () => sampleFragment('caddy')],
+    ['config/haproxy.cfg', () => sampleFragment('haproxy')],
+    ['config/traefik.yaml', () => sampleFragment('traefik')],
   ])('%s is up to date (npm run generate)', (path, generate) => {
     expect(committed(path)).toBe(generate())
   })

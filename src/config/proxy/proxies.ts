@@ -1,0 +1,46 @@
+/** The reverse proxies that we write configuration for. */
+import type { Problem } from '../problem.ts'
+import { type Config, configSchema } from '../schema.ts'
+import { caddyHandlers } from './caddy.ts'
+import { haproxyBackend } from './haproxy.ts'
+import { nginxLocations } from './nginx.ts'
+import { type ProxyRoutes, proxyRoutes } from './routes.ts'
+import { traefikRouting } from './traefik.ts'
+
+/** By name: from routes to the text of a fragment. */
+export const PROXIES = {
+  nginx: nginxLocations,
+  caddy: caddyHandlers,
+  haproxy: haproxyBackend,
+  traefik: (routes: ProxyRoutes, { admin }: Config) => traefikRouting(routes, admin),
+} as const satisfies Record<string, (routes: ProxyRoutes, config: Config) => string>
+
+export type ProxyName = keyof typeof PROXIES
+
+export type ProxyFragment =
+  | { readonly ok: true; readonly text: string }
+  | { readonly ok: false; readonly problem: Problem }
+
+/** The fragment for a proxy in front of a configured service, or why there can be none. */
+export function proxyFragment(name: ProxyName, config: Config): ProxyFragment {
+  const result = proxyRoutes(config)
+  if (!result.ok) return result
+  if (name === 'traefik' && result.routes.fallback !== undefined && config.admin.port === 0) {
+    const what =
+      'is 0, any free port, where Traefik asks whether the service is up; expected an integer from 1 to 65535'
+    return { ok: false, problem: { key: 'admin.port', what } }
+  }
+  if (name === 'caddy' && result.routes.fallback?.protocol === 'https:') {
+    const what = `is ${result.routes.fallback.origin}; expected http://HOST:PORT, as Caddy mixes no schemes in one place`
+    return { ok: false, problem: { key: 'homeserver.url', what } }
+  }
+  return { ok: true, text: PROXIES[name](result.routes, config) }
+}
+
+/** The fragment for the addresses of the sample configuration, before a homeserver without knocking. */
+export function sampleFragment(name: ProxyName): string {
+  const config = configSchema.parse({ server_name: 'example.org', homeserver: { handover: 'none' } })
+  const fragment = proxyFragment(name, config)
+  if (!fragment.ok) throw new Error(`the sample configuration: ${fragment.problem.key} ${fragment.problem.what}`)
+  return fragment.text
+}
