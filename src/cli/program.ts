@@ -1,6 +1,7 @@
 /** Every sub-command with its options and help text: the contract that operators and scripts rely on. */
 import { Command, InvalidArgumentError } from 'commander'
 import { checkConfig } from './check-config.ts'
+import { configured } from './command-options.ts'
 import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
 import {
   type DeliveryListOptions,
@@ -10,8 +11,7 @@ import {
   retryDeliveries,
 } from './deliveries.ts'
 import { type ExplainOptions, explain } from './explain.ts'
-import { generateConfig } from './generate-config.ts'
-import { generateKey } from './generate-key.ts'
+import { addGenerators } from './generators.ts'
 import { health } from './health.ts'
 import { type ImportContext, type ImportOptions, importRoomFile } from './import-room.ts'
 import { knockCommand } from './knock-command.ts'
@@ -19,7 +19,6 @@ import { type KnockListOptions, listKnocks } from './knocks.ts'
 import type { ExitCode } from './outcome.ts'
 import { type ListOptions, listRooms, showRoom } from './rooms.ts'
 import type { RunContext } from './run.ts'
-import type { WriteOptions } from './write-file.ts'
 
 /** @param finish takes the exit code of the command that ran */
 export function createProgram(context: RunContext, version: string, finish: (code: ExitCode) => void): Command {
@@ -37,12 +36,7 @@ export function createProgram(context: RunContext, version: string, finish: (cod
   configured(program.command('check-config'), 'say whether `run` would start').action(async (option: ConfigOption) =>
     finish(await checkConfig(context, option)),
   )
-  generator(program.command('generate-config'), 'write a sample configuration').action(async (options: WriteOptions) =>
-    finish(await generateConfig(options, context.output)),
-  )
-  generator(program.command('generate-key'), 'write a new signing key').action(async (options: WriteOptions) =>
-    finish(await generateKey(options, context.output)),
-  )
+  addGenerators(program, context, finish)
   addRooms(program, context, finish)
   addKnocks(program, context, finish)
   addDeliveries(program, context, finish)
@@ -125,19 +119,4 @@ function positiveInteger(text: string): number {
   const number = Number(text)
   if (Number.isInteger(number) && number > 0 && number <= MOST_DECISIONS) return number
   throw new InvalidArgumentError(`expected an integer from 1 to ${MOST_DECISIONS}`)
-}
-
-const collect = (path: string, paths: readonly string[] | undefined): readonly string[] => [...(paths ?? []), path]
-
-function configured(command: Command, description: string): Command {
-  return command
-    .description(description)
-    .requiredOption('-c, --config <file>', 'configuration file, repeatable: merged left to right', collect)
-}
-
-function generator(command: Command, description: string): Command {
-  return command
-    .description(description)
-    .option('-o, --output <file>', 'write to this file (default: standard output)')
-    .option('--overwrite', 'replace an existing file')
 }
