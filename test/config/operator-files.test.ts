@@ -79,7 +79,13 @@ describe('the files that the configuration names', () => {
         ),
       ],
     ])
-    for (const homeserver of [{ handover: 'forward', url }, { handover: 'inject', url }, { handover: 'none' }, {}]) {
+    for (const homeserver of [
+      { handover: 'forward', url },
+      { handover: 'inject', url },
+      { handover: 'none' },
+      { template: 'upstream' },
+      {},
+    ]) {
       expect(await missing(homeserver)).toMatchObject({ ok: false, problems: [{ key: 'signing_key_path' }] })
     }
     await writeFile(at('no'), 'junk')
