@@ -13,14 +13,22 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   knock: ['matrix'],
   waiting: [],
   rooms: ['matrix', 'knock'],
-  store: ['matrix', 'knock/ports.ts', 'knock/fact-types.ts'],
-  federation: ['matrix', 'knock/ports.ts', 'knock/fact-types.ts', 'waiting'],
-  homeserver: ['matrix', 'knock/ports.ts', 'knock/homeserver-ports.ts', 'knock/fact-types.ts', 'rooms', 'waiting'],
+  store: ['matrix', 'knock/ports.ts', 'knock/delivery-ports.ts', 'knock/store-ports.ts', 'knock/fact-types.ts'],
+  federation: ['matrix', 'knock/ports.ts', 'knock/delivery-ports.ts', 'waiting'],
+  homeserver: [
+    'matrix',
+    'knock/ports.ts',
+    'knock/homeserver-ports.ts',
+    'knock/store-ports.ts',
+    'knock/fact-types.ts',
+    'rooms',
+    'waiting',
+  ],
   http: ['matrix', 'knock', 'waiting'],
   // The networks of the configuration are those that the address filter takes: one reader for both.
   config: ['matrix', 'federation/address-filter.ts'],
   // What it counts and logs of a request is described where requests are answered.
-  observability: ['matrix', 'knock/ports.ts', 'http/answered-request.ts'],
+  observability: ['matrix', 'knock/ports.ts', 'knock/delivery-ports.ts', 'http/answered-request.ts'],
   cli: ['matrix', 'knock', 'rooms', 'config', 'observability'],
   'main.ts': ['cli', 'config', 'configured-*.ts', 'service.ts'],
   'configured-*.ts': [

@@ -1,5 +1,5 @@
 /** `deliveries list`, `deliveries retry` and `deliveries drop`: what other servers have not received yet. docs/delivery.md */
-import type { DeliveryAdministration, WaitingDestination } from '../knock/ports.ts'
+import type { DeliveryAdministration, WaitingDestination } from '../knock/delivery-ports.ts'
 import { parseServerName, type ServerName } from '../matrix/identifiers.ts'
 import type { ExitCode, Output } from './outcome.ts'
 import { printable, table } from './table.ts'

@@ -1,7 +1,7 @@
 /** `rooms import`: brings a room file into the store, beside a service that may be using it. */
 import { loadOperatorFiles, type OperatorFiles } from '../config/operator-files.ts'
 import type { Config } from '../config/schema.ts'
-import type { RoomSummary, Store } from '../knock/ports.ts'
+import type { RoomSummary, Store } from '../knock/store-ports.ts'
 import type { RoomImportReport } from '../rooms/import-room.ts'
 import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
 import { type ExitCode, misconfigured } from './outcome.ts'

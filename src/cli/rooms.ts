@@ -1,5 +1,5 @@
 /** `rooms list` and `rooms show`: what the store knows of its rooms. */
-import type { RoomSummary, Store } from '../knock/ports.ts'
+import type { RoomSummary, Store } from '../knock/store-ports.ts'
 import { parseRoomId, type RoomId } from '../matrix/identifiers.ts'
 import type { ExitCode, Output } from './outcome.ts'
 import { table } from './table.ts'

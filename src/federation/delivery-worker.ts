@@ -4,7 +4,8 @@
  */
 import { setMaxListeners } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Clock, DeliveryQueue, OutgoingTransaction } from '../knock/ports.ts'
+import type { DeliveryQueue, OutgoingTransaction } from '../knock/delivery-ports.ts'
+import type { Clock } from '../knock/ports.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
 import { within } from '../waiting/within.ts'
 import { createClockWatch } from './clock-watch.ts'

@@ -1,6 +1,7 @@
 /** One delivery from its claim to the record of its outcome. https://spec.matrix.org/latest/server-server-api/#transactions */
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Clock, DeliveryQueue, OutgoingTransaction } from '../knock/ports.ts'
+import type { DeliveryQueue, OutgoingTransaction } from '../knock/delivery-ports.ts'
+import type { Clock } from '../knock/ports.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
 import { createBackoff } from './backoff.ts'
 import type { DeliveryResult, TransactionSender } from './transaction.ts'

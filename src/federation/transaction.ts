@@ -2,7 +2,9 @@
  * Transactions: how accepted knocks reach the other servers of their rooms.
  * https://spec.matrix.org/latest/server-server-api/#transactions
  */
-import type { Clock, OutgoingTransaction } from '../knock/ports.ts'
+
+import type { OutgoingTransaction } from '../knock/delivery-ports.ts'
+import type { Clock } from '../knock/ports.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, parseJson } from '../matrix/json.ts'
 import { without } from '../matrix/signed-json.ts'

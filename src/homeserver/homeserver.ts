@@ -3,7 +3,8 @@
  * events. docs/decisions/0008-rooms-from-a-homeserver.md
  */
 import type { Handover, RoomSupply } from '../knock/homeserver-ports.ts'
-import type { Clock, Keyring, Store } from '../knock/ports.ts'
+import type { Clock, Keyring } from '../knock/ports.ts'
+import type { Store } from '../knock/store-ports.ts'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
 import type { RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
 import { createAcceptance } from './acceptance.ts'

@@ -4,7 +4,8 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { AnsweredRequest } from '../http/answered-request.ts'
-import type { Clock, DeliveryQueue } from '../knock/ports.ts'
+import type { DeliveryQueue } from '../knock/delivery-ports.ts'
+import type { Clock } from '../knock/ports.ts'
 
 export interface Metrics {
   answered(request: AnsweredRequest): void

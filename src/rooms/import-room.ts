@@ -3,8 +3,9 @@
  * all. docs/room-files.md
  */
 import { FACT_TYPES } from '../knock/fact-types.ts'
-import type { Clock, ImportOutcome, RoomImport, Store } from '../knock/ports.ts'
+import type { Clock } from '../knock/ports.ts'
 import { judgeSignature, type SignaturePorts, type SignatureVerdict } from '../knock/server-signature.ts'
+import type { ImportOutcome, RoomImport, Store } from '../knock/store-ports.ts'
 import { authoriseCreate } from '../matrix/auth/create-rules.ts'
 import { parseUserId, type ServerName, serverNameOf } from '../matrix/identifiers.ts'
 import { signaturesBy } from '../matrix/signed-json.ts'

@@ -3,8 +3,9 @@
  * state that decides about knocks or is shown to those who knock.
  */
 
-import type { Clock, RoomEvent, Store } from '../knock/ports.ts'
+import type { Clock, RoomEvent } from '../knock/ports.ts'
 import { judgeSignature, type SignaturePorts } from '../knock/server-signature.ts'
+import type { Store } from '../knock/store-ports.ts'
 import { signedForm } from '../matrix/event.ts'
 import { parseUserId, type RoomId, serverNameOf, type UserId } from '../matrix/identifiers.ts'
 import { roomVersion } from '../matrix/room-versions.ts'

@@ -1,5 +1,5 @@
 /** Work that changes a store on disk, one entry per kind of job that every such store has: its input and its answer. */
-import type { ImportOutcome } from '../knock/ports.ts'
+import type { ImportOutcome } from '../knock/store-ports.ts'
 
 export interface RefusalRow {
   readonly roomId: string

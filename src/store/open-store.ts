@@ -1,5 +1,6 @@
 /** The store that the configuration names. */
-import type { Clock, Store } from '../knock/ports.ts'
+import type { Clock } from '../knock/ports.ts'
+import type { Store } from '../knock/store-ports.ts'
 import { createMemoryStore } from './memory/memory-store.ts'
 import { openSqliteStore } from './sqlite/sqlite-store.ts'
 

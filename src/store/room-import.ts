@@ -1,6 +1,7 @@
 /** An import as its caller sees it: events go to the writer in chunks that are short transactions. */
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Clock, ImportHeader, ImportOutcome, RoomEvent, RoomImport, StagedEvent } from '../knock/ports.ts'
+import type { Clock, RoomEvent } from '../knock/ports.ts'
+import type { ImportHeader, ImportOutcome, RoomImport, StagedEvent } from '../knock/store-ports.ts'
 import { canonicalJsonText } from '../matrix/canonical-json.ts'
 import type { JobRunner, StageRow } from './jobs.ts'
 

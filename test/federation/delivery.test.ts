@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Federation } from '../../src/federation/federation.ts'
-import type { OutgoingTransaction, RoomEvent } from '../../src/knock/ports.ts'
+import type { OutgoingTransaction } from '../../src/knock/delivery-ports.ts'
+import type { RoomEvent } from '../../src/knock/ports.ts'
 import type { ServerName } from '../../src/matrix/identifiers.ts'
 import { sendJson } from '../support/key-server.ts'
 import { canonical, verifyText } from '../support/signing.ts'

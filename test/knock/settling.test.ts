@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { CommitOutcome, KnockCommit, Store } from '../../src/knock/ports.ts'
+import type { CommitOutcome, KnockCommit } from '../../src/knock/ports.ts'
+import type { Store } from '../../src/knock/store-ports.ts'
 import { bans, joinRule } from '../support/test-room.ts'
 import { ALICE, CAROL, importRoom, NOW, stage, usualRoom } from './stage.ts'
 

@@ -1,6 +1,6 @@
 /** What every store does, whatever it is made of: run against each implementation. */
 import { afterEach, beforeEach, describe } from 'vitest'
-import type { Store } from '../../src/knock/ports.ts'
+import type { Store } from '../../src/knock/store-ports.ts'
 import { claimContract } from './contract-claims.ts'
 import { commitContract } from './contract-commits.ts'
 import { deliveryContract } from './contract-deliveries.ts'

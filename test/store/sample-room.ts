@@ -1,5 +1,6 @@
 /** A made-up room in the shape of version 10: events with ids and links, unsigned, for tests of stores. */
-import type { Decision, ImportHeader, ImportOutcome, KnockCommit, Store } from '../../src/knock/ports.ts'
+import type { Decision, KnockCommit } from '../../src/knock/ports.ts'
+import type { ImportHeader, ImportOutcome, Store } from '../../src/knock/store-ports.ts'
 import type { Pdu, RoomEvent } from '../../src/matrix/event.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
 

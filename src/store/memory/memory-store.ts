@@ -1,6 +1,7 @@
 /** The whole store in memory: for tests and trials. Nothing outlives the process, everything else is as on disk. */
 import { LRUCache } from 'lru-cache'
-import type { Clock, Decision, Store, StoredServerKeys } from '../../knock/ports.ts'
+import type { Clock, Decision, StoredServerKeys } from '../../knock/ports.ts'
+import type { Store } from '../../knock/store-ports.ts'
 import type { RoomId, ServerName } from '../../matrix/identifiers.ts'
 import { commitInMemory } from './commit-knock.ts'
 import { forgetEnded } from './forget.ts'

@@ -1,5 +1,7 @@
 /** The outbox in memory: the same order and the same transactions as on disk, for as long as the process lives. */
-import type { Clock, DeliveryAdministration, DeliveryQueue, OutgoingTransaction } from '../../knock/ports.ts'
+
+import type { DeliveryAdministration, DeliveryQueue, OutgoingTransaction } from '../../knock/delivery-ports.ts'
+import type { Clock } from '../../knock/ports.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import { EXPANDED_SERVERS, MAX_PDUS, newTransactionId } from '../outgoing-transaction.ts'

@@ -1,6 +1,7 @@
 /** Claims on destinations, which hold against every other process. https://spec.matrix.org/latest/server-server-api/#transactions */
 import { randomUUID } from 'node:crypto'
-import type { Clock, DeliveryQueue, OutgoingTransaction } from '../../knock/ports.ts'
+import type { DeliveryQueue, OutgoingTransaction } from '../../knock/delivery-ports.ts'
+import type { Clock } from '../../knock/ports.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import { bytes, text } from './bytea.ts'

@@ -1,5 +1,7 @@
 /** The durable outbox as the delivery worker and the delivery commands see it. */
-import type { Clock, DeliveryAdministration, DeliveryQueue } from '../../knock/ports.ts'
+
+import type { DeliveryAdministration, DeliveryQueue } from '../../knock/delivery-ports.ts'
+import type { Clock } from '../../knock/ports.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import { bytes, text } from './bytea.ts'
 import type { ClaimHolder } from './claim-holder.ts'

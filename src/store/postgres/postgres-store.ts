@@ -1,5 +1,6 @@
 /** The store for several processes at once: one PostgreSQL database. docs/decisions/0007-several-processes-on-postgresql.md */
-import type { Clock, Store } from '../../knock/ports.ts'
+import type { Clock } from '../../knock/ports.ts'
+import type { Store } from '../../knock/store-ports.ts'
 import type { CommonJobs } from '../jobs.ts'
 import { type Maintenance, startMaintenance } from '../maintenance.ts'
 import { createRefusalQueue } from '../refusal-queue.ts'

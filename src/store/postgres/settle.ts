@@ -1,5 +1,5 @@
 /** What a late signature check does to an event: it stays, or it leaves the room's state as if it had never been in it. */
-import type { SignatureAudit } from '../../knock/ports.ts'
+import type { SignatureAudit } from '../../knock/store-ports.ts'
 import { parsePdu } from '../stored-pdu.ts'
 import { bytes } from './bytea.ts'
 import type { Database, Run, Statement } from './database.ts'

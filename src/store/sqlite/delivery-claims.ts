@@ -2,7 +2,9 @@
  * Claims on destinations, kept in this process's memory: one service delivers from a file, and what it held is free when
  * it ends. https://spec.matrix.org/latest/server-server-api/#transactions
  */
-import type { Clock, DeliveryQueue, OutgoingTransaction } from '../../knock/ports.ts'
+
+import type { DeliveryQueue, OutgoingTransaction } from '../../knock/delivery-ports.ts'
+import type { Clock } from '../../knock/ports.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import type { Database } from './connection.ts'
 import type { EventReader } from './event-reader.ts'

@@ -1,5 +1,7 @@
 /** What the main thread asks of the writer's thread: one entry per kind of job, its input and its answer. */
-import type { CommitOutcome, DeliveryFailure, KnockCommit } from '../../knock/ports.ts'
+
+import type { DeliveryFailure } from '../../knock/delivery-ports.ts'
+import type { CommitOutcome, KnockCommit } from '../../knock/ports.ts'
 import type { CommonJobs } from '../jobs.ts'
 import type { WriterOptions } from './connection.ts'
 

@@ -1,5 +1,5 @@
 /** The rooms as the room commands list them. */
-import type { RoomSummary } from '../../knock/ports.ts'
+import type { RoomSummary } from '../../knock/store-ports.ts'
 import type { RoomId } from '../../matrix/identifiers.ts'
 import type { Database } from './connection.ts'
 import type { EventReader } from './event-reader.ts'
