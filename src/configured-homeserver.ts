@@ -41,6 +41,7 @@ export function createConfiguredHomeserver(parts: ConfiguredHomeserverParts): Co
     serverName: config.server_name,
     url,
     handover,
+    caCertificates: files.caCertificates,
     signingKey: files.signingKey,
     ed25519: nativeEd25519,
     keyring: parts.keyring,

@@ -5,6 +5,7 @@ import { CommanderError } from 'commander'
 import type { ExitCode } from './cli/outcome.ts'
 import { createProgram } from './cli/program.ts'
 import type { Config } from './config/schema.ts'
+import type { ConfiguredDoctor } from './configured-doctor.ts'
 import type { ConfiguredImport } from './configured-import.ts'
 import { openConfiguredStore } from './configured-store.ts'
 import type { ServiceParts } from './service.ts'
@@ -27,6 +28,10 @@ const context = {
   async loadImport() {
     const { importConfiguredRoom } = await import('./configured-import.ts')
     return (order: Omit<ConfiguredImport, 'clock'>) => importConfiguredRoom({ ...order, clock })
+  },
+  async loadDoctor() {
+    const { runConfiguredDoctor } = await import('./configured-doctor.ts')
+    return (order: Omit<ConfiguredDoctor, 'clock'>) => runConfiguredDoctor({ ...order, clock })
   },
 }
 

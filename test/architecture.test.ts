@@ -29,10 +29,11 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   config: ['matrix', 'federation/address-filter.ts'],
   // What it counts and logs of a request is described where requests are answered.
   observability: ['matrix', 'knock/ports.ts', 'knock/delivery-ports.ts', 'http/answered-request.ts'],
-  cli: ['matrix', 'knock', 'rooms', 'config', 'observability'],
+  doctor: ['matrix', 'knock', 'homeserver'],
+  cli: ['matrix', 'knock', 'rooms', 'doctor', 'config', 'observability'],
   'main.ts': ['cli', 'config', 'configured-*.ts', 'service.ts'],
   'configured-*.ts': [
-    ...['matrix', 'knock', 'rooms', 'store', 'federation', 'homeserver', 'http', 'config', 'observability'],
+    ...['matrix', 'knock', 'rooms', 'store', 'federation', 'homeserver', 'http', 'doctor', 'config', 'observability'],
     'configured-*.ts',
   ],
   'service.ts': [

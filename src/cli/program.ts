@@ -10,6 +10,7 @@ import {
   type RetryOptions,
   retryDeliveries,
 } from './deliveries.ts'
+import { type DoctorOptions, doctor } from './doctor.ts'
 import { type ExplainOptions, explain } from './explain.ts'
 import { addGenerators } from './generators.ts'
 import { health } from './health.ts'
@@ -43,6 +44,10 @@ export function createProgram(context: RunContext, version: string, finish: (cod
   configured(program.command('health'), 'ask the running service at its admin address').action(
     async (option: ConfigOption) => finish(await health(context, option)),
   )
+  configured(program.command('doctor'), 'say what works and what does not, and which line to change')
+    .option('--public-url <url>', 'where remote servers reach the proxy: try a knock through it')
+    .option('--json', 'as JSON')
+    .action(async (options: DoctorOptions) => finish(await doctor(context, options)))
   program.addCommand(knockCommand(finish).exitOverride())
   return program
 }

@@ -7,6 +7,7 @@ import type { Config } from '../config/schema.ts'
 import type { Store } from '../knock/store-ports.ts'
 import { type Log, type OpenLog, openLog } from '../observability/log.ts'
 import { type ConfigOption, storeProblem, withConfig } from './configured.ts'
+import type { DoctorContext } from './doctor.ts'
 import { attemptImport, type ImportContext } from './import-room.ts'
 import { type ExitCode, misconfigured } from './outcome.ts'
 
@@ -24,7 +25,7 @@ export type StartService = (parts: {
   logging: OpenLog
 }) => Promise<Running>
 
-export interface RunContext extends ImportContext {
+export interface RunContext extends ImportContext, DoctorContext {
   /** Loads what serving needs, which takes a while. */
   readonly loadService: () => Promise<StartService>
 }

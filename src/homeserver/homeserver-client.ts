@@ -3,6 +3,7 @@
  * time and size. https://spec.matrix.org/latest/server-server-api/#request-authentication
  */
 import { createHash } from 'node:crypto'
+import { rootCertificates } from 'node:tls'
 import { Agent, type Dispatcher } from 'undici'
 import { MARKER_HEADER, type OriginalRequest } from '../knock/homeserver-ports.ts'
 import type { Clock } from '../knock/ports.ts'
@@ -13,7 +14,13 @@ import { isJsonObject, type JsonObject, parseJson } from '../matrix/json.ts'
 import { authorizationOf } from '../matrix/x-matrix.ts'
 
 export type HomeserverAnswer =
-  | { readonly kind: 'answered'; readonly status: number; readonly body: JsonObject | undefined }
+  | {
+      readonly kind: 'answered'
+      readonly status: number
+      readonly body: JsonObject | undefined
+      /** One header of the answer, by its lower-case name. */
+      header(name: string): string | undefined
+    }
   /** No answer: not reachable, too late, too long. */
   | { readonly kind: 'failed'; readonly reason: string }
 
@@ -44,6 +51,8 @@ export interface HomeserverClientOptions {
   readonly clock: Clock
   /** Value of the marker header. */
   readonly marker: string
+  /** Certificate authorities beside the usual, each a PEM text. */
+  readonly caCertificates: readonly string[]
 }
 
 const CONNECTIONS = 16
@@ -55,9 +64,10 @@ export function markerOf(serverName: ServerName, secret: Uint8Array): string {
 }
 
 export function createHomeserverClient(options: HomeserverClientOptions): HomeserverClient {
-  const { url, serverName, signingKey, ed25519, clock, marker } = options
+  const { url, serverName, signingKey, ed25519, clock, marker, caCertificates } = options
   const { origin } = new URL(url)
-  const agent = new Agent({ connections: CONNECTIONS, headersTimeout: 0, bodyTimeout: 0 })
+  const connect = caCertificates.length > 0 ? { ca: [...rootCertificates, ...caCertificates] } : {}
+  const agent = new Agent({ connections: CONNECTIONS, headersTimeout: 0, bodyTimeout: 0, connect })
 
   function signed(method: 'GET' | 'PUT', uri: string, content?: JsonObject): Record<string, string> {
     if (signingKey === undefined) throw new Error('requests as the homeserver itself need its signing key')
@@ -125,7 +135,7 @@ export function createHomeserverClient(options: HomeserverClientOptions): Homese
   }
 }
 
-async function read({ statusCode: status, body }: Dispatcher.ResponseData): Promise<HomeserverAnswer> {
+async function read({ statusCode: status, headers, body }: Dispatcher.ResponseData): Promise<HomeserverAnswer> {
   const chunks: Uint8Array[] = []
   let size = 0
   try {
@@ -141,7 +151,12 @@ async function read({ statusCode: status, body }: Dispatcher.ResponseData): Prom
     return { kind: 'failed', reason: describe(error) }
   }
   const json = parseJson(Buffer.concat(chunks))
-  return { kind: 'answered', status, body: json.ok && isJsonObject(json.value) ? json.value : undefined }
+  return {
+    kind: 'answered',
+    status,
+    body: json.ok && isJsonObject(json.value) ? json.value : undefined,
+    header: (name) => [headers[name]].flat()[0],
+  }
 }
 
 function describe(error: unknown): string {

@@ -19,6 +19,8 @@ export interface HomeserverOptions {
   readonly serverName: ServerName
   readonly url: string
   readonly handover: 'inject' | 'forward'
+  /** Certificate authorities beside the usual, each a PEM text. */
+  readonly caCertificates: readonly string[]
   readonly signingKey: SigningKey
   readonly ed25519: Ed25519
   readonly keyring: Keyring
@@ -50,7 +52,7 @@ export interface Homeserver {
 export function createHomeserver(options: HomeserverOptions): Homeserver {
   const { serverName, signingKey, ed25519, keyring, store, clock, handoverMs, observer } = options
   const marker = markerOf(serverName, signingKey.seed)
-  const client = createHomeserverClient({ url: options.url, serverName, signingKey, ed25519, clock, marker })
+  const client = createHomeserverClient({ ...options, marker })
   const localUsers = createLocalUsers(options.localUsers, `@matrix-knock:${serverName}` as UserId)
   const acceptance = createAcceptance({ client, localUsers, clock })
   const rooms = createRoomSupply({

@@ -105,6 +105,7 @@ function addHooks(app: FastifyInstance, { observer, ownMarker }: FederationAppOp
     if (headers.host === undefined && httpVersionMinor > 0) reply.send(refuse(request, reply, httpRefusal(400)))
     else if (ownMarker !== undefined && headers[MARKER_HEADER] === ownMarker) {
       observer.cameBack()
+      reply.header(MARKER_HEADER, ownMarker)
       reply.send(refuse(request, reply, INTERNAL_ERROR))
     } else done()
   })

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { CommanderError } from 'commander'
 import { createProgram } from '../../src/cli/program.ts'
 import type { Config } from '../../src/config/schema.ts'
+import { type ConfiguredDoctor, runConfiguredDoctor } from '../../src/configured-doctor.ts'
 import { type ConfiguredImport, importConfiguredRoom } from '../../src/configured-import.ts'
 import { openConfiguredStore } from '../../src/configured-store.ts'
 import { createIdentity, type Identity, type JsonRecord, signingKeyLine } from '../support/signing.ts'
@@ -61,6 +62,8 @@ async function runInProcess(...args: readonly string[]): Promise<Ran> {
     environment: {},
     openStore: (config: Config, warn: (message: string) => void) => openConfiguredStore(config, Date.now, warn),
     loadService: () => Promise.reject(new Error('not in this process')),
+    loadDoctor: async () => (order: Omit<ConfiguredDoctor, 'clock'>) =>
+      runConfiguredDoctor({ ...order, clock: Date.now }),
     loadImport: async () => (order: Omit<ConfiguredImport, 'clock'>) =>
       importConfiguredRoom({ ...order, clock: Date.now }),
   }

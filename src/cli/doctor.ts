@@ -1,0 +1,56 @@
+/** `doctor`: what works and what does not, with the line to change. */
+import { loadOperatorFiles, type OperatorFiles } from '../config/operator-files.ts'
+import type { Config } from '../config/schema.ts'
+import type { Checked } from '../doctor/check.ts'
+import type { Store } from '../knock/store-ports.ts'
+import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
+import { type ExitCode, misconfigured } from './outcome.ts'
+import { printable } from './table.ts'
+
+export interface DoctorOrder {
+  readonly config: Config
+  readonly files: OperatorFiles
+  readonly store: Store
+  readonly publicUrl: string | undefined
+}
+
+export interface DoctorContext extends CommandContext {
+  /** Loads what the checks need, which takes a while. */
+  readonly loadDoctor: () => Promise<(order: DoctorOrder) => Promise<readonly Checked[]>>
+}
+
+export interface DoctorOptions extends ConfigOption {
+  readonly publicUrl?: string
+  readonly json?: boolean
+}
+
+/** @returns 1 where anything failed */
+export function doctor(context: DoctorContext, options: DoctorOptions): Promise<ExitCode> {
+  const { output } = context
+  if (options.publicUrl !== undefined && !isBase(options.publicUrl)) {
+    output.err(`--public-url ${JSON.stringify(options.publicUrl)}: expected http(s)://HOST[:PORT] without a path`)
+    return Promise.resolve(2)
+  }
+  return withStore(context, options, async (store, config, line) => {
+    const files = await loadOperatorFiles(config)
+    if (!files.ok) return misconfigured(output, files.problems.map(line))
+    const run = await context.loadDoctor()
+    const checked = await run({ config, files: files.value, store, publicUrl: options.publicUrl })
+    if (options.json === true) output.out(JSON.stringify(checked, null, 2))
+    else for (const text of checked.flatMap(told)) output.out(text)
+    return checked.some(({ outcome }) => outcome === 'failed') ? 1 : 0
+  })
+}
+
+const SIGN = { ok: 'ok    ', note: 'note  ', failed: 'FAILED' } as const
+
+function told({ name, outcome, detail, remedy, docs }: Checked): readonly string[] {
+  const first = printable(`${SIGN[outcome]}  ${name}: ${detail}`)
+  return outcome === 'failed' ? [first, `        change: ${remedy}`, `        see:    ${docs}`] : [first]
+}
+
+function isBase(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const url = new URL(text)
+  return /^https?:$/.test(url.protocol) && url.pathname === '/' && url.search === '' && url.username === ''
+}
