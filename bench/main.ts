@@ -1,0 +1,57 @@
+/**
+ * `npm run bench`: what the built service costs, beside the least that such a server can cost, measured in the same run.
+ *
+ * Usage: npm run bench [-- PART… --json FILE]
+ */
+import { writeFileSync } from 'node:fs'
+import { loadavg } from 'node:os'
+import { parseArgs } from 'node:util'
+import type { Figure, Part } from './figures.ts'
+import { cleanUpAtExit } from './owned.ts'
+import { ed25519Part } from './parts/ed25519.ts'
+import { makeKnockPart } from './parts/make-knock.ts'
+import { memoryPart } from './parts/memory.ts'
+import { roomGrowthPart } from './parts/room-growth.ts'
+import { roomSizePart } from './parts/room-size.ts'
+import { sendKnockPart } from './parts/send-knock.ts'
+import { startPart } from './parts/start.ts'
+import { jsonObject, table } from './report.ts'
+
+const PARTS: readonly Part[] = [
+  makeKnockPart,
+  sendKnockPart,
+  roomSizePart,
+  roomGrowthPart,
+  memoryPart,
+  startPart,
+  ed25519Part,
+]
+const MOST_MS = 10 * 60_000
+
+const { values, positionals } = parseArgs({ options: { json: { type: 'string' } }, allowPositionals: true })
+const unknown = positionals.filter((name) => PARTS.every((part) => part.name !== name))
+if (unknown.length > 0) {
+  console.error(`No part is called ${unknown.join(', ')}; there are ${PARTS.map(({ name }) => name).join(', ')}.`)
+  process.exit(2)
+}
+
+cleanUpAtExit()
+setTimeout(() => {
+  console.error(`The benchmark did not end within ${MOST_MS / 60_000} minutes.`)
+  process.exit(1)
+}, MOST_MS).unref()
+
+const figures: Figure[] = []
+for (const part of PARTS) {
+  if (positionals.length > 0 && !positionals.includes(part.name)) continue
+  const start = performance.now()
+  figures.push(...(await part.measure()))
+  console.error(`${part.name}: ${((performance.now() - start) / 1000).toFixed(0)} s`)
+}
+console.log(
+  `\n${table(figures)}\n\nLoad average: ${loadavg()
+    .map((load) => load.toFixed(1))
+    .join(', ')}`,
+)
+if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(jsonObject(figures), null, 2)}\n`)
+process.exit(0)

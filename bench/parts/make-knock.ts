@@ -1,0 +1,29 @@
+/** make_knock beside its floor. */
+import { figuresBesideFloor } from '../beside-floor.ts'
+import type { Figure, Part } from '../figures.ts'
+import { inPairs } from '../pairs.ts'
+import { makeKnockRequests, roomsOfTwentyServers, setScene } from '../scene.ts'
+import { startService } from '../service.ts'
+
+const CONNECTIONS = 16
+const REQUESTS = 6_000
+const AIM = 0.75
+
+export const makeKnockPart: Part = { name: 'make_knock', measure }
+
+async function measure(): Promise<readonly Figure[]> {
+  const scene = await setScene(roomsOfTwentyServers)
+  const floor = await scene.startFloor('make-knock-floor')
+  const service = await startService(scene.directory)
+  const run = (port: number) => (requests: readonly string[]) =>
+    scene.load.run({ port, connections: CONNECTIONS, requests })
+  const pairs = await inPairs(
+    (pair) => makeKnockRequests(scene, scene.rooms, `pair${pair}`, REQUESTS),
+    run(floor.port),
+    run(scene.directory.port),
+  )
+  await service.stop()
+  await floor.close()
+  scene.close()
+  return figuresBesideFloor('make_knock', CONNECTIONS, AIM, pairs)
+}

@@ -1,0 +1,87 @@
+/** What the knocks that a room has taken cost those that come after. */
+import type { Figure, Part } from '../figures.ts'
+import { inPairs, throughputRatio } from '../pairs.ts'
+import { type BenchRoom, planRoom } from '../rooms.ts'
+import { makeKnockRequests, type Scene, sendKnockRequests, setScene } from '../scene.ts'
+import { startService } from '../service.ts'
+import { untilQueued } from '../settled.ts'
+import { stageKnocks, withStore } from '../staging.ts'
+import { storedKnocks, storing } from '../stored-rows.ts'
+
+const KNOCKS = 10_000
+const MEMBERS = 10
+/** As many as a template names, in the fresh rooms too: what is compared is the room, not the size of its template. */
+const TIPS = 10
+/** One for each run, so that it is still fresh. */
+const FRESH_ROOMS = 6
+const MAKE_KNOCK = { connections: 16, requests: 3_000 }
+const SEND_KNOCK = { connections: 32, requests: 1_000 }
+
+export const roomGrowthPart: Part = { name: 'room_growth', measure }
+
+async function measure(): Promise<readonly Figure[]> {
+  const scene = await setScene((here) =>
+    ['grown', ...Array.from({ length: FRESH_ROOMS }, (_, index) => `fresh${index}`)].map((name) => {
+      return planRoom({ name, here, others: [here], members: MEMBERS, tips: TIPS })
+    }),
+  )
+  const [grown, ...fresh] = scene.rooms as [BenchRoom, ...BenchRoom[]]
+  const prevEvents = await grow(scene, grown)
+  const service = await startService(scene.directory)
+  await untilQueued(service)
+  const makeKnock = throughputRatio(await compareTemplates(scene, grown, fresh))
+  const sendKnock = throughputRatio(await compareKnocks(scene, grown, fresh, prevEvents))
+  await service.stop()
+  scene.close()
+  const what = `time for one in a room that has taken ${KNOCKS} knocks by that in a fresh one`
+  return [
+    {
+      key: 'room_growth_ratio',
+      what: `${what}: the worse of the two calls`,
+      value: Math.max(makeKnock, sendKnock),
+      unit: '',
+      aim: { atMost: 1.15 },
+    },
+    { key: 'room_growth_make_knock_ratio', what: `make_knock: ${what}`, value: makeKnock, unit: '' },
+    { key: 'room_growth_send_knock_ratio', what: `send_knock: ${what}`, value: sendKnock, unit: '' },
+  ]
+}
+
+/** @returns the extremities that a template names now */
+async function grow(scene: Scene, room: BenchRoom): Promise<readonly string[]> {
+  const knockers = Array.from({ length: KNOCKS }, (_, index) => scene.knocker('earlier', index))
+  let extremities: readonly string[] = []
+  await withStore(scene.directory.storePath, async (store) => {
+    extremities = await stageKnocks(store, room, knockers)
+  })
+  if (extremities.length !== TIPS) throw new Error(`a template would name ${extremities.length} events, not ${TIPS}`)
+  return extremities
+}
+
+function compareTemplates(scene: Scene, grown: BenchRoom, fresh: readonly BenchRoom[]) {
+  const { connections, requests: count } = MAKE_KNOCK
+  const run = (requests: readonly string[]) => scene.load.run({ port: scene.directory.port, connections, requests })
+  return inPairs(
+    (pair) => ({
+      inGrown: makeKnockRequests(scene, [grown], `template${pair}`, count),
+      inFresh: makeKnockRequests(scene, fresh.slice(pair, pair + 1), `template${pair}`, count),
+    }),
+    ({ inGrown }) => run(inGrown),
+    ({ inFresh }) => run(inFresh),
+  )
+}
+
+function compareKnocks(scene: Scene, grown: BenchRoom, fresh: readonly BenchRoom[], prevEvents: readonly string[]) {
+  const { connections, requests: count } = SEND_KNOCK
+  const stored = () => storedKnocks(scene.directory.storePath)
+  const run = (requests: readonly string[]) =>
+    storing(stored, () => scene.load.run({ port: scene.directory.port, connections, requests }))
+  return inPairs(
+    (pair) => ({
+      inGrown: sendKnockRequests(scene, [grown], `knock${pair}`, count, prevEvents),
+      inFresh: sendKnockRequests(scene, fresh.slice(pair, pair + 1), `knock${pair}`, count),
+    }),
+    ({ inGrown }) => run(inGrown),
+    ({ inFresh }) => run(inFresh),
+  )
+}

@@ -1,0 +1,104 @@
+/** The cast of a measurement: our server, servers that knock, a directory for the service, and the load. */
+import { type Floor, type FloorName, startFloor } from './floor.ts'
+import { type Load, startLoad } from './load.ts'
+import { createSigner, publicKeyDer, type Signer } from './native-signing.ts'
+import { createDirectory, removeDirectory } from './owned.ts'
+import { type BenchRoom, type Knocker, knockOn, makeKnockRequest, planRoom, sendKnockRequest } from './rooms.ts'
+import { createServiceDirectory, type ServiceDirectory } from './service.ts'
+import { stageKeys, stageRoom, withStore } from './staging.ts'
+
+export interface Scene {
+  readonly here: Signer
+  /** In the store. */
+  readonly rooms: readonly BenchRoom[]
+  readonly directory: ServiceDirectory
+  /** For what a floor stores. */
+  readonly floorDirectory: string
+  readonly load: Load
+  /** A user of one of the remote servers. */
+  knocker(name: string, index: number): Knocker
+  startFloor(name: FloorName): Promise<Floor>
+  close(): void
+}
+
+const REMOTES = 8
+
+/** Sets a scene with rooms in the store, and the keys of the remote servers. */
+export async function setScene(plan: (here: Signer) => readonly BenchRoom[]): Promise<Scene> {
+  const here = createSigner('here.bench.test')
+  const remotes = Array.from({ length: REMOTES }, (_, index) => createSigner(`remote${index}.bench.test`))
+  const rooms = plan(here)
+  const directory = await createServiceDirectory(here)
+  await withStore(directory.storePath, async (store) => {
+    await stageKeys(store, remotes)
+    for (const room of rooms) await stageRoom(store, here, room)
+  })
+  const load = startLoad()
+  const floorDirectory = createDirectory()
+  return {
+    here,
+    rooms,
+    directory,
+    floorDirectory,
+    load,
+    knocker(name, index) {
+      const server = remotes[index % REMOTES] as Signer
+      return { userId: `@${name}-${index}:${server.identity.name}`, server }
+    },
+    startFloor(name) {
+      const keys = remotes.map((remote) => [remote.identity.name, publicKeyDer(remote)] as const)
+      return startFloor(name, { keys, directory: floorDirectory })
+    },
+    close() {
+      load.close()
+      directory.remove()
+      removeDirectory(floorDirectory)
+    },
+  }
+}
+
+/** Requests for templates by as many users, each of the rooms in turn. @param name keeps the users apart from others */
+export function makeKnockRequests(
+  { knocker, here }: Scene,
+  rooms: readonly BenchRoom[],
+  name: string,
+  count: number,
+): readonly string[] {
+  return Array.from({ length: count }, (_, index) => {
+    return makeKnockRequest(inTurn(rooms, index), knocker(name, index), here.identity.name)
+  })
+}
+
+/** Knocks of as many users on each of the rooms in turn. @param name keeps the users apart from others */
+export function sendKnockRequests(
+  { knocker, here }: Scene,
+  rooms: readonly BenchRoom[],
+  name: string,
+  count: number,
+  prevEvents?: readonly string[],
+): readonly string[] {
+  return Array.from({ length: count }, (_, index) => {
+    const room = inTurn(rooms, index)
+    const who = knocker(name, index)
+    return sendKnockRequest(room, who, knockOn(room, who, prevEvents), here.identity.name)
+  })
+}
+
+/** So that each of the remote servers meets each of the rooms. */
+function inTurn(rooms: readonly BenchRoom[], index: number): BenchRoom {
+  return rooms[Math.floor(index / REMOTES) % rooms.length] as BenchRoom
+}
+
+const ROOMS = 8
+const SERVERS = 20
+
+/**
+ * Rooms of twenty servers. The others have names that may not be connected to (addresses for documentation): accepted
+ * knocks are queued for them on disk and attempted, but receiving them is not done, nor measured, on this machine.
+ */
+export function roomsOfTwentyServers(here: Signer): readonly BenchRoom[] {
+  const others = Array.from({ length: SERVERS - 1 }, (_, index) => createSigner(`192.0.2.${index + 1}`))
+  return Array.from({ length: ROOMS }, (_, index) => {
+    return planRoom({ name: `room${index}`, here, others, members: SERVERS, tips: 1 })
+  })
+}

@@ -1,0 +1,121 @@
+/** The built program on a directory of its own: configuration, key, store, and a log in a file as in production. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { exchange } from '../test/support/http-client.ts'
+import { freePorts } from '../test/support/service-process.ts'
+import { type JsonRecord, signingKeyLine } from '../test/support/signing.ts'
+import type { Signer } from './native-signing.ts'
+import { createDirectory, own, removeDirectory, stopChild } from './owned.ts'
+
+/** Everything that the program needs, with nothing running on it. */
+export interface ServiceDirectory {
+  readonly here: Signer
+  readonly path: string
+  readonly configPath: string
+  readonly storePath: string
+  readonly port: number
+  readonly adminPort: number
+  remove(): void
+}
+
+export interface RunningService {
+  /** Milliseconds from the start of its process until it said that it can serve. */
+  readonly readyAfterMs: number
+  /** One of its own metrics, by its name. */
+  metric(name: string): Promise<number>
+  /** Stops it. @throws Error where it did not end with code 0, or logged an error */
+  stop(): Promise<void>
+}
+
+export interface Finished {
+  readonly output: string
+  /** The largest resident memory that it had. */
+  readonly peakBytes: number
+}
+
+const PROGRAM = fileURLToPath(new URL('../dist/main.js', import.meta.url))
+const READY_WITHIN_MS = 20_000
+const POLL_MS = 5
+const ERROR_LINE = /^\{"level":(?:50|60),.*$/m
+
+export async function createServiceDirectory(here: Signer): Promise<ServiceDirectory> {
+  const path = createDirectory()
+  const [port = 0, adminPort = 0] = await freePorts(2)
+  const configPath = join(path, 'config.yaml')
+  const storePath = join(path, 'knock.db')
+  const config: JsonRecord = {
+    server_name: here.identity.name,
+    signing_key_path: join(path, 'signing.key'),
+    listen: { host: '127.0.0.1', port },
+    admin: { host: '127.0.0.1', port: adminPort },
+    store: { kind: 'sqlite', path: storePath },
+    homeserver: { handover: 'none' },
+  }
+  writeFileSync(join(path, 'signing.key'), signingKeyLine(here.identity), { mode: 0o600 })
+  writeFileSync(configPath, JSON.stringify(config))
+  return { here, path, configPath, storePath, port, adminPort, remove: () => removeDirectory(path) }
+}
+
+/** Starts the service and waits until it is ready. */
+export async function startService({ path, configPath, adminPort }: ServiceDirectory): Promise<RunningService> {
+  const logPath = join(path, 'service.log')
+  const log = openSync(logPath, 'a')
+  const start = performance.now()
+  const child = own(spawn(process.execPath, [PROGRAM, 'run', '-c', configPath], { stdio: ['ignore', log, log] }))
+  closeSync(log)
+  await untilReady(child, adminPort, logPath)
+  const readyAfterMs = performance.now() - start
+  return {
+    readyAfterMs,
+    metric: (name) => readMetric(adminPort, name),
+    async stop() {
+      await stopChild(child, 'the service')
+      const [bug] = ERROR_LINE.exec(readFileSync(logPath, 'utf8')) ?? []
+      if (bug !== undefined) throw new Error(`the service logged an error: ${bug}`)
+    },
+  }
+}
+
+async function untilReady(child: ChildProcess, adminPort: number, logPath: string): Promise<void> {
+  const deadline = performance.now() + READY_WITHIN_MS
+  while (!(await isReady(adminPort))) {
+    if (child.exitCode !== null || performance.now() > deadline) {
+      throw new Error(`the service did not start: ${readFileSync(logPath, 'utf8')}`)
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  }
+}
+
+async function isReady(port: number): Promise<boolean> {
+  try {
+    return (await exchange(port, { method: 'GET', path: '/ready' })).status === 200
+  } catch {
+    return false
+  }
+}
+
+async function readMetric(port: number, name: string): Promise<number> {
+  const { text } = await exchange(port, { method: 'GET', path: '/metrics' })
+  const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `))
+  if (line === undefined) throw new Error(`the service has no metric ${name}`)
+  return Number(line.slice(name.length + 1))
+}
+
+/** Runs another command of the program on the same configuration. @throws Error where it fails */
+export async function runCommand(directory: ServiceDirectory, ...args: readonly string[]): Promise<Finished> {
+  const peakPath = join(directory.path, 'peak-kilobytes')
+  const report = `import { writeFileSync } from 'node:fs'
+    process.on('exit', () => writeFileSync(${JSON.stringify(peakPath)}, String(process.resourceUsage().maxRSS)))`
+  const preload = `data:text/javascript,${encodeURIComponent(report)}`
+  const command = ['--import', preload, PROGRAM, ...args, '-c', directory.configPath]
+  const child = own(spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] }))
+  const output: string[] = []
+  child.stdout.on('data', (chunk) => output.push(String(chunk)))
+  child.stderr.on('data', (chunk) => output.push(String(chunk)))
+  const [code] = await once(child, 'close')
+  if (code !== 0) throw new Error(`${args.join(' ')} ended with ${code}: ${output.join('')}`)
+  return { output: output.join(''), peakBytes: Number(readFileSync(peakPath, 'utf8')) * 1024 }
+}
