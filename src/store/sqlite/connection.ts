@@ -35,6 +35,8 @@ export function openWriter({ path, maxBytes }: WriterOptions): Database {
     db.exec('PRAGMA synchronous = FULL')
     db.exec(`PRAGMA journal_size_limit = ${LOG_LIMIT_BYTES}`)
     db.exec('PRAGMA cache_size = -16000')
+    // Else what a savepoint might undo is written to a temporary file: more than is written to the log.
+    db.exec('PRAGMA temp_store = MEMORY')
     assertDurable(db)
     if (maxBytes !== undefined) db.exec(`PRAGMA max_page_count = ${Math.ceil(maxBytes / pragma(db, 'page_size'))}`)
     migrate(db)
