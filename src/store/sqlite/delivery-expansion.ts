@@ -11,6 +11,13 @@ interface OutboxRow {
   readonly queuedAt: number
 }
 
+/** What one transaction adds for one destination. */
+interface Added {
+  readonly rows: number
+  /** When the first of them was queued. */
+  readonly oldestAt: number
+}
+
 export function createExpansion(db: Database): Handlers['expand'] {
   // A snapshot that is gone after the kept history leaves the servers of the one in use.
   const nextKnock = db.prepare(`
@@ -25,18 +32,19 @@ export function createExpansion(db: Database): Handlers['expand'] {
   const addDelivery = db.prepare(`
     INSERT INTO deliveries (destination, event, queued_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`)
   const addDestination = db.prepare(`
-    INSERT INTO destinations (destination, due_at, waiting, oldest_at) VALUES (?, ?, 1, ?)
-    ON CONFLICT (destination) DO UPDATE SET waiting = waiting + 1`)
+    INSERT INTO destinations (destination, due_at, waiting, oldest_at) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (destination) DO UPDATE SET waiting = waiting + ?3`)
   const proceed = db.prepare('UPDATE outbox SET last_server = ? WHERE event = ?')
   const finish = db.prepare('DELETE FROM outbox WHERE event = ?')
 
-  /** Turns one knock into at most `budget` rows; how much of the budget is left. */
-  const expandOne = (knock: OutboxRow, now: number, budget: number): number => {
+  /** Turns one knock into at most `budget` rows, and counts them; how much of the budget is left. */
+  const expandOne = (knock: OutboxRow, added: Map<string, Added>, budget: number): number => {
     const skip = new Set(JSON.parse(knock.skipServers) as string[])
     const chunk = servers.all(knock.snapshot, knock.lastServer, budget) as { server: string }[]
     for (const { server } of chunk) {
       if (skip.has(server) || Number(addDelivery.run(server, knock.event, knock.queuedAt).changes) === 0) continue
-      addDestination.run(server, now, knock.queuedAt)
+      const { rows, oldestAt } = added.get(server) ?? { rows: 0, oldestAt: knock.queuedAt }
+      added.set(server, { rows: rows + 1, oldestAt })
     }
     const last = chunk[budget - 1]
     if (last === undefined) finish.run(knock.event)
@@ -45,12 +53,14 @@ export function createExpansion(db: Database): Handlers['expand'] {
   }
 
   return ({ now }) => {
+    const added = new Map<string, Added>()
     let budget = EXPANDED_SERVERS
-    while (budget > 0) {
-      const knock = nextKnock.get() as OutboxRow | undefined
-      if (knock === undefined) return false
-      budget = expandOne(knock, now, budget)
+    let knock = nextKnock.get() as OutboxRow | undefined
+    while (knock !== undefined && budget > 0) {
+      budget = expandOne(knock, added, budget)
+      knock = nextKnock.get() as OutboxRow | undefined
     }
-    return nextKnock.get() !== undefined
+    for (const [destination, { rows, oldestAt }] of added) addDestination.run(destination, now, rows, oldestAt)
+    return knock !== undefined
   }
 }
