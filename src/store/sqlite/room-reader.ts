@@ -8,7 +8,7 @@ import type { RoomEvent } from '../../matrix/event.ts'
 import type { RoomId, ServerName, UserId } from '../../matrix/identifiers.ts'
 import type { Database } from './connection.ts'
 import { type ContextReader, createContextReader } from './context-reader.ts'
-import type { EventReader } from './event-reader.ts'
+import type { EventReader, StoredEvent } from './event-reader.ts'
 import { createExtremityReader } from './extremity-reader.ts'
 
 export interface RoomReader {
@@ -19,13 +19,15 @@ export interface RoomReader {
   readonly context: ContextReader
 }
 
-interface HeadRow {
+interface HeadColumns {
   readonly version: string
   readonly revision: number
   readonly factsRevision: number
   readonly resident: number
-  readonly member: number | null
 }
+
+/** The user's member event, where there is one. */
+type MemberColumns = { readonly member: null } | ({ readonly member: number } & StoredEvent)
 
 export interface ReaderOptions {
   readonly clock: Clock
@@ -46,7 +48,7 @@ export function createRoomReader(db: Database, events: EventReader, options: Rea
   const context = createContextReader(db, { events, readRoom, ...options })
 
   return {
-    room: (roomId, userId) => together(() => readRoom(roomId, userId)),
+    room: readRoom,
     facts: (roomId) =>
       together(() => {
         const use = readUse.get(roomId) as { snapshot: number; factsRevision: number } | undefined
@@ -68,20 +70,23 @@ export type HeadReader = (
   userId: UserId,
 ) => { head: RoomHead; member: RoomEvent | undefined } | undefined
 
+/** One statement, so that it sees one instant without a transaction of its own: every request begins with it. */
 function createHeadReader(db: Database, events: EventReader): HeadReader {
   const read = db.prepare(`
-    SELECT version, revision, facts_revision AS factsRevision, resident,
-      (SELECT s.event FROM state s
-        WHERE s.snapshot = r.snapshot AND s.type = 'm.room.member' AND s.state_key = ?1
-        ORDER BY s.from_revision DESC LIMIT 1) AS member
-    FROM rooms r WHERE r.room_id = ?2 AND r.snapshot IS NOT NULL`)
+    SELECT r.version, r.revision, r.facts_revision AS factsRevision, r.resident,
+      e.event AS member, e.event_id AS eventId, e.json
+    FROM rooms r LEFT JOIN events e ON e.event = (
+      SELECT s.event FROM state s
+      WHERE s.snapshot = r.snapshot AND s.type = 'm.room.member' AND s.state_key = ?1
+      ORDER BY s.from_revision DESC LIMIT 1)
+    WHERE r.room_id = ?2 AND r.snapshot IS NOT NULL`)
   return (roomId, userId) => {
-    const row = read.get(userId, roomId) as HeadRow | undefined
+    const row = read.get(userId, roomId) as (HeadColumns & MemberColumns) | undefined
     if (row === undefined) return undefined
-    const { version, revision, factsRevision, resident, member } = row
+    const { version, revision, factsRevision, resident } = row
     return {
       head: { roomId, version, revision, factsRevision, resident: resident === 1 },
-      member: member === null ? undefined : events(member),
+      member: row.member === null ? undefined : events(row.member, row),
     }
   }
 }
