@@ -1,5 +1,6 @@
 /** Brings rooms, keys and knocks into a store without the program: quicker than by its commands. */
-import type { Decision, Store } from '../src/knock/ports.ts'
+import type { Decision } from '../src/knock/ports.ts'
+import type { Store } from '../src/knock/store-ports.ts'
 import type { Pdu, RoomEvent } from '../src/matrix/event.ts'
 import type { EventId, KeyId, RoomId, ServerName, UserId } from '../src/matrix/identifiers.ts'
 import { openSqliteStore } from '../src/store/sqlite/sqlite-store.ts'
