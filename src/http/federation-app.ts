@@ -132,8 +132,6 @@ function addRoutes(app: FastifyInstance, options: FederationAppOptions): void {
     return answer(request, reply, await within(requestMs, handlers.makeKnock(knockRequest(request))))
   })
   app.put('/send_knock', async (request, reply) => {
-    // What was not read to its end cannot be followed by another request.
-    if (!request.raw.complete) reply.header('connection', 'close')
     const work = handlers.sendKnock(knockRequest(request), request.body as Body)
     return answer(request, reply, await within(requestMs, work))
   })
@@ -147,6 +145,8 @@ function knockRequest({ exchange, raw }: FastifyRequest): KnockRequest {
 
 /** @param done undefined where it took too long @returns the body to send */
 function answer(request: FastifyRequest, reply: FastifyReply, done: KnockAnswer | undefined): string {
+  // What was not read to its end cannot be followed by another request.
+  if (!request.raw.complete) reply.header('connection', 'close')
   if (done === undefined) return refuse(request, reply, TOO_LATE)
   request.exchange.answer = done
   if (!done.outcome.ok) return refuse(request, reply, done.outcome)

@@ -40,8 +40,18 @@ describe('endpoints and methods', () => {
       expect(answer.headers['content-type']).toMatch(/^application\/json/)
     }
     for (const method of ['GET', 'POST', 'HEAD', 'DELETE'] as const) {
-      expect((await listener.app.inject({ method, url: SEND })).statusCode).toBe(405)
+      const answer = await listener.app.inject({ method, url: SEND })
+      expect([answer.statusCode, answer.headers.allow]).toEqual([405, 'PUT'])
     }
+  })
+
+  it('A3 a GET whose body does not come is answered, and its connection closed', async () => {
+    listener = await openListener()
+    const answer = await exchangeBytes(
+      await listener.listen(),
+      Buffer.from(`GET ${MAKE} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n`),
+    )
+    expect(answer).toMatchObject({ status: 401, headers: { connection: 'close' } })
   })
 
   it.each([
