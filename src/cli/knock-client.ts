@@ -2,7 +2,7 @@
  * One signed request of a remote homeserver, with bounds on time and size.
  * https://spec.matrix.org/latest/server-server-api/#request-authentication
  */
-import { request as requestHttp } from 'node:http'
+import { type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { canonicalJson } from '../matrix/canonical-json.ts'
 import { nativeEd25519, type SigningKey } from '../matrix/ed25519.ts'
@@ -25,7 +25,13 @@ export interface Via {
 }
 
 export type Reply =
-  | { readonly kind: 'answered'; readonly status: number; readonly body: JsonObject | undefined }
+  | {
+      readonly kind: 'answered'
+      readonly status: number
+      readonly body: JsonObject | undefined
+      /** The WWW-Authenticate header of a 401. */
+      readonly challenge: string | undefined
+    }
   /** No answer: refused connection, wrong certificate, time-out, too long. */
   | { readonly kind: 'failed'; readonly reason: string }
 
@@ -85,13 +91,14 @@ function exchange(
         else chunks.push(chunk)
       })
       response.on('error', fail)
-      response.on('end', () => resolve(answered(response.statusCode ?? 0, Buffer.concat(chunks))))
+      response.on('end', () => resolve(answered(response, Buffer.concat(chunks))))
     })
     sent.end(body)
   })
 }
 
-function answered(status: number, bytes: Buffer): Reply {
+function answered({ statusCode: status = 0, headers }: IncomingMessage, bytes: Buffer): Reply {
   const parsed = parseJson(bytes)
-  return { kind: 'answered', status, body: parsed.ok && isJsonObject(parsed.value) ? parsed.value : undefined }
+  const body = parsed.ok && isJsonObject(parsed.value) ? parsed.value : undefined
+  return { kind: 'answered', status, body, challenge: headers['www-authenticate'] }
 }

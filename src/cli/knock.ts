@@ -76,27 +76,35 @@ interface Made {
   readonly destination: ServerName
 }
 
+/** Names that the resident may go by that are tried. */
+const MOST_DESTINATIONS = 5
+
 /** Asks for a template, under each name that the resident may go by until one is not refused with 401. */
 async function makeKnock(order: Knock, tell: Tell): Promise<Made | undefined> {
   const { requester, via, roomId, userId, versions } = order
   const query = versions.map((version) => `ver=${encodeURIComponent(version)}`).join('&')
   const path = `${encodeURIComponent(roomId)}/${encodeURIComponent(userId)}`
   const target = `/_matrix/federation/v1/make_knock/${path}?${query}`
-  let reply: Reply | undefined
-  for (const destination of await likelyDestinations(order)) {
+  const destinations = new Set(await likelyDestinations(order))
+  // A set hands out what is added to it while it is walked.
+  for (const destination of destinations) {
     tell(`make_knock GET ${target}`)
     tell(`           as ${requester.serverName} to ${destination}`)
-    reply = await sendSigned(requester, via, destination, { method: 'GET', target })
+    const reply = await sendSigned(requester, via, destination, { method: 'GET', target })
     tell(`           ${describe(reply)}`)
     if (isOk(reply)) return { body: reply.body, destination }
     if (reply.kind === 'failed' || reply.status !== 401) return undefined
+    const [, told = ''] = /^X-Matrix .*destination="([^"]+)"/i.exec(reply.challenge ?? '') ?? []
+    const named = order.destination === undefined ? parseServerName(told) : undefined
+    if (named !== undefined && destinations.size < MOST_DESTINATIONS) destinations.add(named)
   }
   return undefined
 }
 
 /**
  * What a signed request names as its destination is the resident's server name, and a URL does not tell it. In this
- * order: as given; as the key endpoint says; the domain of the room id, where it has one; the host of the URL.
+ * order: as given; as the key endpoint says; the domain of the room id, where it has one; the host of the URL; as the
+ * resident itself says when it is called by another.
  */
 async function likelyDestinations({ via, destination, roomId }: Knock): Promise<readonly ServerName[]> {
   if (destination !== undefined) return [destination]

@@ -70,7 +70,7 @@ export async function authenticate(
     return unauthorized('malformed_header', 'The X-Matrix authorizations contradict one another', origin)
   }
   if (destination !== undefined && destination !== ports.serverName) {
-    return unauthorized('wrong_destination', 'The request is for another server', origin)
+    return wrongDestination(ports.serverName, origin)
   }
   if (!ports.admission.allows(origin)) {
     return { ok: false, refusal: SERVER_DENIED, failure: 'denied_server', claimed: origin, detail: undefined }
@@ -126,6 +126,13 @@ async function verify(
   }
   if (origin !== serverName) return { ok: true, origin }
   return { ok: false, refusal: OWN_SERVER, failure: 'own_name', claimed: origin, detail: undefined }
+}
+
+/** Says who we are: the id of a version 12 room does not, and a knocking server may have come by an address alone. */
+function wrongDestination(serverName: ServerName, claimed: ServerName): Authentication {
+  const wrong = refusal('M_UNAUTHORIZED', 'The request is for another server', 'X-Matrix: wrong_destination')
+  const challenge = `X-Matrix destination="${serverName}"`
+  return { ok: false, refusal: { ...wrong, challenge }, failure: 'wrong_destination', claimed, detail: undefined }
 }
 
 function unauthorized(

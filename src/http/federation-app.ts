@@ -158,7 +158,7 @@ function answer(request: FastifyRequest, reply: FastifyReply, done: KnockAnswer 
 function refuse(request: FastifyRequest, reply: FastifyReply, refusal: Refusal): string {
   request.exchange.refusal = refusal
   reply.code(refusal.status).header('content-type', JSON_TYPE)
-  if (refusal.status === 401) reply.header('www-authenticate', 'X-Matrix')
+  if (refusal.status === 401) reply.header('www-authenticate', refusal.challenge ?? 'X-Matrix')
   return errorBody(refusal)
 }
 

@@ -29,6 +29,8 @@ export interface Refusal {
   readonly rule: string
   /** Further keys of the error body, such as `room_version`. */
   readonly fields?: JsonObject
+  /** What a 401 asks for, where it is more than X-Matrix. https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1 */
+  readonly challenge?: string
   /** For the operator's log alone. */
   readonly detail?: string
 }

@@ -104,6 +104,19 @@ describe('the knocking side', () => {
     expect(seen).toEqual(['told.example.test'])
   })
 
+  it('tries the name that the resident gives itself when it is called by another, unless it was told one', async () => {
+    const { port, seen } = await residentThat((request, response) => {
+      if (/destination="?real\.example/.test(request.headers.authorization ?? '')) return honest(request, response)
+      response.setHeader('www-authenticate', 'X-Matrix destination="real.example"')
+      sendJson(response, 401, { errcode: 'M_UNAUTHORIZED', error: 'not me' })
+    })
+    await run(await orderFor(port))
+    expect(seen.slice(0, 3)).toEqual([resident.name, `127.0.0.1:${port}`, 'real.example'])
+    seen.length = 0
+    expect((await run(await orderFor(port, { destination: 'told.example.test' as ServerName }))).code).toBe(1)
+    expect(seen).toEqual(['told.example.test'])
+  })
+
   it('does not try another name after any other refusal', async () => {
     const { port, seen } = await residentThat((_request, response) =>
       sendJson(response, 403, { errcode: 'M_FORBIDDEN', error: 'banned \u001b[31m' }),

@@ -65,8 +65,8 @@ describe('matrix-knock knock', () => {
     },
   )
 
-  it('finds the resident’s name in the room id where it is not told', async () => {
-    const { destination: _destination, ...rest } = options('10', 'lee')
+  it.each(['10', '12'] as const)('finds the resident’s name where it is not told, version %s', async (version) => {
+    const { destination: _destination, ...rest } = options(version, `lee${version}`)
     expect((await run(rest)).code).toBe(0)
   })
 
