@@ -10,7 +10,7 @@ import type { Resolver } from './resolver.ts'
 import { fetchWellKnown, type WellKnownAnswer } from './well-known-fetch.ts'
 
 export interface WellKnown {
-  /** The delegated server name, or undefined where there is no valid delegation. Never fails. */
+  /** The delegated server name, or undefined where there is no valid delegation. Never fails. @param hostname as spelled */
   delegationOf(hostname: string, deadline: number): Promise<ServerName | undefined>
   /** What was said about this name led nowhere: it is asked again a quarter of a minute after it was asked. */
   distrust(hostname: string): void
@@ -35,14 +35,17 @@ const CACHED_NAMES = 10_000
 
 interface Delegation {
   readonly name: ServerName
+  readonly askedAt: number
+  /** As long as it is good, by its own word. */
   readonly until: number
-  readonly fetchedAt: number
+  /** When it is asked again: sooner than that where it led nowhere. */
+  readonly askAgainAt: number
 }
 
 interface Failure {
   readonly failures: number
-  readonly until: number
-  readonly fetchedAt: number
+  readonly askedAt: number
+  readonly askAgainAt: number
 }
 
 export function createWellKnown({
@@ -56,49 +59,63 @@ export function createWellKnown({
   const errors = new LRUCache<string, Failure>({ max: CACHED_NAMES })
   const asking = new Map<string, Promise<ServerName | undefined>>()
 
-  function fail(hostname: string, now: number): undefined {
+  function standing(hostname: string, now: number): ServerName | undefined {
+    const known = delegations.get(hostname)
+    return known !== undefined && now < known.until ? known.name : undefined
+  }
+
+  function fail(hostname: string, now: number): void {
     const failures = (errors.get(hostname)?.failures ?? 0) + 1
-    const lifetime = Math.min(FIRST_ERROR_LIFETIME_MS * 2 ** Math.min(failures - 1, 20), MAX_ERROR_LIFETIME_MS)
-    errors.set(hostname, { failures, until: now + lifetime, fetchedAt: now })
-    delegations.delete(hostname)
+    const pause = Math.min(FIRST_ERROR_LIFETIME_MS * 2 ** Math.min(failures - 1, 20), MAX_ERROR_LIFETIME_MS)
+    errors.set(hostname, { failures, askedAt: now, askAgainAt: now + pause })
   }
 
   async function ask(hostname: string, deadline: number): Promise<ServerName | undefined> {
     const answer = await fetchWellKnown({ resolver, agent, port }, hostname, Math.min(deadline, clock() + timeoutMs))
     const name = answer === undefined ? undefined : delegationIn(answer)
     const now = clock()
-    if (answer === undefined || name === undefined) return fail(hostname, now)
+    if (answer === undefined || name === undefined) {
+      fail(hostname, now)
+      if (saysNothing(answer)) return standing(hostname, now)
+      delegations.delete(hostname)
+      return undefined
+    }
     errors.delete(hostname)
-    delegations.set(hostname, { name, until: now + lifetimeOf(answer.headers, now), fetchedAt: now })
+    const until = now + lifetimeOf(answer.headers, now)
+    delegations.set(hostname, { name, askedAt: now, until, askAgainAt: until })
     return name
   }
 
+  // Names are cached as they are spelled: a spelling that no server has must not wear out the one that a server has.
   return {
-    delegationOf(text, deadline) {
-      const hostname = text.toLowerCase()
+    delegationOf(hostname, deadline) {
       const now = clock()
       const known = delegations.get(hostname)
-      if (known !== undefined && now < known.until) return Promise.resolve(known.name)
+      if (known !== undefined && now < known.askAgainAt) return Promise.resolve(known.name)
       const failed = errors.get(hostname)
-      if (failed !== undefined && now < failed.until) return Promise.resolve(undefined)
+      if (failed !== undefined && now < failed.askAgainAt) return Promise.resolve(standing(hostname, now))
       const under = asking.get(hostname)
       if (under !== undefined) return under
       const started = ask(hostname, deadline).finally(() => asking.delete(hostname))
       asking.set(hostname, started)
       return started
     },
-    distrust(text) {
-      const hostname = text.toLowerCase()
+    distrust(hostname) {
       const known = delegations.get(hostname)
-      if (known !== undefined) delegations.set(hostname, { ...known, until: sooner(known) })
+      if (known !== undefined) delegations.set(hostname, { ...known, askAgainAt: sooner(known) })
       const failed = errors.get(hostname)
-      if (failed !== undefined) errors.set(hostname, { ...failed, until: sooner(failed) })
+      if (failed !== undefined) errors.set(hostname, { ...failed, askAgainAt: sooner(failed) })
     },
   }
 }
 
-function sooner({ until, fetchedAt }: { readonly until: number; readonly fetchedAt: number }): number {
-  return Math.min(until, fetchedAt + DISTRUSTED_AFTER_MS)
+function sooner({ askedAt, askAgainAt }: { readonly askedAt: number; readonly askAgainAt: number }): number {
+  return Math.min(askAgainAt, askedAt + DISTRUSTED_AFTER_MS)
+}
+
+/** No answer, or one about the load of the server: what it said before still counts. */
+function saysNothing(answer: WellKnownAnswer | undefined): boolean {
+  return answer === undefined || answer.status === 429 || answer.status >= 500
 }
 
 function delegationIn({ status, body }: WellKnownAnswer): ServerName | undefined {

@@ -186,6 +186,57 @@ describe('well-known delegation', () => {
     expect(web.visits).toHaveLength(1)
   })
 
+  describe('a delegation that was distrusted', () => {
+    const askedAgain = async () => {
+      delegates('there.test', { 'cache-control': 'max-age=3600' })
+      await ask()
+      wellKnown.distrust('a.test')
+      ahead = 16_000
+    }
+
+    it.each([429, 500, 503])('C7 stays while its own lifetime runs where the next answer is %i', async (status) => {
+      await askedAgain()
+      says('', {}, status)
+      expect(await ask()).toBe('there.test')
+      expect(await ask()).toBe('there.test')
+      expect(web.visits).toHaveLength(2)
+      ahead = HOUR + 1
+      expect(await ask()).toBeUndefined()
+    })
+
+    it('C7 is asked again after the pause of errors', async () => {
+      await askedAgain()
+      says('', {}, 503)
+      await ask()
+      delegates('moved.test')
+      ahead += 29_000
+      expect(await ask()).toBe('there.test')
+      ahead += 2_000
+      expect(await ask()).toBe('moved.test')
+    })
+
+    it.each([
+      ['a 404', '', 404],
+      ['no m.server', '{}', 200],
+    ])('C7 is over where the next answer is %s', async (_what, body, status) => {
+      await askedAgain()
+      says(body, {}, status)
+      expect(await ask()).toBeUndefined()
+    })
+
+    it('C7 is not the one of the same name in another spelling', async () => {
+      delegates('there.test')
+      await ask('a.test')
+      await ask('A.test')
+      wellKnown.distrust('A.test')
+      says('', {}, 404)
+      ahead = 16_000
+      expect(await ask('A.test')).toBeUndefined()
+      expect(await ask('a.test')).toBe('there.test')
+      expect(web.visits).toHaveLength(3)
+    })
+  })
+
   it('C7 a delegation that leads nowhere is asked again after 15 seconds', async () => {
     delegates('there.test')
     await ask()
