@@ -9,6 +9,7 @@ import type { ServerName } from '../matrix/identifiers.ts'
 import { within } from '../waiting/within.ts'
 import { createKeyLookup, type KeyLookupOptions, type LookupOutcome } from './key-lookup.ts'
 import { isTooFarAhead, type KeyPurpose, usable, wantsRefresh } from './key-records.ts'
+import { stands } from './pause.ts'
 
 export interface KeyringOptions extends KeyLookupOptions {
   readonly serverName: ServerName
@@ -49,6 +50,7 @@ const NO_PAUSE: Pause = { until: Number.NEGATIVE_INFINITY, failures: 0, reason: 
 export function createKeyring(options: KeyringOptions): Keyring {
   const { serverName, signingKey, clock, onLookup = () => {} } = options
   const { maxKnown = 10_000, coolDownMs = 30_000, maxBackoffMs = 20_000 } = options
+  const longestPauseMs = Math.max(coolDownMs, maxBackoffMs)
   const lookUp = createKeyLookup(options)
   const known = new LRUCache<ServerName, Known>({
     max: maxKnown,
@@ -98,7 +100,8 @@ export function createKeyring(options: KeyringOptions): Keyring {
       const at = known.get(server)
       if (at !== undefined && !wantsRefresh(at.record, purpose)) return undefined
       const pause = at === undefined ? failed.get(server) : at.pause
-      if (pause !== undefined && clock() < pause.until && !underWay.has(server)) return pause.reason
+      const paused = pause !== undefined && stands(pause.until, clock(), longestPauseMs)
+      if (paused && !underWay.has(server)) return pause.reason
       const remaining = deadline - clock()
       if (remaining <= 0) return 'the keys could not be had in time'
       await within(remaining, join(server, purpose))

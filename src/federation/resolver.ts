@@ -6,6 +6,7 @@ import { promises as dns, type SrvRecord } from 'node:dns'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../knock/ports.ts'
 import type { HostsFile } from './hosts-file.ts'
+import { stands } from './pause.ts'
 
 export interface ServiceRecord {
   readonly target: string
@@ -149,7 +150,7 @@ function cached<T>(ask: (name: string) => Promise<Answer<T>>, clock: Clock): (na
   return (text) => {
     const name = text.toLowerCase()
     const kept = found.get(name) ?? missed.get(name)
-    if (kept !== undefined && clock() < kept.until) return Promise.resolve(kept.resolution)
+    if (kept !== undefined && stands(kept.until, clock(), MAX_TTL_MS)) return Promise.resolve(kept.resolution)
     const under = asking.get(name)
     if (under !== undefined) return under
     const started = look(name).finally(() => asking.delete(name))

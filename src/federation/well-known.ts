@@ -6,6 +6,7 @@ import { LRUCache } from 'lru-cache'
 import type { Clock } from '../knock/ports.ts'
 import { parseServerName, type ServerName } from '../matrix/identifiers.ts'
 import type { HttpAgent } from './http-agent.ts'
+import { stands } from './pause.ts'
 import type { Resolver } from './resolver.ts'
 import { fetchWellKnown, type WellKnownAnswer } from './well-known-fetch.ts'
 
@@ -61,7 +62,7 @@ export function createWellKnown({
 
   function standing(hostname: string, now: number): ServerName | undefined {
     const known = delegations.get(hostname)
-    return known !== undefined && now < known.until ? known.name : undefined
+    return known !== undefined && stands(known.until, now, MAX_LIFETIME_MS) ? known.name : undefined
   }
 
   function fail(hostname: string, now: number): void {
@@ -91,9 +92,11 @@ export function createWellKnown({
     delegationOf(hostname, deadline) {
       const now = clock()
       const known = delegations.get(hostname)
-      if (known !== undefined && now < known.askAgainAt) return Promise.resolve(known.name)
+      if (known !== undefined && stands(known.askAgainAt, now, MAX_LIFETIME_MS)) return Promise.resolve(known.name)
       const failed = errors.get(hostname)
-      if (failed !== undefined && now < failed.askAgainAt) return Promise.resolve(standing(hostname, now))
+      if (failed !== undefined && stands(failed.askAgainAt, now, MAX_ERROR_LIFETIME_MS)) {
+        return Promise.resolve(standing(hostname, now))
+      }
       const under = asking.get(hostname)
       if (under !== undefined) return under
       const started = ask(hostname, deadline).finally(() => asking.delete(hostname))

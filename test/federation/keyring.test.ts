@@ -197,6 +197,21 @@ describe('keyring', () => {
     expect(waited).toBeGreaterThan(0)
   })
 
+  it('a clock that was a year ahead leaves no pause behind, after failures and after answers', async () => {
+    world.ahead = 365 * DAY
+    breaks()
+    expect(await asRequest()).toMatchObject({ kind: 'unavailable' })
+    world.ahead = 0
+    publishes()
+    expect(await asRequest()).toMatchObject(found())
+    world.ahead = 365 * DAY
+    await ask('request', world.now(), ['ed25519:new'])
+    world.ahead = 0
+    identity = createIdentity(there, 'ed25519:new')
+    publishes()
+    expect(await asRequest()).toMatchObject(found())
+  })
+
   it('a stored key in base64 is the one that was published', async () => {
     await asRequest()
     const [key] = world.stored.get(there)?.keys ?? []

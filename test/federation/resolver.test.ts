@@ -45,6 +45,18 @@ describe('resolver', () => {
     expect(await resolver.addresses('a.test')).toEqual(found('192.0.2.2'))
   })
 
+  it('C6 an answer that was kept under a clock a year ahead is asked again', async () => {
+    time += 365 * 86_400_000
+    dns.zones.set('a.test', { addresses: ['192.0.2.1'] })
+    await resolver.addresses('a.test')
+    await resolver.addresses('b.test')
+    time -= 365 * 86_400_000
+    dns.zones.set('a.test', { addresses: ['192.0.2.2'] })
+    dns.zones.set('b.test', { addresses: ['192.0.2.3'] })
+    expect(await resolver.addresses('a.test')).toEqual(found('192.0.2.2'))
+    expect(await resolver.addresses('b.test')).toEqual(found('192.0.2.3'))
+  })
+
   it('C6 a name without address is found again five seconds after it got one', async () => {
     expect(await resolver.addresses('a.test')).toEqual({ kind: 'absent' })
     dns.zones.set('a.test', { addresses: ['192.0.2.1'] })

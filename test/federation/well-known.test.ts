@@ -186,6 +186,18 @@ describe('well-known delegation', () => {
     expect(web.visits).toHaveLength(1)
   })
 
+  it('C7 what was kept under a clock a year ahead is asked again, delegation and error', async () => {
+    ahead = 365 * 24 * HOUR
+    delegates('there.test')
+    await ask('a.test')
+    says('', {}, 404)
+    await ask('b.test')
+    ahead = 0
+    delegates('moved.test')
+    expect(await ask('a.test')).toBe('moved.test')
+    expect(await ask('b.test')).toBe('moved.test')
+  })
+
   describe('a delegation that was distrusted', () => {
     const askedAgain = async () => {
       delegates('there.test', { 'cache-control': 'max-age=3600' })
