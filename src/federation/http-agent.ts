@@ -50,7 +50,10 @@ export type OutboundResponse =
 export interface HttpAgent {
   /** One exchange with one target. TLS and network errors are values; redirects are responses like any other. */
   request(target: Target, request: OutboundRequest): Promise<OutboundResponse>
-  /** Tries the targets in their order until one responds or the deadline has passed. */
+  /**
+   * Tries the targets in their order until one responds or the deadline has passed. Each but the last has half of the
+   * time that is left, so that one that is silent leaves some for the others.
+   */
   requestAny(targets: readonly Target[], request: OutboundRequest): Promise<OutboundResponse>
   /** Ends all connections, those in use too. */
   close(): Promise<void>
@@ -102,8 +105,9 @@ export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
     request,
     async requestAny(targets, wanted) {
       let last: OutboundResponse = { kind: 'failed', reason: 'no address' }
-      for (const target of targets) {
-        last = await request(target, wanted)
+      for (const [at, target] of targets.entries()) {
+        const share = (wanted.deadline - clock()) / (at === targets.length - 1 ? 1 : 2)
+        last = await request(target, { ...wanted, deadline: clock() + share })
         if (last.kind === 'response' || last.status !== undefined || wanted.signal?.aborted) return last
         if (clock() >= wanted.deadline) return last
       }
@@ -137,13 +141,15 @@ async function exchange(
 ): Promise<OutboundResponse> {
   let status: number | undefined
   try {
-    const response = await pool.request({
+    const responding = pool.request({
       method,
       path,
       headers: { 'user-agent': USER_AGENT, ...headers, host: target.host },
       body: body ?? null,
       signal,
     })
+    // undici ends a request that waits for its connection only once there is one.
+    const response = await Promise.race([responding, rejectedBy(signal)])
     status = response.statusCode
     const bytes = await readAtMost(response.body, maxBytes)
     if (bytes === undefined) return { kind: 'failed', reason: `the response is larger than ${maxBytes} bytes`, status }
@@ -152,6 +158,13 @@ async function exchange(
     const reason = describe(error)
     return status === undefined ? { kind: 'failed', reason } : { kind: 'failed', reason, status }
   }
+}
+
+function rejectedBy(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    if (signal.aborted) reject(signal.reason)
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
 }
 
 /** The body, or undefined where it is too long: then its connection is ended and no more of it is read. */

@@ -5,6 +5,7 @@
 import { promises as dns, type SrvRecord } from 'node:dns'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../knock/ports.ts'
+import { within } from '../waiting/within.ts'
 import type { HostsFile } from './hosts-file.ts'
 import { stands } from './pause.ts'
 
@@ -23,7 +24,7 @@ export type Resolution<T> =
   | { readonly kind: 'failed'; readonly reason: string }
 
 export interface Resolver {
-  /** IPv4 addresses, then IPv6 ones; the hosts file wins over DNS. */
+  /** IPv4 addresses, then IPv6 ones, or those of one family where the other takes long; the hosts file wins over DNS. */
   addresses(name: string): Promise<Resolution<string>>
   /** SRV records of a whole name such as `_matrix-fed._tcp.example.org`. */
   services(name: string): Promise<Resolution<ServiceRecord>>
@@ -47,6 +48,8 @@ const MAX_TTL_MS = 3_600_000
 const MIN_TTL_MS = 1_000
 /** A server that is back must be found again soon. */
 const FAILURE_TTL_MS = 5_000
+/** Where one family has addresses, the other is waited for no longer than this. */
+const OTHER_FAMILY_MS = 300
 /** An answer with thousands of records is no reason to try them all. */
 const MAX_RECORDS = 16
 
@@ -63,17 +66,21 @@ export function createResolver({ hosts, clock, servers, timeoutMs = 4_000 }: Res
   if (servers !== undefined) resolver.setServers([...servers])
 
   async function askAddresses(name: string): Promise<Answer<string>> {
-    const [v4, v6] = await Promise.all([
+    const families = [
       question(() => resolver.resolve4(name, { ttl: true }), timeoutMs),
       question(() => resolver.resolve6(name, { ttl: true }), timeoutMs),
-    ])
-    const records = [v4, v6].flatMap((answer) => (answer.kind === 'found' ? answer.records : []))
+    ]
+    const first = await Promise.race(families)
+    const patience = first.kind === 'found' ? OTHER_FAMILY_MS : timeoutMs
+    const answers = await Promise.all(families.map((family) => within(patience, family)))
+    const records = answers.flatMap((answer) => (answer?.kind === 'found' ? answer.records : []))
     if (records.length > 0) {
       const addresses = records.slice(0, MAX_RECORDS).map(({ address }) => address)
       const ttl = Math.min(...records.map((record) => record.ttl)) * 1000
-      return { resolution: { kind: 'found', records: addresses }, ttlMs: clamp(ttl) }
+      const whole = answers.every((answer) => answer !== undefined && answer.kind !== 'failed')
+      return { resolution: { kind: 'found', records: addresses }, ttlMs: whole ? clamp(ttl) : FAILURE_TTL_MS }
     }
-    const failure = [v4, v6].find((answer) => answer.kind === 'failed')
+    const failure = answers.find((answer) => answer?.kind === 'failed')
     return { resolution: failure?.kind === 'failed' ? failure : { kind: 'absent' }, ttlMs: FAILURE_TTL_MS }
   }
 

@@ -56,7 +56,8 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
     // Both services are asked at once: where DNS hangs, waiting for one after the other costs the whole deadline.
     const registered = resolver.services(`_matrix-fed._tcp.${parts.host}`)
     const deprecated = resolver.services(`_matrix._tcp.${parts.host}`)
-    for (const answer of [await registered, await deprecated]) {
+    for (const service of [registered, deprecated]) {
+      const answer = await service
       if (answer.kind === 'found') return serviceTargets(name, parts, answer.records)
     }
     return hostTargets(name, parts, parts.host, defaultPort)

@@ -95,6 +95,15 @@ describe('server discovery', () => {
     expect(web.visits.map(({ servername }) => servername)).toEqual(['a.test'])
   })
 
+  it('C6 step 3.3: SRV records are used at once, however long the deprecated ones take', async () => {
+    delegateTo('b.test')
+    service('_matrix-fed._tcp.b.test', 'c.test', other.port)
+    dns.zones.set('_matrix._tcp.b.test', 'hang')
+    const start = Date.now()
+    expect(await reach('a.test')).toMatchObject({ server: 'other', host: 'b.test' })
+    expect(Date.now() - start).toBeLessThan(1000)
+  })
+
   it('C6 step 2: a name with a port is resolved and nothing else is asked', async () => {
     delegateTo('b.test')
     const name = `a.test:${other.port}`

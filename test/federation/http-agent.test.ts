@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createAddressFilter, parseNetwork } from '../../src/federation/address-filter.ts'
 import { createHttpAgent, type HttpAgent, type OutboundRequest, type Target } from '../../src/federation/http-agent.ts'
@@ -101,5 +103,21 @@ describe('guarded agent', () => {
     expect(await handshakes('a')).toBe(3)
     expect(await handshakes('b')).toBe(4)
     await small.close()
+  })
+
+  it('a target that is silent leaves time for the others', async () => {
+    const silent = createServer()
+    await once(silent.listen(0, '127.0.0.1'), 'listening')
+    const deaf = target({ port: (silent.address() as AddressInfo).port })
+    server.answer = (_visit, response) => response.end('{}')
+    const request = { method: 'GET', path: '/', maxBytes: 10, deadline: Date.now() + 1200 } as const
+    expect(await agent.requestAny([deaf, deaf, target()], request)).toMatchObject({ status: 200 })
+    silent.close()
+  })
+
+  it('the last target has all the time that is left', async () => {
+    server.answer = (_visit, response) => void setTimeout(() => response.end('{}'), 800)
+    const request = { method: 'GET', path: '/', maxBytes: 10, deadline: Date.now() + 1500 } as const
+    expect(await agent.requestAny([target({ port: 1 }), target()], request)).toMatchObject({ status: 200 })
   })
 })

@@ -74,6 +74,27 @@ describe('resolver', () => {
     expect(await resolver.services('broken.test')).toMatchObject({ kind: 'failed' })
   })
 
+  it.each([
+    ['IPv6', 'AAAA', ['192.0.2.1']],
+    ['IPv4', 'A', ['2001:db8::1']],
+  ])('C6 %s that is not answered holds up nobody for long, and is asked again soon', async (_family, type, had) => {
+    const zone = { addresses: ['192.0.2.1', '2001:db8::1'], ttl: 3600 }
+    dns.zones.set('a.test', { ...zone, silent: [type] })
+    const start = Date.now()
+    expect(await resolver.addresses('a.test')).toEqual(found(...had))
+    expect(Date.now() - start).toBeLessThan(500)
+    dns.zones.set('a.test', zone)
+    time += 4_000
+    expect(await resolver.addresses('a.test')).toEqual(found(...had))
+    time += 2_000
+    expect(await resolver.addresses('a.test')).toEqual(found('192.0.2.1', '2001:db8::1'))
+  })
+
+  it('C6 a name without addresses of one family is waited for with the other', async () => {
+    dns.zones.set('a.test', { addresses: [], silent: ['AAAA'] })
+    expect(await resolver.addresses('a.test')).toMatchObject({ kind: 'failed' })
+  })
+
   it('C6 many that ask at once cause one question of each kind', async () => {
     dns.zones.set('a.test', { addresses: ['192.0.2.1'] })
     await Promise.all(Array.from({ length: 10 }, () => resolver.addresses('a.test')))

@@ -21,6 +21,8 @@ export type Zone =
       readonly services?: readonly ServiceEntry[]
       readonly alias?: string
       readonly ttl?: number
+      /** Types of questions that are never answered: `AAAA`. */
+      readonly silent?: readonly string[]
     }
   | 'hang'
   | 'broken'
@@ -49,7 +51,7 @@ export async function startFakeDns(zones: Readonly<Record<string, Zone>> = {}): 
     const { name, type, end } = readQuestion(message)
     questions.push(`${TYPES[type] ?? type} ${name}`)
     const zone = known.get(name)
-    if (zone === 'hang') return
+    if (zone === 'hang' || (typeof zone === 'object' && zone.silent?.includes(TYPES[type] ?? ''))) return
     const answers = zone === undefined || zone === 'broken' ? [] : answersOf(known, name, type)
     const code = zone === undefined ? NO_SUCH_NAME : zone === 'broken' ? SERVER_FAILURE : 0
     const head = Buffer.alloc(12)
