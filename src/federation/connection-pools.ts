@@ -1,6 +1,7 @@
 /** Connections by target: kept for the next request to it, and bounded in number, idle ones included. */
 import type tls from 'node:tls'
 import { buildConnector, Pool } from 'undici'
+import { type Allowance, createAllowance } from './allowance.ts'
 import type { Target } from './http-agent.ts'
 
 export interface ConnectionPoolsOptions {
@@ -15,13 +16,19 @@ export interface ConnectionPoolsOptions {
 
 export interface ConnectionPools {
   /** Uses the connections to a target. What has to go for them is closed before. */
-  use<T>(target: Target, exchange: (pool: Pool) => Promise<T>): Promise<T>
+  use<T>(target: Target, exchange: (connections: Connections) => Promise<T>): Promise<T>
   /** Ends all connections, those in use too. */
   destroy(): Promise<void>
 }
 
-interface Kept {
+/** To one address under one certificate name. */
+export interface Connections {
   readonly pool: Pool
+  /** How many bytes they may bring. */
+  readonly allowance: Allowance
+}
+
+interface Kept extends Connections {
   uses: number
 }
 
@@ -35,7 +42,7 @@ export function createConnectionPools(options: ConnectionPoolsOptions): Connecti
 
   function take(target: Target): Kept {
     const key = `${target.address} ${target.port} ${target.certificateName}`
-    const kept = pools.get(key) ?? { pool: createPool(target, options), uses: 0 }
+    const kept = pools.get(key) ?? { ...createConnections(target, options), uses: 0 }
     pools.delete(key)
     pools.set(key, kept)
     kept.uses++
@@ -54,7 +61,7 @@ export function createConnectionPools(options: ConnectionPoolsOptions): Connecti
       const kept = take(target)
       try {
         await makeRoom()
-        return await exchange(kept.pool)
+        return await exchange(kept)
       } finally {
         kept.uses--
       }
@@ -67,10 +74,14 @@ export function createConnectionPools(options: ConnectionPoolsOptions): Connecti
   }
 }
 
-function createPool(target: Target, { secureContext, connectTimeoutMs, perTarget }: ConnectionPoolsOptions): Pool {
+function createConnections(
+  target: Target,
+  { secureContext, connectTimeoutMs, perTarget }: ConnectionPoolsOptions,
+): Connections {
+  const allowance = createAllowance()
   const connect = buildConnector({ secureContext, timeout: connectTimeoutMs })
   const literal = target.address.includes(':') ? `[${target.address}]` : target.address
-  return new Pool(`https://${literal}:${target.port}`, {
+  const pool = new Pool(`https://${literal}:${target.port}`, {
     connections: perTarget,
     pipelining: 1,
     keepAliveTimeout: KEEP_ALIVE_MS,
@@ -81,6 +92,11 @@ function createPool(target: Target, { secureContext, connectTimeoutMs, perTarget
     bodyTimeout: 0,
     // undici would take the SNI from the Host header. Without one, Node holds the certificate against the address.
     connect: ({ servername: _fromHostHeader, ...to }, callback) =>
-      connect(target.servername === undefined ? to : { ...to, servername: target.servername }, callback),
+      connect(target.servername === undefined ? to : { ...to, servername: target.servername }, (...connected) => {
+        const [, socket] = connected
+        if (socket) allowance.guard(socket)
+        callback(...connected)
+      }),
   })
+  return { pool, allowance }
 }

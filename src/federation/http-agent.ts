@@ -4,10 +4,9 @@
  * https://spec.matrix.org/latest/server-server-api/#tls
  */
 import tls from 'node:tls'
-import type { Pool } from 'undici'
 import type { Clock } from '../knock/ports.ts'
 import type { AddressFilter } from './address-filter.ts'
-import { createConnectionPools } from './connection-pools.ts'
+import { type Connections, createConnectionPools } from './connection-pools.ts'
 
 /** Where and as whom to reach a server. */
 export interface Target {
@@ -72,6 +71,8 @@ export interface HttpAgentOptions {
   readonly perTarget?: number
 }
 
+/** Head and early hints. The body may come in chunks that are as large again as what they carry. */
+const MAX_BYTES_AROUND = 64 * 1024
 /** What had a connection has ended by then, and knows the status if there was one. */
 const END_WITHIN_MS = 100
 const USER_AGENT = 'matrix-knock'
@@ -93,7 +94,7 @@ export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
     wanted.signal?.addEventListener('abort', breakOff)
     if (wanted.signal?.aborted) breakOff()
     try {
-      const exchanged = pools.use(target, (pool) => exchange(pool, target, wanted, ending.signal))
+      const exchanged = pools.use(target, (connections) => exchange(connections, target, wanted, ending.signal))
       return await Promise.race([exchanged, unconnected(ending.signal)])
     } finally {
       clearTimeout(timer)
@@ -134,22 +135,21 @@ function unconnected(signal: AbortSignal): Promise<OutboundResponse> {
 }
 
 async function exchange(
-  pool: Pool,
+  { pool, allowance }: Connections,
   target: Target,
   { method, path, headers, body, maxBytes }: OutboundRequest,
   signal: AbortSignal,
 ): Promise<OutboundResponse> {
   let status: number | undefined
+  allowance.begin(MAX_BYTES_AROUND + 2 * maxBytes)
   try {
-    const responding = pool.request({
+    const response = await pool.request({
       method,
       path,
       headers: { 'user-agent': USER_AGENT, ...headers, host: target.host },
       body: body ?? null,
       signal,
     })
-    // undici ends a request that waits for its connection only once there is one.
-    const response = await Promise.race([responding, rejectedBy(signal)])
     status = response.statusCode
     const bytes = await readAtMost(response.body, maxBytes)
     if (bytes === undefined) return { kind: 'failed', reason: `the response is larger than ${maxBytes} bytes`, status }
@@ -157,14 +157,9 @@ async function exchange(
   } catch (error) {
     const reason = describe(error)
     return status === undefined ? { kind: 'failed', reason } : { kind: 'failed', reason, status }
+  } finally {
+    allowance.end()
   }
-}
-
-function rejectedBy(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    if (signal.aborted) reject(signal.reason)
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
 }
 
 /** The body, or undefined where it is too long: then its connection is ended and no more of it is read. */

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createAddressFilter, parseNetwork } from '../../src/federation/address-filter.ts'
 import { createHttpAgent, type HttpAgent, type OutboundRequest, type Target } from '../../src/federation/http-agent.ts'
@@ -66,6 +67,51 @@ describe('guarded agent', () => {
     expect(await get()).toMatchObject({ kind: 'response', status: 200 })
     server.answer = (_visit, response) => response.end('x'.repeat(1001))
     expect(await get()).toEqual({ kind: 'failed', status: 200, reason: 'the response is larger than 1000 bytes' })
+  })
+
+  describe('bytes that belong to no body', () => {
+    /** A server that answers each connection with a start, and then with the same piece until it is closed. */
+    const floodsWith = async (start: string, piece: string) => {
+      let sent = 0
+      const sockets = new Set<Socket>()
+      const flood = createTlsServer(authority.issue(['a.example.test']), (socket) => {
+        sockets.add(socket)
+        socket.on('error', () => {})
+        socket.once('data', () => {
+          socket.write(start)
+          const more = () => {
+            while (!socket.destroyed && sent < 64 * 1024 * 1024) {
+              sent += piece.length
+              if (!socket.write(piece)) return void socket.once('drain', more)
+            }
+          }
+          more()
+        })
+      })
+      await once(flood.listen(0, '127.0.0.1'), 'listening')
+      const answer = await get(target({ port: (flood.address() as AddressInfo).port }))
+      for (const socket of sockets) socket.destroy()
+      flood.close()
+      return { answer, sent }
+    }
+
+    it.each([
+      ['early hints', '', 'HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n'.repeat(400)],
+      ['an extension of a chunk', 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;', 'a'.repeat(16_384)],
+      ['trailers', 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n', 'a: b\r\n'.repeat(2_000)],
+    ])('end the exchange where there are too many: %s', async (_what, start, piece) => {
+      const { answer, sent } = await floodsWith(start, piece)
+      expect(answer).toMatchObject({ kind: 'failed', reason: expect.stringMatching(/too many bytes|OVERFLOW/) })
+      // What was sent lies in the buffers of both sides.
+      expect(sent).toBeLessThan(16 * 1024 * 1024)
+    })
+
+    it('are counted anew for each exchange of a connection', async () => {
+      server.answer = (_visit, response) => response.end('x'.repeat(1000))
+      const before = server.connections
+      for (let times = 0; times < 400; times++) expect(await get()).toMatchObject({ kind: 'response' })
+      expect(server.connections - before).toBeLessThanOrEqual(4)
+    })
   })
 
   it('a head without end is refused', async () => {
