@@ -5,7 +5,14 @@
 import type { StoredServerKeys, VerifyKey } from '../knock/ports.ts'
 import { isSmallOrder } from '../matrix/ed25519.ts'
 import type { KeyId } from '../matrix/identifiers.ts'
-import { cappedValidity, isUsableKey, MAX_KEY_LIFETIME_MS, type ServerKeys } from '../matrix/server-keys.ts'
+import {
+  cappedValidity,
+  isUsableKey,
+  MAX_KEY_LIFETIME_MS,
+  MAX_OLD_VERIFY_KEYS,
+  MAX_VERIFY_KEYS,
+  type ServerKeys,
+} from '../matrix/server-keys.ts'
 
 /** What keys are wanted for. */
 export interface KeyPurpose {
@@ -21,14 +28,22 @@ export function recordOf({ server, keys }: ServerKeys, fetchedAt: number): Store
   return { server, fetchedAt, keys: capped }
 }
 
-/** Two records of one server as one: where both name a key, the one that is current for longer is believed. */
+/**
+ * Two records of one server as one: where both name a key, the one that is current for longer is believed. No more keys
+ * than one key object can hold are kept, first those of the record that is current for longer.
+ */
 export function merge(one: StoredServerKeys | undefined, other: StoredServerKeys): StoredServerKeys {
   if (one === undefined) return other
   const [older, newer] = freshUntil(one) <= freshUntil(other) ? [one, other] : [other, one]
   const keys = new Map<KeyId, VerifyKey>()
-  for (const key of [...older.keys, ...newer.keys]) keys.set(key.keyId, key)
-  const fetchedAt = Math.max(one.fetchedAt, other.fetchedAt)
-  return { server: newer.server, fetchedAt, keys: [...keys.values()] }
+  for (const key of [...newer.keys, ...older.keys]) if (!keys.has(key.keyId)) keys.set(key.keyId, key)
+  const current = [...keys.values()].filter(({ old }) => !old)
+  const retired = [...keys.values()].filter(({ old }) => old)
+  return {
+    server: newer.server,
+    fetchedAt: Math.max(one.fetchedAt, other.fetchedAt),
+    keys: [...current.slice(0, MAX_VERIFY_KEYS), ...retired.slice(0, MAX_OLD_VERIFY_KEYS)],
+  }
 }
 
 /** A stored record without the keys that are not admitted any more. */

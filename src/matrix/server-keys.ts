@@ -12,8 +12,8 @@ import { allVerify, signaturesBy, signedBytes } from './signed-json.ts'
 export const MAX_KEY_LIFETIME_MS = 7 * 86_400_000
 
 /** Each listed key can ask for one verification: far more than any server has. */
-const MAX_VERIFY_KEYS = 32
-const MAX_OLD_VERIFY_KEYS = 256
+export const MAX_VERIFY_KEYS = 32
+export const MAX_OLD_VERIFY_KEYS = 256
 const KEY_BYTES = 32
 
 /** A key as published. For a current key `validUntil` is the object's `valid_until_ts`, for an old one its `expired_ts`. */

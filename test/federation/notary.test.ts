@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Federation } from '../../src/federation/federation.ts'
 import type { KeyId, ServerName } from '../../src/matrix/identifiers.ts'
 import { keyObject, sendJson } from '../support/key-server.ts'
-import { createIdentity, type Identity, type JsonRecord, withSignature } from '../support/signing.ts'
+import { base64, createIdentity, type Identity, type JsonRecord, withSignature } from '../support/signing.ts'
 import { startWorld, type World } from './key-fixture.ts'
 
 const DAY = 86_400_000
@@ -125,6 +125,30 @@ describe('notary', () => {
     await ask('request', world.now(), 'ed25519:other')
     expect(queries()).toHaveLength(1)
     expect(await asRequest()).toMatchObject(found)
+  })
+
+  it('C5 what notaries tell of one server is kept up to what one key object can hold, the newest keys first', async () => {
+    const withMany = (round: number) => {
+      const current = Array.from({ length: 20 }, (_, at) => ({ ...identity, keyId: `ed25519:c${round}_${at}` }))
+      const retired = Array.from({ length: 200 }, (_, at) => ({ ...identity, keyId: `ed25519:r${round}_${at}` }))
+      const listed = Object.fromEntries(current.map(({ keyId, publicKey }) => [keyId, { key: base64(publicKey) }]))
+      const object: JsonRecord = {
+        ...keyObject(
+          identity,
+          retired.map((old) => ({ identity: old, expiredAt: round })),
+        ),
+        valid_until_ts: world.now() + DAY + round,
+        signatures: {},
+      }
+      Object.assign(object.verify_keys as JsonRecord, listed)
+      return withSignature(withSignature(object, identity), notary)
+    }
+    told = [withMany(1), withMany(2), withMany(3)]
+    expect(await ask('request', world.now(), 'ed25519:c3_0')).toMatchObject(found)
+    const keys = world.stored.get(there)?.keys ?? []
+    expect(keys.filter(({ old }) => !old)).toHaveLength(32)
+    expect(keys.filter(({ old }) => old)).toHaveLength(256)
+    expect(keys.filter(({ keyId }) => /3_/.test(keyId))).toHaveLength(220)
   })
 
   it('C5 a server that answers is believed without the notary', async () => {
