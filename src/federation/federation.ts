@@ -77,7 +77,7 @@ export function createFederation(options: FederationOptions): Federation {
   const deniedKeys = new Set(options.deniedKeys?.map((key) => Buffer.from(key).toString('base64')))
   const denied = (key: Uint8Array): boolean =>
     deniedKeys.size > 0 && deniedKeys.has(Buffer.from(key).toString('base64'))
-  const asking = { discovery, agent, ed25519, denied }
+  const asking = { discovery, agent, ed25519, clock, denied }
   const keyring = createKeyring({
     serverName,
     signingKey,

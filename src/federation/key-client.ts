@@ -2,6 +2,7 @@
  * Asks a server itself for its keys.
  * https://spec.matrix.org/latest/server-server-api/#get_matrixkeyv2server
  */
+import type { Clock } from '../knock/ports.ts'
 import type { Ed25519 } from '../matrix/ed25519.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
 import { parseJson } from '../matrix/json.ts'
@@ -14,6 +15,7 @@ export interface KeyClientOptions {
   readonly discovery: Discovery
   readonly agent: HttpAgent
   readonly ed25519: Ed25519
+  readonly clock: Clock
   /** Keys that the operator refuses. */
   readonly denied: (key: Uint8Array) => boolean
 }

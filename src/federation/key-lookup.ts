@@ -5,10 +5,11 @@
  */
 import type { Clock, KeyStore, StoredServerKeys } from '../knock/ports.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
+import type { ServerKeys } from '../matrix/server-keys.ts'
 import { createSlots } from '../waiting/slots.ts'
 import { within } from '../waiting/within.ts'
 import { admissible, type KeyPurpose, merge, recordOf, wantsRefresh } from './key-records.ts'
-import type { KeyAnswer, KeyQuestion, KeySource } from './key-source.ts'
+import { type KeyAnswer, type KeyQuestion, type KeySource, suffices } from './key-source.ts'
 
 export type LookupOutcome =
   | { readonly kind: 'had'; readonly from: 'store' | 'server' | 'notary'; readonly record: StoredServerKeys }
@@ -20,7 +21,7 @@ export type LookupOutcome =
 export interface KeyLookupOptions {
   readonly store: KeyStore
   readonly direct: KeySource
-  /** Asked one after the other where the server itself does not answer. */
+  /** Asked one after the other, until the wanted keys are had, where the server itself does not answer. */
   readonly notaries: readonly KeySource[]
   readonly denied: (key: Uint8Array) => boolean
   readonly clock: Clock
@@ -34,6 +35,8 @@ export interface KeyLookupOptions {
   readonly timeoutMs?: number
 }
 
+/** Sources end at the deadline by themselves, with what they have by then: this is for one that does not. */
+const OVERRUN_MS = 100
 /** The share of a look-up's time that the server itself has while there are notaries to ask after it. */
 const DIRECT_SHARE = 0.6
 
@@ -60,17 +63,20 @@ export function createKeyLookup(options: KeyLookupOptions): KeyLookup {
   }
 
   async function askNotaries(question: KeyQuestion): Promise<KeyAnswer> {
-    let last: KeyAnswer = { kind: 'failed', reason: 'no notary' }
+    const published: ServerKeys[] = []
+    let reason = 'no notary'
     for (const [at, notary] of notaries.entries()) {
       const share = (question.deadline - clock()) / (notaries.length - at)
-      last = await ask(notary, { ...question, deadline: clock() + share })
-      if (last.kind === 'keys') return last
+      const answer = await ask(notary, { ...question, deadline: clock() + share })
+      if (answer.kind === 'failed') reason = answer.reason
+      else published.push(...answer.published)
+      if (published.length > 0 && suffices(published, question)) break
     }
-    return last
+    return published.length > 0 ? { kind: 'keys', published } : { kind: 'failed', reason }
   }
 
   async function ask(source: KeySource, question: KeyQuestion): Promise<KeyAnswer> {
-    const answer = await within(question.deadline - clock(), source.ask(question))
+    const answer = await within(question.deadline - clock() + OVERRUN_MS, source.ask(question))
     return answer ?? { kind: 'failed', reason: 'no answer in time' }
   }
 

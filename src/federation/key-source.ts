@@ -15,12 +15,18 @@ export interface KeyQuestion {
 }
 
 export type KeyAnswer =
-  /** What was published, oldest first; never empty. */
+  /** What was published; never empty. */
   | { readonly kind: 'keys'; readonly published: readonly ServerKeys[] }
   | { readonly kind: 'failed'; readonly reason: string }
 
 export interface KeySource {
   ask(question: KeyQuestion): Promise<KeyAnswer>
+}
+
+/** Whether what was published has each key that was asked for, valid as long as it was asked to be. */
+export function suffices(published: readonly ServerKeys[], { keyIds, minimumValidUntil }: KeyQuestion): boolean {
+  const valid = published.flatMap(({ keys }) => keys).filter(({ validUntil }) => validUntil >= minimumValidUntil)
+  return keyIds.every((wanted) => valid.some(({ keyId }) => keyId === wanted))
 }
 
 /** A key object of a server with hundreds of retired keys fits. */

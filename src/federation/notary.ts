@@ -1,14 +1,15 @@
 /**
  * Asks a notary, a server that the operator trusts, for the keys of another server.
- * https://spec.matrix.org/latest/server-server-api/#post_matrixkeyv2query
+ * https://spec.matrix.org/latest/server-server-api/#querying-keys-through-another-server
  */
 import { canonicalJson } from '../matrix/canonical-json.ts'
 import type { KeyId, ServerName } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../matrix/json.ts'
 import { checkKeyObject, type ServerKeys } from '../matrix/server-keys.ts'
 import { allVerify, signaturesBy, signedBytes } from '../matrix/signed-json.ts'
+import type { OutboundRequest, Target } from './http-agent.ts'
 import type { KeyClientOptions } from './key-client.ts'
-import { type KeyQuestion, type KeySource, MAX_KEY_OBJECT_BYTES } from './key-source.ts'
+import { type KeyQuestion, type KeySource, MAX_KEY_OBJECT_BYTES, suffices } from './key-source.ts'
 
 /** A notary and the keys that it was configured with: it is believed by these alone. */
 export interface TrustedKeyServer {
@@ -19,27 +20,40 @@ export interface TrustedKeyServer {
 
 /** A notary may know a server by several objects: one for each time that its keys changed. */
 const MAX_OBJECTS = 8
+const QUERY = '/_matrix/key/v2/query'
 
-/** A source that believes a notary only where both it and the server itself have signed. */
+/**
+ * A source that believes a notary only where both it and the server itself have signed. It asks for the wanted keys by
+ * name, which makes the notary look for them, and where that does not give them for all keys: a key id that was made up
+ * must not stand in the way of those that exist.
+ */
 export function createNotary(notary: TrustedKeyServer, options: KeyClientOptions): KeySource {
-  const { discovery, agent } = options
+  const { discovery, agent, clock } = options
+
+  /** @returns what was published, or why the notary could not be asked */
+  async function query(request: NotaryRequest, { server, deadline }: KeyQuestion, targets: readonly Target[]) {
+    const response = await agent.requestAny(targets, {
+      ...request,
+      maxBytes: MAX_OBJECTS * MAX_KEY_OBJECT_BYTES,
+      deadline,
+    })
+    if (response.kind === 'failed') return response.reason
+    return response.status === 200 ? believed(response.body, server, notary, options) : []
+  }
+
   return {
     async ask(question) {
       const found = await discovery.discover(notary.serverName, question.deadline)
       if (found.kind === 'failed') return found
-      const response = await agent.requestAny(found.targets, {
-        method: 'POST',
-        path: '/_matrix/key/v2/query',
-        headers: { accept: 'application/json', 'content-type': 'application/json' },
-        body: canonicalJson(queryBody(question)),
-        maxBytes: MAX_OBJECTS * MAX_KEY_OBJECT_BYTES,
-        deadline: question.deadline,
-      })
-      if (response.kind === 'failed') {
+      const half = (question.deadline - clock()) / 2
+      const named = await query(byName(question), { ...question, deadline: clock() + half }, found.targets)
+      if (typeof named !== 'string' && suffices(named, question)) return { kind: 'keys', published: named }
+      const all = await query(forAll(question), question, found.targets)
+      if (typeof named === 'string' && typeof all === 'string') {
         discovery.unreachable(notary.serverName)
-        return { kind: 'failed', reason: `notary ${notary.serverName}: ${response.reason}` }
+        return { kind: 'failed', reason: `notary ${notary.serverName}: ${all}` }
       }
-      const published = response.status === 200 ? await believed(response.body, question.server, notary, options) : []
+      const published = [named, all].flatMap((answer) => (typeof answer === 'string' ? [] : answer))
       return published.length > 0
         ? { kind: 'keys', published }
         : { kind: 'failed', reason: `notary ${notary.serverName} has no usable keys of the server` }
@@ -47,9 +61,25 @@ export function createNotary(notary: TrustedKeyServer, options: KeyClientOptions
   }
 }
 
-function queryBody({ server, keyIds, minimumValidUntil }: KeyQuestion): JsonObject {
+type NotaryRequest = Pick<OutboundRequest, 'method' | 'path' | 'headers' | 'body'>
+
+function byName({ server, keyIds, minimumValidUntil }: KeyQuestion): NotaryRequest {
   const wanted = { minimum_valid_until_ts: minimumValidUntil }
-  return { server_keys: { [server]: Object.fromEntries(keyIds.map((keyId) => [keyId, wanted])) } }
+  const content = { server_keys: { [server]: Object.fromEntries(keyIds.map((keyId) => [keyId, wanted])) } }
+  return {
+    method: 'POST',
+    path: QUERY,
+    headers: { accept: 'application/json', 'content-type': 'application/json' },
+    body: canonicalJson(content),
+  }
+}
+
+function forAll({ server, minimumValidUntil }: KeyQuestion): NotaryRequest {
+  return {
+    method: 'GET',
+    path: `${QUERY}/${encodeURIComponent(server)}?minimum_valid_until_ts=${minimumValidUntil}`,
+    headers: { accept: 'application/json' },
+  }
 }
 
 async function believed(
@@ -64,7 +94,7 @@ async function believed(
     const checked = await checkKeyObject(object, server, ed25519, denied)
     if (checked.ok) published.push(checked.keys)
   }
-  return published.sort((one, other) => one.validUntil - other.validUntil)
+  return published
 }
 
 /** The objects about the server: a notary may add others that were not asked for. */

@@ -61,6 +61,66 @@ describe('notary', () => {
     })
   })
 
+  describe('asked for a key id that it does not know', () => {
+    const forged = 'ed25519:forged'
+    const allOf = () => world.machine.visits.filter(({ method, host }) => method === 'GET' && host === notary.name)
+    let answersNamed: boolean
+
+    beforeEach(() => {
+      answersNamed = true
+      told = [withSignature(published(), notary)]
+      world.machine.answer = ({ method, host, path, body }, response) => {
+        if (host !== notary.name) response.destroy()
+        else if (method === 'GET' && path.startsWith(`${QUERY}/`)) sendJson(response, 200, { server_keys: told })
+        else if (answersNamed) sendJson(response, 200, { server_keys: body.includes(forged) ? [] : told })
+      }
+    })
+
+    it('C5 is asked for all keys of the server, as valid as they are needed', async () => {
+      const before = world.now()
+      expect(await ask('request', before, forged)).toEqual({ kind: 'keys', keys: [] })
+      const url = new URL(allOf()[0]?.path ?? '', 'https://notary.test')
+      expect(url.pathname).toBe(`${QUERY}/${encodeURIComponent(there)}`)
+      expect(url.searchParams.get('minimum_valid_until_ts')).toBe(String(before))
+    })
+
+    it('C5 locks nobody out: the keys that it knows are had at once', async () => {
+      await ask('request', world.now(), forged)
+      expect(await asRequest()).toMatchObject(found)
+      expect(queries()).toHaveLength(1)
+    })
+
+    it('C5 gives those that asked meanwhile what it knows', async () => {
+      const first = ask('request', world.now(), forged)
+      expect(await asRequest()).toMatchObject(found)
+      expect(await first).toEqual({ kind: 'keys', keys: [] })
+    })
+
+    it('C5 is asked for all keys although the first question hangs', async () => {
+      answersNamed = false
+      await ask('request', world.now(), forged)
+      expect(await asRequest()).toMatchObject(found)
+    })
+
+    it('C5 gives what it named although the second question hangs', async () => {
+      const other = createIdentity(there, 'ed25519:other')
+      const both = keyObject(identity, [{ identity: other, expiredAt: world.now() - DAY }], world.now() + DAY)
+      told = [withSignature(both, notary)]
+      const answers = world.machine.answer
+      world.machine.answer = (visit, response) => {
+        if (visit.method === 'POST') answers(visit, response)
+        else if (visit.host !== notary.name) response.destroy()
+      }
+      await ask('request', world.now(), other.keyId)
+      expect(await asRequest()).toMatchObject(found)
+    })
+
+    it('C5 is not asked again where the first answer has what is needed', async () => {
+      expect(await asRequest()).toMatchObject(found)
+      expect(allOf()).toEqual([])
+    })
+  })
+
   it('C5 for a request, keys must be valid now', async () => {
     const before = world.now()
     await asRequest()
