@@ -124,6 +124,7 @@ async function verify(
   if (!(await allVerify(signatures, signed, ed25519))) {
     return unauthorized('wrong_signature', 'The signature of the request is wrong', origin)
   }
+  keyring.proved(origin)
   if (origin !== serverName) return { ok: true, origin }
   return { ok: false, refusal: OWN_SERVER, failure: 'own_name', claimed: origin, detail: undefined }
 }

@@ -176,6 +176,8 @@ export interface Keyring {
     use: 'request' | 'event',
     deadline: number,
   ): Promise<KeyLookup>
+  /** A key of this server has verified a request or an event. Anybody can have keys; those of such servers are kept. */
+  proved(server: ServerName): void
 }
 
 /** A server's key response as it is kept across restarts. */

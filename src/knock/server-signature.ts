@@ -38,7 +38,9 @@ export async function judgeSignature(
   if (found.kind === 'unavailable') return 'unknown'
   const known = found.keys.map(({ keyId, key }) => ({ signature: signatures.get(keyId) ?? '', publicKey: key }))
   if (known.length === 0) return 'unknown'
-  return (await allVerify(known, signedBytes, ed25519)) ? 'good' : 'wrong'
+  if (!(await allVerify(known, signedBytes, ed25519))) return 'wrong'
+  keyring.proved(server)
+  return 'good'
 }
 
 function ed25519SignaturesBy(pdu: Pdu, server: ServerName): ReadonlyMap<KeyId, string> {

@@ -56,6 +56,7 @@ describe('who is let in', () => {
   ])('%s', async (_name, write) => {
     await open()
     expect((await ask((parts) => [write(parts)])).status).toBe(200)
+    expect(listener.keys.verified).toEqual(['remote.example'])
   })
 
   it('B9 with a second line by a key that nobody knows', async () => {
@@ -94,6 +95,7 @@ describe('who is not', () => {
     await open()
     expect(await ask(write)).toEqual(unauthorized)
     expect(lastFailure()).toBe(failure)
+    expect(listener.keys.verified).toEqual([])
   })
 
   it('B6 a wrong key, an old key and one that is missing from the answer', async () => {

@@ -35,6 +35,8 @@ export interface Listener {
 /** A keyring that knows what it is told, and remembers whom it was asked about. */
 export interface KnownKeys extends Keyring {
   readonly asked: ServerName[]
+  /** Servers that keys have verified. */
+  readonly verified: ServerName[]
   know(identity: Identity, changes?: Partial<VerifyKey>): void
   /** Whatever is asked of this server is answered so. */
   answer(server: string, lookup: () => Promise<KeyLookup>): void
@@ -97,8 +99,11 @@ function knownKeys(): KnownKeys {
   const known = new Map<string, VerifyKey[]>()
   const answers = new Map<string, () => Promise<KeyLookup>>()
   const asked: ServerName[] = []
+  const verified: ServerName[] = []
   return {
     asked,
+    verified,
+    proved: (server) => void verified.push(server),
     know({ name, keyId, publicKey }, changes = {}) {
       const key = { keyId: keyId as KeyId, key: publicKey, validUntil: Number.MAX_SAFE_INTEGER, old: false, ...changes }
       known.set(name, [...(known.get(name) ?? []), key])

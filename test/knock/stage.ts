@@ -51,8 +51,8 @@ function keyOf(identity: Identity): VerifyKey {
   return { keyId: identity.keyId as KeyId, key: identity.publicKey, validUntil: NOW * 2, old: false }
 }
 
-/** Knows the keys of these servers and of nobody else, and remembers what it was asked. */
-export function keyringOf(identities: readonly Identity[], asked: Asked[]): Keyring {
+/** Knows the keys of these servers and of nobody else, and remembers what it was asked and whom keys have verified. */
+export function keyringOf(identities: readonly Identity[], asked: Asked[], proved: string[] = []): Keyring {
   return {
     async keysFor(server, keyIds, at, use, deadline) {
       asked.push({ server, keyIds, at, use, deadline })
@@ -60,6 +60,7 @@ export function keyringOf(identities: readonly Identity[], asked: Asked[]): Keyr
       if (theirs.length === 0) return { kind: 'unavailable', reason: 'nobody knows' }
       return { kind: 'keys', keys: theirs.filter(({ keyId }) => keyIds.includes(keyId as KeyId)).map(keyOf) }
     },
+    proved: (server) => void proved.push(server),
   }
 }
 

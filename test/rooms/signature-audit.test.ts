@@ -45,15 +45,19 @@ describe('signatures that could not be checked at import', () => {
     const { audit, open, facts, wrong } = await auditedStage()
     await audit(keyringOf([HERE], []))
     expect(await open()).toBe(3)
-    await audit(keyringOf([GONE], []))
+    const verified: string[] = []
+    await audit(keyringOf([GONE], [], verified))
     expect(await open()).toBe(0)
+    expect(new Set(verified)).toEqual(new Set([GONE.name]))
     expect(await facts()).toEqual(FACTS)
     expect(wrong).toEqual([])
   })
 
   it('leave the event out where they are wrong, and the room without its create event is unusable', async () => {
     const { audit, open, facts, wrong } = await auditedStage()
-    await audit(keyringOf([createIdentity(GONE.name, GONE.keyId)], []))
+    const verified: string[] = []
+    await audit(keyringOf([createIdentity(GONE.name, GONE.keyId)], [], verified))
+    expect(verified).toEqual([])
     expect(await open()).toBe(0)
     expect(await facts()).toEqual([])
     expect(wrong.sort()).toEqual(FACTS)
@@ -61,7 +65,7 @@ describe('signatures that could not be checked at import', () => {
 
   it('wait for another round where the keyring fails', async () => {
     const { audit, open, failures } = await auditedStage()
-    const broken: Keyring = { keysFor: () => Promise.reject(new Error('no store')) }
+    const broken: Keyring = { keysFor: () => Promise.reject(new Error('no store')), proved: () => {} }
     await audit(broken)
     expect(failures).toHaveLength(1)
     expect(await open()).toBe(3)
