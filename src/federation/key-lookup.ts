@@ -11,15 +11,22 @@ import { within } from '../waiting/within.ts'
 import { admissible, type KeyPurpose, merge, recordOf, wantsRefresh } from './key-records.ts'
 import { type KeyAnswer, type KeyQuestion, type KeySource, suffices } from './key-source.ts'
 
+/** A server with keys at hand. */
+export interface Acquaintance {
+  readonly record: StoredServerKeys
+  /** A key of it has verified something, since the start or before: the store has none but such servers. */
+  readonly proved: boolean
+}
+
 export type LookupOutcome =
-  | { readonly kind: 'had'; readonly from: 'store' | 'server' | 'notary'; readonly record: StoredServerKeys }
-  /** `kept` is what the store had, where that does not suffice. */
-  | { readonly kind: 'failed'; readonly reason: string; readonly kept: StoredServerKeys | undefined }
+  | { readonly kind: 'had'; readonly from: 'store' | 'server' | 'notary'; readonly known: Acquaintance }
+  /** `known` is what is at hand, where that does not suffice. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly known: Acquaintance | undefined }
   /** Too many look-ups at once: it was never tried. */
-  | { readonly kind: 'crowded'; readonly kept: StoredServerKeys | undefined }
+  | { readonly kind: 'crowded'; readonly known: Acquaintance | undefined }
 
 export interface KeyLookupOptions {
-  readonly store: KeyStore
+  readonly store: Pick<KeyStore, 'readServerKeys'>
   readonly direct: KeySource
   /** Asked one after the other, until the wanted keys are had, where the server itself does not answer. */
   readonly notaries: readonly KeySource[]
@@ -40,11 +47,11 @@ const OVERRUN_MS = 100
 /** The share of a look-up's time that the server itself has while there are notaries to ask after it. */
 const DIRECT_SHARE = 0.6
 
-/** @param known the record at hand, or undefined where the store has to be asked */
+/** @param known what is in memory, or undefined where the store has to be asked */
 export type KeyLookup = (
   server: ServerName,
   purpose: KeyPurpose,
-  known: StoredServerKeys | undefined,
+  known: Acquaintance | undefined,
 ) => Promise<LookupOutcome>
 
 export function createKeyLookup(options: KeyLookupOptions): KeyLookup {
@@ -53,13 +60,13 @@ export function createKeyLookup(options: KeyLookupOptions): KeyLookup {
   const forUnknown = createSlots(maxLookups, maxWaiting)
   const forKnown = createSlots(maxRefreshes, maxWaiting)
 
-  async function readStore(server: ServerName): Promise<StoredServerKeys | undefined> {
+  async function readStore(server: ServerName): Promise<Acquaintance | undefined> {
     const stored = await within(
       timeoutMs,
       store.readServerKeys(server).catch(() => undefined),
     )
     const record = stored && admissible(stored, denied)
-    return record !== undefined && record.keys.length > 0 ? record : undefined
+    return record !== undefined && record.keys.length > 0 ? { record, proved: true } : undefined
   }
 
   async function askNotaries(question: KeyQuestion): Promise<KeyAnswer> {
@@ -80,40 +87,39 @@ export function createKeyLookup(options: KeyLookupOptions): KeyLookup {
     return answer ?? { kind: 'failed', reason: 'no answer in time' }
   }
 
-  async function fetch(server: ServerName, purpose: KeyPurpose, kept: StoredServerKeys | undefined) {
+  async function fetch(server: ServerName, purpose: KeyPurpose, known: Acquaintance | undefined) {
     const start = clock()
     const question = { server, keyIds: purpose.keyIds, minimumValidUntil: purpose.at, deadline: start + timeoutMs }
     const directDeadline = start + timeoutMs * (notaries.length > 0 ? DIRECT_SHARE : 1)
     const own = await ask(direct, { ...question, deadline: directDeadline })
-    if (own.kind === 'keys') return had('server', own, undefined)
+    if (own.kind === 'keys') return had('server', own, known, undefined)
     const told = await askNotaries(question)
-    if (told.kind === 'keys') return had('notary', told, kept)
+    if (told.kind === 'keys') return had('notary', told, known, known?.record)
     const reason = notaries.length === 0 ? own.reason : `${own.reason}; ${told.reason}`
-    return { kind: 'failed', reason, kept } as const
+    return { kind: 'failed', reason, known } as const
   }
 
   /** What a notary tells may be older than what we have: it is merged. What the server tells replaces all. */
   function had(
     from: 'server' | 'notary',
     { published }: Extract<KeyAnswer, { kind: 'keys' }>,
+    known: Acquaintance | undefined,
     kept: StoredServerKeys | undefined,
   ): LookupOutcome {
     const now = clock()
     const record = published
       .map((keys) => recordOf(keys, now))
       .reduce<StoredServerKeys | undefined>((before, next) => merge(before, next), kept)
-    if (record === undefined) return { kind: 'failed', reason: 'an empty answer', kept }
-    // Nobody waits for the disk: what is not written is asked again after a restart.
-    void store.writeServerKeys(record).catch(() => {})
-    return { kind: 'had', from, record }
+    if (record === undefined) return { kind: 'failed', reason: 'an empty answer', known }
+    return { kind: 'had', from, known: { record, proved: known?.proved === true } }
   }
 
-  return async (server, purpose, known) => {
-    const kept = known ?? (await readStore(server))
-    if (known === undefined && kept !== undefined && !wantsRefresh(kept, purpose)) {
-      return { kind: 'had', from: 'store', record: kept }
+  return async (server, purpose, inMemory) => {
+    const known = inMemory ?? (await readStore(server))
+    if (inMemory === undefined && known !== undefined && !wantsRefresh(known.record, purpose)) {
+      return { kind: 'had', from: 'store', known }
     }
-    const slots = kept === undefined ? forUnknown : forKnown
-    return (await slots.run(() => fetch(server, purpose, kept), timeoutMs)) ?? { kind: 'crowded', kept }
+    const slots = known === undefined ? forUnknown : forKnown
+    return (await slots.run(() => fetch(server, purpose, known), timeoutMs)) ?? { kind: 'crowded', known }
   }
 }

@@ -14,6 +14,9 @@ import {
   type ServerKeys,
 } from '../matrix/server-keys.ts'
 
+/** Far more than servers have in use: the hundreds that a key object can hold have no place in the store. */
+const MAX_STORED_KEYS = 16
+
 /** What keys are wanted for. */
 export interface KeyPurpose {
   readonly keyIds: readonly KeyId[]
@@ -44,6 +47,14 @@ export function merge(one: StoredServerKeys | undefined, other: StoredServerKeys
     fetchedAt: Math.max(one.fetchedAt, other.fetchedAt),
     keys: [...current.slice(0, MAX_VERIFY_KEYS), ...retired.slice(0, MAX_OLD_VERIFY_KEYS)],
   }
+}
+
+/** What of a record is worth its place in the store: current keys, then those that were retired last. */
+export function worthStoring(record: StoredServerKeys): StoredServerKeys {
+  const keys = [...record.keys].sort(
+    (one, other) => Number(one.old) - Number(other.old) || other.validUntil - one.validUntil,
+  )
+  return { ...record, keys: keys.slice(0, MAX_STORED_KEYS) }
 }
 
 /** A stored record without the keys that are not admitted any more. */

@@ -3,21 +3,22 @@
  * https://spec.matrix.org/latest/server-server-api/#retrieving-server-keys
  */
 import { LRUCache } from 'lru-cache'
-import type { KeyLookup as KeyLookupAnswer, Keyring, StoredServerKeys, VerifyKey } from '../knock/ports.ts'
+import type { KeyLookup as KeyLookupAnswer, Keyring, KeyStore, StoredServerKeys, VerifyKey } from '../knock/ports.ts'
 import type { SigningKey } from '../matrix/ed25519.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
 import { within } from '../waiting/within.ts'
-import { createKeyLookup, type KeyLookupOptions, type LookupOutcome } from './key-lookup.ts'
-import { isTooFarAhead, type KeyPurpose, usable, wantsRefresh } from './key-records.ts'
+import { type Acquaintance, createKeyLookup, type KeyLookupOptions, type LookupOutcome } from './key-lookup.ts'
+import { isTooFarAhead, type KeyPurpose, usable, wantsRefresh, worthStoring } from './key-records.ts'
 import { stands } from './pause.ts'
 
 export interface KeyringOptions extends KeyLookupOptions {
   readonly serverName: ServerName
+  readonly store: KeyStore
   /** Answers for our own name, without the network. */
   readonly signingKey: Pick<SigningKey, 'keyId' | 'publicKey'>
   /** Told about each look-up that left memory, for metrics. */
   readonly onLookup?: (outcome: 'store' | 'server' | 'notary' | 'failed' | 'crowded') => void
-  /** Servers that are kept in memory. Default 10,000; the store keeps all. */
+  /** Servers that are kept in memory. Default 10,000; the store keeps those that have proved themselves. */
   readonly maxKnown?: number
   /** After a server answered it is not asked again for so long, in milliseconds. Default 30,000. */
   readonly coolDownMs?: number
@@ -40,15 +41,14 @@ interface Pause {
   readonly reason: string | undefined
 }
 
-interface Known {
-  readonly record: StoredServerKeys
+interface Known extends Acquaintance {
   readonly pause: Pause
 }
 
 const NO_PAUSE: Pause = { until: Number.NEGATIVE_INFINITY, failures: 0, reason: undefined }
 
 export function createKeyring(options: KeyringOptions): Keyring {
-  const { serverName, signingKey, clock, onLookup = () => {} } = options
+  const { serverName, signingKey, store, clock, onLookup = () => {} } = options
   const { maxKnown = 10_000, coolDownMs = 30_000, maxBackoffMs = 20_000 } = options
   const longestPauseMs = Math.max(coolDownMs, maxBackoffMs)
   const lookUp = createKeyLookup(options)
@@ -68,26 +68,32 @@ export function createKeyring(options: KeyringOptions): Keyring {
     return { until: clock() + backoff, failures, reason }
   }
 
+  /** Nobody waits for the disk: what is not written is asked again after a restart. */
+  function keep(record: StoredServerKeys): void {
+    void store.writeServerKeys(worthStoring(record)).catch(() => {})
+  }
+
   function settle(server: ServerName, outcome: LookupOutcome): void {
     onLookup(outcome.kind === 'had' ? outcome.from : outcome.kind)
     if (outcome.kind === 'had') {
       failed.delete(server)
       const until = outcome.from === 'store' ? NO_PAUSE.until : clock() + coolDownMs
-      known.set(server, { record: outcome.record, pause: { ...NO_PAUSE, until } })
+      const proved = outcome.known.proved || known.get(server)?.proved === true
+      known.set(server, { record: outcome.known.record, proved, pause: { ...NO_PAUSE, until } })
+      if (proved && outcome.from !== 'store') keep(outcome.known.record)
       return
     }
-    const record = outcome.kept
-    if (record !== undefined) {
-      const before = known.get(server)?.pause ?? NO_PAUSE
-      const pause = outcome.kind === 'crowded' ? before : pauseAfter(before, outcome.reason)
-      known.set(server, { record, pause })
+    if (outcome.known !== undefined) {
+      const before = known.get(server) ?? { ...outcome.known, pause: NO_PAUSE }
+      const pause = outcome.kind === 'crowded' ? before.pause : pauseAfter(before.pause, outcome.reason)
+      known.set(server, { ...before, pause })
     } else if (outcome.kind === 'failed') failed.set(server, pauseAfter(failed.get(server), outcome.reason))
   }
 
   function join(server: ServerName, purpose: KeyPurpose): Promise<void> {
     const under = underWay.get(server)
     if (under !== undefined) return under
-    const started = lookUp(server, purpose, known.get(server)?.record)
+    const started = lookUp(server, purpose, known.get(server))
       .then((outcome) => settle(server, outcome))
       .finally(() => underWay.delete(server))
     underWay.set(server, started)
@@ -131,7 +137,11 @@ export function createKeyring(options: KeyringOptions): Keyring {
       if (keyIds.length === 0 || isTooFarAhead(at, clock())) return { kind: 'keys', keys: [] }
       return others(server, { keyIds, at, use }, deadline)
     },
-    // All keys are stored as it is.
-    proved: () => {},
+    proved(server) {
+      const at = known.get(server)
+      if (at === undefined || at.proved) return
+      known.set(server, { ...at, proved: true })
+      keep(at.record)
+    },
   }
 }

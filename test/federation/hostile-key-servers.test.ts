@@ -37,6 +37,7 @@ describe('hostile key servers', () => {
   ])('C1 one that answers with "%s" has no keys', async (behaviour, reason) => {
     world.machine.answer = (_visit, response) => answerKeys(behaviour, identity, [], response)
     expect(await ask()).toEqual({ kind: 'unavailable', reason: expect.stringContaining(reason) })
+    federation.keyring.proved(there)
     expect(world.stored.size).toBe(0)
   })
 
@@ -122,6 +123,7 @@ describe('hostile key servers', () => {
 
     it('does not delay a server whose keys are in the store', async () => {
       await ask()
+      federation.keyring.proved(there)
       federation = world.federation({ keyLimits: { timeoutMs: 800, maxLookups: 4, maxWaiting: 8 } })
       const { ended } = await flood()
       const { answer, took } = await timed()

@@ -41,6 +41,12 @@ describe('keyring', () => {
     wait = 5000,
   ) => federation.keyring.keysFor(server, keyIds as KeyId[], at, use, world.now() + wait)
   const asRequest = () => ask('request', world.now())
+  /** A request that the keys have verified. */
+  const asGoodRequest = async () => {
+    const answer = await asRequest()
+    federation.keyring.proved(there)
+    return answer
+  }
   const found = (who = identity) => ({ kind: 'keys', keys: [{ keyId: who.keyId, key: new Uint8Array(who.publicKey) }] })
   const requests = () => world.machine.visits.length
 
@@ -54,12 +60,13 @@ describe('keyring', () => {
     identity = createIdentity('another.example.test')
     publishes()
     expect(await asRequest()).toMatchObject({ kind: 'unavailable', reason: expect.stringContaining('server_name') })
+    federation.keyring.proved(there)
     expect(world.stored.size).toBe(0)
   })
 
   it('C2 a promise of a year is taken for seven days, in memory and in the store', async () => {
     publishes(world.now() + 365 * DAY)
-    await asRequest()
+    await asGoodRequest()
     world.ahead = 7 * DAY - 5000
     expect(await asRequest()).toMatchObject(found())
     expect(requests()).toBe(1)
@@ -148,15 +155,69 @@ describe('keyring', () => {
   })
 
   it('C4 keys outlive a restart in the store', async () => {
-    await asRequest()
+    await asGoodRequest()
     federation = world.federation()
     breaks()
     expect(await asRequest()).toMatchObject(found())
     expect(requests()).toBe(1)
   })
 
-  it('C4 a key that was refused since it was stored is not used', async () => {
+  it('C4 keys that have verified nothing are not stored, whoever asks for them, however often', async () => {
     await asRequest()
+    world.ahead = 4 * DAY
+    publishes()
+    await asRequest()
+    expect(requests()).toBe(2)
+    expect(world.stored.size).toBe(0)
+    federation.keyring.proved(world.name('unknown.example.test'))
+    expect(world.stored.size).toBe(0)
+  })
+
+  it('C4 keys that have verified something are stored once, and again whenever the server is asked', async () => {
+    let writes = 0
+    const write = world.store.writeServerKeys
+    federation = world.federation({
+      keyStore: {
+        ...world.store,
+        writeServerKeys(keys) {
+          writes++
+          return write(keys)
+        },
+      },
+    })
+    for (let times = 0; times < 3; times++) await asGoodRequest()
+    expect(writes).toBe(1)
+    world.ahead = 4 * DAY
+    identity = createIdentity(there, 'ed25519:new')
+    publishes()
+    await asRequest()
+    expect(writes).toBe(2)
+    expect(world.stored.get(there)?.keys).toMatchObject([{ keyId: 'ed25519:new' }])
+  })
+
+  it('C4 a server that has proved itself stays one across a restart', async () => {
+    await asGoodRequest()
+    federation = world.federation()
+    world.ahead = 4 * DAY
+    identity = createIdentity(there, 'ed25519:new')
+    publishes()
+    await asRequest()
+    expect(world.stored.get(there)?.keys).toMatchObject([{ keyId: 'ed25519:new' }])
+  })
+
+  it('C4 of a server with hundreds of keys the current and the latest retired ones are stored', async () => {
+    const retired = Array.from({ length: 200 }, (_, at) => ({
+      identity: { ...identity, keyId: `ed25519:r${at}` },
+      expiredAt: world.now() - DAY + (at % 2 === 0 ? at : -at),
+    }))
+    publishes(world.now() + DAY, retired)
+    await asGoodRequest()
+    const ids = world.stored.get(there)?.keys.map(({ keyId }) => keyId)
+    expect(ids).toEqual([identity.keyId, ...Array.from({ length: 15 }, (_, at) => `ed25519:r${198 - 2 * at}`)])
+  })
+
+  it('C4 a key that was refused since it was stored is not used', async () => {
+    await asGoodRequest()
     federation = world.federation({ deniedKeys: [identity.publicKey] })
     expect(await asRequest()).toMatchObject({ kind: 'unavailable' })
   })
@@ -213,7 +274,7 @@ describe('keyring', () => {
   })
 
   it('a stored key in base64 is the one that was published', async () => {
-    await asRequest()
+    await asGoodRequest()
     const [key] = world.stored.get(there)?.keys ?? []
     expect(base64(key?.key ?? new Uint8Array())).toBe(base64(identity.publicKey))
   })
