@@ -80,12 +80,17 @@ export function wantsRefresh(record: StoredServerKeys, purpose: KeyPurpose): boo
   })
 }
 
+/** Whether it is time to ask again: the record is past half of its time, or was fetched under a clock that was ahead. */
+export function isDue(record: StoredServerKeys, now: number): boolean {
+  return now < record.fetchedAt || now > (record.fetchedAt + freshUntil(record)) / 2
+}
+
 /** No key published now can be valid at an instant that far ahead. */
 export function isTooFarAhead(at: number, now: number): boolean {
   return at > now + MAX_KEY_LIFETIME_MS
 }
 
 /** Up to when the record says what is current. */
-function freshUntil({ keys }: StoredServerKeys): number {
+export function freshUntil({ keys }: StoredServerKeys): number {
   return keys.reduce((latest, { validUntil, old }) => (old ? latest : Math.max(latest, validUntil)), 0)
 }

@@ -8,7 +8,7 @@ import type { SigningKey } from '../matrix/ed25519.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
 import { within } from '../waiting/within.ts'
 import { type Acquaintance, createKeyLookup, type KeyLookupOptions, type LookupOutcome } from './key-lookup.ts'
-import { isTooFarAhead, type KeyPurpose, usable, wantsRefresh, worthStoring } from './key-records.ts'
+import { freshUntil, isDue, isTooFarAhead, type KeyPurpose, usable, wantsRefresh, worthStoring } from './key-records.ts'
 import { stands } from './pause.ts'
 
 export interface KeyringOptions extends KeyLookupOptions {
@@ -51,7 +51,7 @@ export function createKeyring(options: KeyringOptions): Keyring {
   const { serverName, signingKey, store, clock, onLookup = () => {} } = options
   const { maxKnown = 10_000, coolDownMs = 30_000, maxBackoffMs = 20_000 } = options
   const longestPauseMs = Math.max(coolDownMs, maxBackoffMs)
-  const lookUp = createKeyLookup(options)
+  const { recall, fetch } = createKeyLookup(options)
   const known = new LRUCache<ServerName, Known>({
     max: maxKnown,
     // A server may list hundreds of keys: those that do must not fill the memory.
@@ -61,12 +61,15 @@ export function createKeyring(options: KeyringOptions): Keyring {
   // Names that nobody vouches for have a cache of their own: inventing more of them pushes out no real server.
   const failed = new LRUCache<ServerName, Pause>({ max: MAX_FAILED })
   const underWay = new Map<ServerName, Promise<void>>()
+  const recalling = new Map<ServerName, Promise<void>>()
 
   function pauseAfter(before: Pause | undefined, reason: string): Pause {
     const failures = (before?.failures ?? 0) + 1
     const backoff = Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(failures - 1, 20), maxBackoffMs)
     return { until: clock() + backoff, failures, reason }
   }
+
+  const isPaused = ({ until }: Pause): boolean => stands(until, clock(), longestPauseMs)
 
   /** Nobody waits for the disk: what is not written is asked again after a restart. */
   function keep(record: StoredServerKeys): void {
@@ -77,27 +80,30 @@ export function createKeyring(options: KeyringOptions): Keyring {
     onLookup(outcome.kind === 'had' ? outcome.from : outcome.kind)
     if (outcome.kind === 'had') {
       failed.delete(server)
-      const until = outcome.from === 'store' ? NO_PAUSE.until : clock() + coolDownMs
       const proved = outcome.known.proved || known.get(server)?.proved === true
-      known.set(server, { record: outcome.known.record, proved, pause: { ...NO_PAUSE, until } })
-      if (proved && outcome.from !== 'store') keep(outcome.known.record)
+      known.set(server, { ...outcome.known, proved, pause: { ...NO_PAUSE, until: clock() + coolDownMs } })
+      if (proved) keep(outcome.known.record)
       return
     }
-    if (outcome.known !== undefined) {
-      const before = known.get(server) ?? { ...outcome.known, pause: NO_PAUSE }
-      const pause = outcome.kind === 'crowded' ? before.pause : pauseAfter(before.pause, outcome.reason)
-      known.set(server, { ...before, pause })
-    } else if (outcome.kind === 'failed') failed.set(server, pauseAfter(failed.get(server), outcome.reason))
+    const reason = outcome.kind === 'failed' ? outcome.reason : 'too many look-ups at once'
+    if (outcome.known === undefined) failed.set(server, pauseAfter(failed.get(server), reason))
+    else {
+      const before = known.get(server)
+      const proved = outcome.known.proved || before?.proved === true
+      known.set(server, { ...outcome.known, proved, pause: pauseAfter(before?.pause, reason) })
+    }
   }
 
-  function join(server: ServerName, purpose: KeyPurpose): Promise<void> {
-    const under = underWay.get(server)
-    if (under !== undefined) return under
-    const started = lookUp(server, purpose, known.get(server))
-      .then((outcome) => settle(server, outcome))
-      .finally(() => underWay.delete(server))
-    underWay.set(server, started)
-    return started
+  /** Puts what the store has of a server into memory. */
+  async function remember(server: ServerName): Promise<void> {
+    const found = await recall(server)
+    if (found === undefined || known.has(server)) return
+    known.set(server, { ...found, pause: NO_PAUSE })
+    onLookup('store')
+  }
+
+  async function lookUp(server: ServerName, purpose: KeyPurpose): Promise<void> {
+    settle(server, await fetch(server, purpose, known.get(server)))
   }
 
   /** Looks up until there is nothing more to learn, or the deadline has come. @returns why not all could be had */
@@ -106,17 +112,37 @@ export function createKeyring(options: KeyringOptions): Keyring {
       const at = known.get(server)
       if (at !== undefined && !wantsRefresh(at.record, purpose)) return undefined
       const pause = at === undefined ? failed.get(server) : at.pause
-      const paused = pause !== undefined && stands(pause.until, clock(), longestPauseMs)
-      if (paused && !underWay.has(server)) return pause.reason
+      if (pause !== undefined && isPaused(pause) && !underWay.has(server)) return pause.reason
       const remaining = deadline - clock()
       if (remaining <= 0) return 'the keys could not be had in time'
-      await within(remaining, join(server, purpose))
+      await within(
+        remaining,
+        join(underWay, server, () => lookUp(server, purpose)),
+      )
     }
     return 'the keys could not be had'
   }
 
+  /** Begins to fetch keys anew while they are good, so that nobody has to wait for them. */
+  function renew(server: ServerName, purpose: KeyPurpose): void {
+    const at = known.get(server)
+    if (at === undefined || !at.proved || isPaused(at.pause)) return
+    const until = freshUntil(at.record)
+    if (until < clock() || !isDue(at.record, clock())) return
+    const longer = { ...purpose, at: until + 1 }
+    // What is thrown here is thrown again for those who wait for keys.
+    join(underWay, server, () => lookUp(server, longer)).catch(() => {})
+  }
+
   async function others(server: ServerName, purpose: KeyPurpose, deadline: number): Promise<KeyLookupAnswer> {
+    if (!known.has(server) && !underWay.has(server) && !isPaused(failed.get(server) ?? NO_PAUSE)) {
+      await within(
+        deadline - clock(),
+        join(recalling, server, () => remember(server)),
+      )
+    }
     const reason = await refresh(server, purpose, deadline)
+    renew(server, purpose)
     const keys = usable(known.get(server)?.record, purpose)
     return keys.length > 0 || reason === undefined ? { kind: 'keys', keys } : { kind: 'unavailable', reason }
   }
@@ -144,4 +170,13 @@ export function createKeyring(options: KeyringOptions): Keyring {
       keep(at.record)
     },
   }
+}
+
+/** Begins something for a server, or joins those for whom it is under way. */
+function join(underWay: Map<ServerName, Promise<void>>, server: ServerName, begin: () => Promise<void>): Promise<void> {
+  const under = underWay.get(server)
+  if (under !== undefined) return under
+  const begun = begin().finally(() => underWay.delete(server))
+  underWay.set(server, begun)
+  return begun
 }

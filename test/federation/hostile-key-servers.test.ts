@@ -110,8 +110,9 @@ describe('hostile key servers', () => {
       expect((await timed()).answer).toMatchObject(atOnce.answer)
     })
 
-    it('does not delay the refresh of a server that is known', async () => {
+    it('does not delay the refresh of a server that has proved itself', async () => {
       await ask()
+      federation.keyring.proved(there)
       world.ahead = 8 * 86_400_000
       const { ended } = await flood()
       const { answer, took } = await timed()
@@ -132,12 +133,91 @@ describe('hostile key servers', () => {
       await ended
     })
 
+    it('backs off where it was crowded out', async () => {
+      await (await flood()).ended
+      const before = inFlood().length
+      const start = Date.now()
+      const again = await Promise.all(
+        Array.from({ length: 60 }, (_, at) => ask(world.name(`forged${at}.example.test`), 'ed25519:x', 1500)),
+      )
+      expect(again.every(({ kind }) => kind === 'unavailable')).toBe(true)
+      expect(again).toContainEqual({ kind: 'unavailable', reason: 'too many look-ups at once' })
+      expect(Date.now() - start).toBeLessThan(600)
+      expect(inFlood()).toHaveLength(before)
+    })
+
     it('has a bounded number of requests under way, and a bounded number waiting', async () => {
       const { ended } = await flood()
       const outcomes = await ended
       // Four at a time, and eight that waited for them.
       expect(inFlood().length).toBeLessThanOrEqual(12)
       expect(outcomes.every(({ kind }) => kind === 'unavailable')).toBe(true)
+    })
+  })
+
+  describe('a flood of names whose keys were had once', () => {
+    let evil: Identity[]
+    let evilHours: number
+    let hangs: boolean
+
+    beforeEach(async () => {
+      hangs = false
+      evilHours = 1
+      evil = Array.from({ length: 20 }, (_, at) => createIdentity(world.name(`evil${at}.example.test`)))
+      world.machine.answer = ({ host }, response) => {
+        const owner = evil.find(({ name }) => name === host) ?? identity
+        const hours = owner === identity ? 1 : evilHours
+        if (!hangs || owner === identity) sendJson(response, 200, keyObject(owner, [], world.now() + hours * 3_600_000))
+      }
+    })
+    const meet = async (...those: Identity[]) => {
+      for (const { name, keyId } of those) {
+        await ask(name as ServerName, keyId)
+        federation.keyring.proved(name as ServerName)
+      }
+    }
+    const floods = (keyId: (of: Identity) => string) =>
+      Promise.all(evil.map((one) => ask(one.name as ServerName, keyId(one), 1500)))
+    const servesGood = async () => {
+      const start = Date.now()
+      expect(await ask()).toMatchObject({ kind: 'keys', keys: [{ keyId: identity.keyId }] })
+      expect(Date.now() - start).toBeLessThan(600)
+    }
+
+    it('that have proved nothing do not delay the refresh of a server that has', async () => {
+      for (const { name, keyId } of evil) await ask(name as ServerName, keyId)
+      await meet(identity)
+      hangs = true
+      world.ahead = 3_601_000
+      const ended = floods(({ keyId }) => keyId)
+      await vi.waitFor(() => expect(world.machine.visits.length).toBeGreaterThan(21 + 3))
+      await servesGood()
+      await ended
+    })
+
+    it('and are still good do not delay the refresh of a server that is due', async () => {
+      evilHours = 24
+      await meet(...evil, identity)
+      hangs = true
+      world.ahead = 3_601_000
+      const ended = floods(() => 'ed25519:x')
+      await vi.waitFor(() => expect(world.machine.visits.length).toBeGreaterThan(21 + 3))
+      const forged = ask(there, 'ed25519:x')
+      await servesGood()
+      await Promise.all([forged, ended])
+    })
+
+    it('and that hang since then do so once', async () => {
+      await meet(...evil.slice(0, 4), identity)
+      hangs = true
+      world.ahead = 3_601_000
+      await floods(({ keyId }) => keyId)
+      world.ahead += 20_000
+      const visits = world.machine.visits.length
+      const ended = floods(({ keyId }) => keyId)
+      await vi.waitFor(() => expect(world.machine.visits.length).toBeGreaterThan(visits + 3))
+      await servesGood()
+      await ended
     })
   })
 

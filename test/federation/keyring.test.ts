@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Federation } from '../../src/federation/federation.ts'
 import type { KeyId, ServerName } from '../../src/matrix/identifiers.ts'
 import { keyObject, sendJson } from '../support/key-server.ts'
@@ -66,10 +66,11 @@ describe('keyring', () => {
 
   it('C2 a promise of a year is taken for seven days, in memory and in the store', async () => {
     publishes(world.now() + 365 * DAY)
-    await asGoodRequest()
+    await asRequest()
     world.ahead = 7 * DAY - 5000
     expect(await asRequest()).toMatchObject(found())
     expect(requests()).toBe(1)
+    federation.keyring.proved(there)
     const [key] = world.stored.get(there)?.keys ?? []
     expect((key?.validUntil ?? 0) - Date.now()).toBeLessThanOrEqual(7 * DAY)
     world.ahead = 7 * DAY + 5000
@@ -195,6 +196,17 @@ describe('keyring', () => {
     expect(world.stored.get(there)?.keys).toMatchObject([{ keyId: 'ed25519:new' }])
   })
 
+  it('C4 a stored key is answered at once although another one is being asked for', async () => {
+    await asGoodRequest()
+    federation = world.federation()
+    hangs()
+    const forged = ask('request', world.now(), ['ed25519:forged'], there, 1500)
+    const start = Date.now()
+    expect(await asRequest()).toMatchObject(found())
+    expect(Date.now() - start).toBeLessThan(1000)
+    await forged
+  })
+
   it('C4 a server that has proved itself stays one across a restart', async () => {
     await asGoodRequest()
     federation = world.federation()
@@ -214,6 +226,64 @@ describe('keyring', () => {
     await asGoodRequest()
     const ids = world.stored.get(there)?.keys.map(({ keyId }) => keyId)
     expect(ids).toEqual([identity.keyId, ...Array.from({ length: 15 }, (_, at) => `ed25519:r${198 - 2 * at}`)])
+  })
+
+  describe('in the second half of the time that keys are good', () => {
+    const settled = (count: number) => vi.waitFor(() => expect(requests()).toBe(count))
+    const validUntil = async () => {
+      const answer = await asRequest()
+      return answer.kind === 'keys' && (answer.keys[0]?.validUntil ?? 0) > world.now() + 2 * DAY
+    }
+
+    beforeEach(async () => {
+      await asGoodRequest()
+      world.ahead = 1.4 * DAY
+      await asRequest()
+      expect(requests()).toBe(1)
+      world.ahead = 1.6 * DAY
+    })
+
+    it('C4 they are answered from memory and fetched again meanwhile', async () => {
+      hangs()
+      expect(await asRequest()).toMatchObject(found())
+      await settled(2)
+    })
+
+    it('C4 they are fetched once, and are good for longer then', async () => {
+      publishes()
+      await Promise.all([asRequest(), asRequest()])
+      await settled(2)
+      await vi.waitFor(async () => expect(await validUntil()).toBe(true))
+      world.ahead += 60_000
+      await asRequest()
+      expect(requests()).toBe(2)
+    })
+
+    it('C4 they stay good where the server is out of order, which is asked again after a pause', async () => {
+      breaks()
+      await asRequest()
+      await settled(2)
+      expect(await asRequest()).toMatchObject(found())
+      expect(requests()).toBe(2)
+      world.ahead += 21_000
+      publishes()
+      await vi.waitFor(async () => expect(await validUntil()).toBe(true))
+    })
+
+    it('C4 they are fetched again after a restart, too', async () => {
+      federation = world.federation()
+      expect(await asRequest()).toMatchObject(found())
+      await settled(2)
+    })
+  })
+
+  it('C4 keys that were fetched under a clock a year ahead are fetched again', async () => {
+    world.ahead = 365 * DAY
+    publishes()
+    await asGoodRequest()
+    world.ahead = 0
+    expect(await asRequest()).toMatchObject(found())
+    await vi.waitFor(() => expect(requests()).toBe(2))
   })
 
   it('C4 a key that was refused since it was stored is not used', async () => {

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Federation } from '../../src/federation/federation.ts'
 import type { KeyId, ServerName } from '../../src/matrix/identifiers.ts'
 import { keyObject, sendJson } from '../support/key-server.ts'
@@ -190,6 +190,19 @@ describe('notary', () => {
     await ask('request', world.now(), 'ed25519:other')
     expect(queries()).toHaveLength(1)
     expect(await asRequest()).toMatchObject(found)
+  })
+
+  it('C5 in the second half of the time that keys are good it is asked for keys that are good for longer', async () => {
+    const validUntil = world.now() + DAY
+    told = [withSignature(published(validUntil), notary)]
+    await asRequest()
+    federation.keyring.proved(there)
+    world.ahead = 0.6 * DAY
+    expect(await asRequest()).toMatchObject(found)
+    await vi.waitFor(() => expect(queries()).toHaveLength(2))
+    expect(JSON.parse(queries()[1]?.body ?? '')).toEqual({
+      server_keys: { [there]: { [identity.keyId]: { minimum_valid_until_ts: validUntil + 1 } } },
+    })
   })
 
   it('C5 a server that answers is believed without the notary', async () => {
