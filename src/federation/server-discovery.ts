@@ -94,12 +94,14 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 
   return {
     async discover(server, deadline) {
+      if (splitServerName(server) === undefined) return { kind: 'failed', reason: 'it is no server name' }
       const { targets, reason } = await find(server, deadline)
       return targets.length > 0 ? { kind: 'found', targets: targets.slice(0, MAX_TARGETS) } : { kind: 'failed', reason }
     },
     unreachable(server) {
-      const { host, port, literal } = partsOf(server)
-      if (port === undefined && literal === undefined) wellKnown.distrust(host)
+      const parts = splitServerName(server)
+      if (parts?.port === undefined && parts?.literal === undefined && parts !== undefined)
+        wellKnown.distrust(parts.host)
     },
   }
 }

@@ -101,6 +101,8 @@ describe('server discovery', () => {
     dns.zones.set('_matrix._tcp.b.test', 'hang')
     const start = Date.now()
     expect(await reach('a.test')).toMatchObject({ server: 'other', host: 'b.test' })
+    // The other question is on its way: it must not arrive in the next test.
+    await expect.poll(() => dns.questions).toContain('SRV _matrix._tcp.b.test')
     expect(Date.now() - start).toBeLessThan(1000)
   })
 
@@ -226,6 +228,13 @@ describe('server discovery', () => {
     const target = { address: '169.254.169.254', port: 80, host: 'x', servername: 'x', certificateName: 'x' }
     const answer = await agent.request(target, { method: 'GET', path: '/', maxBytes: 1, deadline: Date.now() + 5000 })
     expect(answer).toEqual({ kind: 'failed', reason: '169.254.169.254 is not permitted' })
+  })
+
+  it('what is no server name leads nowhere', async () => {
+    for (const name of ['', 'a b', 'a.test:99999', '@x', 'garbage/path']) {
+      expect(await discovery.discover(name as ServerName, Date.now() + 1000)).toMatchObject({ kind: 'failed' })
+      expect(() => discovery.unreachable(name as ServerName)).not.toThrow()
+    }
   })
 
   it('a name whose DNS hangs delays no other', async () => {
