@@ -29,6 +29,7 @@ export function createConfiguredFederation(parts: ConfiguredFederationParts): Fe
     keyStore,
     clock,
     random: Math.random,
+    oldVerifyKeys: config.old_verify_keys,
     caCertificates: files.caCertificates,
     allowedNetworks: federation.ip_range_allowlist,
     trustedKeyServers: federation.trusted_key_servers,

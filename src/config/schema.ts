@@ -16,6 +16,7 @@ import {
   serverName,
   text,
   trustedKeyServer,
+  verifyKeys,
 } from './values.ts'
 
 const PORT = 'an integer from 0 to 65535'
@@ -211,6 +212,12 @@ const settings = z.strictObject({
     description:
       "The homeserver's signing key file, as Synapse (ed25519 a_1 SEED) or Dendrite (PEM) writes it. Must be readable by its owner alone.",
     allowed: 'a path',
+  }),
+  old_verify_keys: setting(verifyKeys.prefault({}), {
+    description:
+      'Public keys with which this server signed before, as it publishes them: rooms that are imported hold events signed with them.',
+    allowed: '{ "ed25519:VERSION": BASE64 }, of any number of keys',
+    example: '{}',
   }),
   listen: listen.prefault({}),
   admin: admin.prefault({}),

@@ -46,15 +46,30 @@ export const trustedKeyServer = z
     verify_keys: z.record(z.string(), publicKey),
   })
   .transform(({ server_name: name, verify_keys: keys }, context) => {
-    const verifyKeys = new Map<KeyId, Uint8Array>()
-    for (const [id, key] of Object.entries(keys)) {
-      const keyId = parseKeyId(id)
-      if (keyId !== undefined) verifyKeys.set(keyId, key)
-    }
-    if (verifyKeys.size === Object.keys(keys).length && verifyKeys.size > 0) return { serverName: name, verifyKeys }
+    const verifyKeys = keysById(keys)
+    if (verifyKeys !== undefined && verifyKeys.size > 0) return { serverName: name, verifyKeys }
     context.issues.push({ code: 'custom', input: keys, path: ['verify_keys'] })
     return z.NEVER
   })
+
+/** Public keys by their ids. */
+export const verifyKeys = z.record(z.string(), publicKey).transform((keys, context) => {
+  const byId = keysById(keys)
+  if (byId !== undefined) return byId
+  context.issues.push({ code: 'custom', input: keys })
+  return z.NEVER
+})
+
+/** @returns undefined where an id is none */
+function keysById(keys: Readonly<Record<string, Uint8Array>>): ReadonlyMap<KeyId, Uint8Array> | undefined {
+  const byId = new Map<KeyId, Uint8Array>()
+  for (const [id, key] of Object.entries(keys)) {
+    const keyId = parseKeyId(id)
+    if (keyId === undefined) return undefined
+    byId.set(keyId, key)
+  }
+  return byId
+}
 
 /** A PostgreSQL connection URL. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS */
 export const postgresUrl = parsed((text) => (isPostgresUrl(text) ? text : undefined))

@@ -4,7 +4,7 @@
  */
 import type { Clock, Keyring, KeyStore } from '../knock/ports.ts'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
-import type { ServerName } from '../matrix/identifiers.ts'
+import type { KeyId, ServerName } from '../matrix/identifiers.ts'
 import { createAddressFilter, type Network } from './address-filter.ts'
 import { createHostsFile } from './hosts-file.ts'
 import { createHttpAgent } from './http-agent.ts'
@@ -29,6 +29,8 @@ export interface FederationOptions {
   readonly caCertificates: readonly string[]
   /** `federation.ip_range_allowlist`, each read by parseNetwork. */
   readonly allowedNetworks: readonly Network[]
+  /** `old_verify_keys`. */
+  readonly oldVerifyKeys: ReadonlyMap<KeyId, Uint8Array>
   /** `federation.trusted_key_servers`. */
   readonly trustedKeyServers: readonly TrustedKeyServer[]
   /** Public keys that are refused wherever they appear, 32 bytes each. */
@@ -81,6 +83,7 @@ export function createFederation(options: FederationOptions): Federation {
   const keyring = createKeyring({
     serverName,
     signingKey,
+    oldVerifyKeys: options.oldVerifyKeys,
     store: options.keyStore,
     direct: createKeyClient(asking),
     notaries: options.trustedKeyServers.map((notary) => createNotary(notary, asking)),

@@ -5,7 +5,7 @@
 import { LRUCache } from 'lru-cache'
 import type { KeyLookup as KeyLookupAnswer, Keyring, KeyStore, StoredServerKeys, VerifyKey } from '../knock/ports.ts'
 import type { SigningKey } from '../matrix/ed25519.ts'
-import type { ServerName } from '../matrix/identifiers.ts'
+import type { KeyId, ServerName } from '../matrix/identifiers.ts'
 import { within } from '../waiting/within.ts'
 import { type Acquaintance, createKeyLookup, type KeyLookupOptions, type LookupOutcome } from './key-lookup.ts'
 import { freshUntil, isDue, isTooFarAhead, type KeyPurpose, usable, wantsRefresh, worthStoring } from './key-records.ts'
@@ -16,17 +16,23 @@ export interface KeyringOptions extends KeyLookupOptions {
   readonly store: KeyStore
   /** Answers for our own name, without the network. */
   readonly signingKey: Pick<SigningKey, 'keyId' | 'publicKey'>
+  /** Our earlier keys: good for events, never for requests. */
+  readonly oldVerifyKeys?: ReadonlyMap<KeyId, Uint8Array>
   /** Told about each look-up that left memory, for metrics. */
   readonly onLookup?: (outcome: 'store' | 'server' | 'notary' | 'failed' | 'crowded') => void
   /** Servers that are kept in memory. Default 10,000; the store keeps those that have proved themselves. */
   readonly maxKnown?: number
-  /** After a server answered it is not asked again for so long, in milliseconds. Default 30,000. */
+  /**
+   * After a server answered without what was asked for it is asked again after 2, 4, 8 … seconds, at most so many
+   * milliseconds: anybody can invent key ids. Default 30,000.
+   */
   readonly coolDownMs?: number
   /** After failures a server is asked again after 1, 2, 4 … seconds, at most so many milliseconds. Default 20,000. */
   readonly maxBackoffMs?: number
 }
 
 const FIRST_BACKOFF_MS = 1_000
+const FIRST_COOL_DOWN_MS = 2_000
 const MAX_FAILED = 10_000
 /** What most servers have at most, retired ones included. */
 const KEYS_PER_SERVER = 10
@@ -65,8 +71,14 @@ export function createKeyring(options: KeyringOptions): Keyring {
 
   function pauseAfter(before: Pause | undefined, reason: string): Pause {
     const failures = (before?.failures ?? 0) + 1
-    const backoff = Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(failures - 1, 20), maxBackoffMs)
-    return { until: clock() + backoff, failures, reason }
+    return { until: clock() + doubled(FIRST_BACKOFF_MS, failures, maxBackoffMs), failures, reason }
+  }
+
+  /** A server that gave what was asked for can be asked for something else at once: it may have changed its keys. */
+  function pauseAfterAnswer(before: Pause | undefined, record: StoredServerKeys, purpose: KeyPurpose): Pause {
+    if (!wantsRefresh(record, purpose)) return NO_PAUSE
+    const failures = before?.reason === undefined ? (before?.failures ?? 0) + 1 : 1
+    return { until: clock() + doubled(FIRST_COOL_DOWN_MS, failures, coolDownMs), failures, reason: undefined }
   }
 
   const isPaused = ({ until }: Pause): boolean => stands(until, clock(), longestPauseMs)
@@ -76,12 +88,14 @@ export function createKeyring(options: KeyringOptions): Keyring {
     void store.writeServerKeys(worthStoring(record)).catch(() => {})
   }
 
-  function settle(server: ServerName, outcome: LookupOutcome): void {
+  function settle(server: ServerName, outcome: LookupOutcome, purpose: KeyPurpose): void {
     onLookup(outcome.kind === 'had' ? outcome.from : outcome.kind)
     if (outcome.kind === 'had') {
       failed.delete(server)
-      const proved = outcome.known.proved || known.get(server)?.proved === true
-      known.set(server, { ...outcome.known, proved, pause: { ...NO_PAUSE, until: clock() + coolDownMs } })
+      const before = known.get(server)
+      const proved = outcome.known.proved || before?.proved === true
+      const pause = pauseAfterAnswer(before?.pause, outcome.known.record, purpose)
+      known.set(server, { ...outcome.known, proved, pause })
       if (proved) keep(outcome.known.record)
       return
     }
@@ -103,7 +117,7 @@ export function createKeyring(options: KeyringOptions): Keyring {
   }
 
   async function lookUp(server: ServerName, purpose: KeyPurpose): Promise<void> {
-    settle(server, await fetch(server, purpose, known.get(server)))
+    settle(server, await fetch(server, purpose, known.get(server)), purpose)
   }
 
   /** Looks up until there is nothing more to learn, or the deadline has come. @returns why not all could be had */
@@ -147,16 +161,18 @@ export function createKeyring(options: KeyringOptions): Keyring {
     return keys.length > 0 || reason === undefined ? { kind: 'keys', keys } : { kind: 'unavailable', reason }
   }
 
-  const ownKey: VerifyKey = {
-    keyId: signingKey.keyId,
-    key: signingKey.publicKey,
-    validUntil: Number.MAX_SAFE_INTEGER,
-    old: false,
-  }
+  const always = Number.MAX_SAFE_INTEGER
+  const ownKeys: readonly VerifyKey[] = [
+    ...[...(options.oldVerifyKeys ?? [])].map(([keyId, key]) => ({ keyId, key, validUntil: always, old: true })),
+    { keyId: signingKey.keyId, key: signingKey.publicKey, validUntil: always, old: false },
+  ]
 
   return {
     async keysFor(server, keyIds, at, use, deadline) {
-      if (server === serverName) return { kind: 'keys', keys: keyIds.includes(ownKey.keyId) ? [ownKey] : [] }
+      if (server === serverName) {
+        const wanted = ({ keyId, old }: VerifyKey) => keyIds.includes(keyId) && (use === 'event' || !old)
+        return { kind: 'keys', keys: ownKeys.filter(wanted) }
+      }
       if (server.toLowerCase() === serverName.toLowerCase()) {
         return { kind: 'unavailable', reason: 'the name is ours in another spelling' }
       }
@@ -170,6 +186,10 @@ export function createKeyring(options: KeyringOptions): Keyring {
       keep(at.record)
     },
   }
+}
+
+function doubled(first: number, times: number, most: number): number {
+  return Math.min(first * 2 ** Math.min(times - 1, 20), most)
 }
 
 /** Begins something for a server, or joins those for whom it is under way. */

@@ -36,6 +36,7 @@ describe('what is read', () => {
     expect(configOf(await load(''))).toEqual({
       server_name: 'example.org',
       signing_key_path: './data/signing.key',
+      old_verify_keys: new Map(),
       listen: { host: '127.0.0.1', port: 8450, trust_proxy: [] },
       admin: { host: '127.0.0.1', port: 8451 },
       store: {

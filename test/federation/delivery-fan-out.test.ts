@@ -85,6 +85,7 @@ describe('a knock in a room of 5,000 servers', () => {
     const federation = createFederation({
       ...{ serverName: HERE, ed25519: nativeEd25519, keyStore: store, clock: Date.now, random: Math.random },
       signingKey: signingKeyFromSeed('ed25519:ours' as KeyId, new Uint8Array(32).fill(7)),
+      oldVerifyKeys: new Map(),
       caCertificates: [crowd.ca],
       allowedNetworks: loopback === undefined ? [] : [loopback],
       trustedKeyServers: [],

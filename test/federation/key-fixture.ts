@@ -67,6 +67,7 @@ export async function startWorld(): Promise<World> {
         random: () => 0.5,
         caCertificates: [authority.cert],
         allowedNetworks: loopback === undefined ? [] : [loopback],
+        oldVerifyKeys: new Map(),
         trustedKeyServers: [],
         dnsServers: [dns.server],
         hostsPath: '/nowhere/hosts',
