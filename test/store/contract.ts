@@ -10,6 +10,7 @@ import { importContract } from './contract-imports.ts'
 import { recordContract } from './contract-records.ts'
 import { reimportContract } from './contract-reimports.ts'
 import { roomContract } from './contract-rooms.ts'
+import { stringContract } from './contract-strings.ts'
 
 export interface TestStore extends Store {
   prune(): Promise<void>
@@ -51,6 +52,7 @@ export function storeContract(kind: StoreKind): void {
     afterEach(() => opened.dispose())
 
     roomContract(subject)
+    stringContract(subject)
     commitContract(subject)
     handedOverContract(subject)
     historyContract(subject)

@@ -4,6 +4,7 @@ import type { ImportHeader, ImportOutcome, RoomImport, StagedEvent } from '../..
 import { membershipOf } from '../../matrix/auth/knock-rules.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../matrix/identifiers.ts'
 import { fateOfKnock } from '../kept-knock.ts'
+import { stateClash } from '../state-clash.ts'
 import {
   createSnapshot,
   inUse,
@@ -53,9 +54,7 @@ function stageState(staging: Staging, { eventId, pdu, verified }: StagedEvent): 
   snapshot.events.set(eventId, { event, signatures: verified ? 'good' : 'unchecked' })
   const present = snapshot.state.get(key)?.[0]
   if (present !== undefined) {
-    if (present.event.eventId !== eventId) {
-      staging.flaw ??= `the state has two events of type ${pdu.type} for one state key`
-    }
+    if (present.event.eventId !== eventId) staging.flaw ??= stateClash(pdu.type)
     return
   }
   snapshot.state.set(key, [{ from: 0, event, endedAt: undefined }])

@@ -73,8 +73,9 @@ export function headOf(room: MemoryRoom): RoomHead {
   return { roomId, version, revision, factsRevision, resident: snapshot.joined.has(snapshot.ownServer) }
 }
 
+/** Both in one: the length says where one ends, because no character does. */
 export function stateKeyOf(type: string, stateKey: string): string {
-  return `${type}\0${stateKey}`
+  return `${type.length} ${type}${stateKey}`
 }
 
 /** The newest value of a state key that began at a revision or before. */

@@ -3,6 +3,7 @@
  * and writing one again after a lost connection changes nothing. docs/architecture.md, "What is kept of a room".
  */
 import type { CommonJobs, StageRow } from '../jobs.ts'
+import { stateClash } from '../state-clash.ts'
 import { bytes } from './bytea.ts'
 import type { Database, Run, Statement } from './database.ts'
 import { DatabaseFailure } from './failures.ts'
@@ -59,7 +60,7 @@ const STATE: Statement = {
 const CLASH: Statement = {
   name: 'stage-clash',
   text: `
-    UPDATE snapshots n SET flaw = 'the state has two events of type ' || $5 || ' for one state key'
+    UPDATE snapshots n SET flaw = $5
     WHERE n.snapshot = $1 AND n.flaw IS NULL AND EXISTS (
       SELECT 1 FROM state s WHERE s.snapshot = $1 AND s.type = $2 AND s.state_key = $3 AND s.from_revision = 0
         AND s.event <> $4)`,
@@ -146,7 +147,7 @@ async function addState(
   const added = new Set(places.map(({ at }) => at - 1))
   for (const [at, { type, stateKey }] of rows.entries()) {
     if (added.has(at)) continue
-    await run(CLASH, [snapshot, bytes(type), bytes(stateKey), events[at] ?? 0, printable(type)])
+    await run(CLASH, [snapshot, bytes(type), bytes(stateKey), events[at] ?? 0, stateClash(type)])
   }
   return added
 }
@@ -160,9 +161,4 @@ async function stageOthers(run: Run, room: number, snapshot: number, all: readon
   if (extremities.length === 0) return
   const depths = extremities.map(({ depth }) => depth)
   await run(EXTREMITIES, [room, snapshot, extremities.map(({ eventId }) => bytes(eventId)), depths])
-}
-
-/** For a reason that is text in the database. */
-function printable(type: string): string {
-  return type.replaceAll('\0', '\\u0000')
 }

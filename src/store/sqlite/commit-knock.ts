@@ -3,7 +3,7 @@
  * Runs on the writer's thread inside a savepoint. docs/architecture.md, "A commit".
  */
 import type { CommitOutcome } from '../../knock/ports.ts'
-import type { Database } from './connection.ts'
+import type { Database } from './database.ts'
 import type { CommitJob } from './jobs.ts'
 
 interface HeadRow {

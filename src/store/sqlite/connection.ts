@@ -2,10 +2,8 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from '@photostructure/sqlite'
+import { createDatabase, type Database } from './database.ts'
 import { MIGRATIONS } from './schema.ts'
-
-export type Database = InstanceType<typeof DatabaseSync>
-export type Statement = ReturnType<Database['prepare']>
 
 /** How long a writer waits for another process before it gives up, in milliseconds. */
 export const BUSY_DEADLINE_MS = 10_000
@@ -29,7 +27,7 @@ export interface WriterOptions {
 export function openWriter({ path, maxBytes }: WriterOptions): Database {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   closeSync(openSync(path, 'a', 0o600))
-  const db = new DatabaseSync(path, { timeout: BUSY_POLL_MS, enableForeignKeyConstraints: false })
+  const db = createDatabase(new DatabaseSync(path, { timeout: BUSY_POLL_MS, enableForeignKeyConstraints: false }))
   try {
     retryWhileBusy(() => db.exec('PRAGMA journal_mode = WAL'))
     db.exec('PRAGMA synchronous = FULL')
@@ -49,7 +47,7 @@ export function openWriter({ path, maxBytes }: WriterOptions): Database {
 
 /** Opens a connection that can only read. The file must exist. */
 export function openReader(path: string): Database {
-  const db = new DatabaseSync(path, { readOnly: true, timeout: READER_BUSY_MS })
+  const db = createDatabase(new DatabaseSync(path, { readOnly: true, timeout: READER_BUSY_MS }))
   db.exec('PRAGMA query_only = ON')
   db.exec('PRAGMA cache_size = -8000')
   return db

@@ -5,7 +5,7 @@
 import type { Branch, KnockContext, KnockQuestion } from '../../knock/ports.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId, RoomId } from '../../matrix/identifiers.ts'
-import type { Database } from './connection.ts'
+import type { Database } from './database.ts'
 import type { EventReader } from './event-reader.ts'
 import type { HeadReader, ReaderOptions } from './room-reader.ts'
 

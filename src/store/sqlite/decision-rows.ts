@@ -3,7 +3,7 @@
 import type { Decision } from '../../knock/ports.ts'
 import type { DecisionFilter } from '../../knock/store-ports.ts'
 import { decodeDecision } from '../stored-decision.ts'
-import type { Database } from './connection.ts'
+import type { Database } from './database.ts'
 import type { Handlers } from './jobs.ts'
 
 export function createDecisionWriter(db: Database): Pick<Handlers, 'refusals'> {

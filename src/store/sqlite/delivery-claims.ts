@@ -6,7 +6,7 @@
 import type { DeliveryQueue, OutgoingTransaction } from '../../knock/delivery-ports.ts'
 import type { Clock } from '../../knock/ports.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
-import type { Database } from './connection.ts'
+import type { Database } from './database.ts'
 import type { EventReader } from './event-reader.ts'
 import type { TransactionRow } from './jobs.ts'
 import type { WriterClient } from './writer-client.ts'

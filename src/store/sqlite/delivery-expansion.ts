@@ -1,6 +1,6 @@
 /** Turns accepted knocks into rows per destination, in chunks. docs/architecture.md, "A commit". */
 import { EXPANDED_SERVERS } from '../outgoing-transaction.ts'
-import type { Database } from './connection.ts'
+import type { Database } from './database.ts'
 import type { Handlers } from './jobs.ts'
 
 interface OutboxRow {

@@ -3,7 +3,7 @@
 import type { DeliveryAdministration, DeliveryQueue } from '../../knock/delivery-ports.ts'
 import type { Clock } from '../../knock/ports.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
-import type { Database } from './connection.ts'
+import type { Database } from './database.ts'
 import { createDeliveryClaims } from './delivery-claims.ts'
 import { RESUMABLE } from './delivery-waits.ts'
 import type { EventReader } from './event-reader.ts'

@@ -3,7 +3,7 @@
  * https://spec.matrix.org/latest/server-server-api/#transactions
  */
 import { MAX_PDUS, newTransactionId } from '../outgoing-transaction.ts'
-import type { Database } from './connection.ts'
+import type { Database } from './database.ts'
 import type { Handlers, TransactionRow } from './jobs.ts'
 
 /** Events that one transaction of the writer drops. */

@@ -1,5 +1,5 @@
 /** When destinations are tried again: what makes them due before their time. */
-import type { Database } from './connection.ts'
+import type { Database } from './database.ts'
 import type { Handlers } from './jobs.ts'
 
 /** ?2 waits after a failure, longer than it has to by ?1; the reader asks the same before it writes. */

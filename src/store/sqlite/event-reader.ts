@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId } from '../../matrix/identifiers.ts'
 import { parsePdu } from '../stored-pdu.ts'
-import type { Database } from './connection.ts'
+import type { Database } from './database.ts'
 
 /** Decoded events in memory: this many, and this many characters of JSON at most. */
 const MAX_EVENTS = 5_000

@@ -2,7 +2,7 @@
 import type { Extremity, ExtremitySelection } from '../../knock/ports.ts'
 import type { RoomId } from '../../matrix/identifiers.ts'
 import { MOST_EXTREMITIES, selectExtremities } from '../extremity-selection.ts'
-import type { Database } from './connection.ts'
+import type { Database } from './database.ts'
 
 export function createExtremityReader(db: Database): (roomId: RoomId) => ExtremitySelection | undefined {
   const readRoom = db.prepare('SELECT snapshot, revision FROM rooms WHERE room_id = ? AND snapshot IS NOT NULL')

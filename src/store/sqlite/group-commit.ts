@@ -2,7 +2,8 @@
  * Group commit: what waits goes into one transaction, each job in a savepoint of its own, and every answer is given
  * after the commit returned. docs/architecture.md, "A commit".
  */
-import { beginImmediate, type Database } from './connection.ts'
+import { beginImmediate } from './connection.ts'
+import type { Database } from './database.ts'
 import type { AnswerMessage, Handlers, JobKind, JobMessage } from './jobs.ts'
 
 /** Runs a group of jobs as one transaction. The answers come in the order of the jobs. */

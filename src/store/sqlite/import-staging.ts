@@ -4,7 +4,8 @@
  */
 
 import type { BeginImport, StageRow } from '../jobs.ts'
-import type { Database } from './connection.ts'
+import { stateClash } from '../state-clash.ts'
+import type { Database } from './database.ts'
 import type { Handlers } from './jobs.ts'
 import { createJoinedServers } from './joined-servers.ts'
 
@@ -88,7 +89,7 @@ function prepareStaging(db: Database): (room: number, snapshot: number, row: Sta
     const { event } = insertState.get(room, snapshot, row.eventId, row.checked ? 1 : 0, row.json) as { event: number }
     if (Number(insertKey.run(snapshot, row.type, row.stateKey, event, row.membership).changes) > 0) return true
     const present = readKey.get(snapshot, row.type, row.stateKey) as { event: number }
-    if (present.event !== event) setFlaw.run(`the state has two events of type ${row.type} for one state key`, snapshot)
+    if (present.event !== event) setFlaw.run(stateClash(row.type), snapshot)
     return false
   }
 

@@ -3,7 +3,7 @@
  * docs/architecture.md, "What is kept of a room".
  */
 import type { ImportOutcome } from '../../knock/store-ports.ts'
-import type { Database } from './connection.ts'
+import type { Database } from './database.ts'
 import type { Handlers } from './jobs.ts'
 import { createKnockTakeover } from './kept-knocks.ts'
 

@@ -1,5 +1,5 @@
 /** Joined members per server of a snapshot: who gets an accepted knock, and whether we are in the room. */
-import type { Database } from './connection.ts'
+import type { Database } from './database.ts'
 
 export interface JoinedServers {
   /** Counts more joined members, by server. */

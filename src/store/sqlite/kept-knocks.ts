@@ -5,7 +5,7 @@
 import { prevEventIds } from '../../matrix/event.ts'
 import { fateOfKnock } from '../kept-knock.ts'
 import { parsePdu } from '../stored-pdu.ts'
-import type { Database } from './connection.ts'
+import type { Database } from './database.ts'
 import type { Handlers } from './jobs.ts'
 import { createJoinedServers } from './joined-servers.ts'
 

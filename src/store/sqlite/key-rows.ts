@@ -2,7 +2,7 @@
 import type { StoredServerKeys } from '../../knock/ports.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import { decodeKeys } from '../stored-keys.ts'
-import type { Database } from './connection.ts'
+import type { Database } from './database.ts'
 import type { Handlers } from './jobs.ts'
 
 export function createKeyWriter(db: Database): Pick<Handlers, 'writeKeys'> {

@@ -1,5 +1,5 @@
 /** Removes what is no longer kept, a bounded number of rows at a time. docs/architecture.md, "What is kept of a room". */
-import type { Database, Statement } from './connection.ts'
+import type { Database, Statement } from './database.ts'
 import type { Handlers } from './jobs.ts'
 
 /** Rows that one pass may remove. */

@@ -1,7 +1,7 @@
 /** The rooms as the room commands list them. */
 import type { RoomSummary } from '../../knock/store-ports.ts'
 import type { RoomId } from '../../matrix/identifiers.ts'
-import type { Database } from './connection.ts'
+import type { Database } from './database.ts'
 import type { EventReader } from './event-reader.ts'
 
 interface SummaryRow extends Omit<RoomSummary, 'resident' | 'name'> {

@@ -1,14 +1,13 @@
 /** What a late signature check does to an event: it stays, or it leaves the room's state as if it had never been in it. */
-import type { Database } from './connection.ts'
+import { parsePdu } from '../stored-pdu.ts'
+import type { Database } from './database.ts'
 import type { Handlers } from './jobs.ts'
 import { createJoinedServers } from './joined-servers.ts'
 
 interface EventRow {
   readonly event: number
   readonly snapshot: number
-  readonly type: string | null
-  readonly stateKey: string | null
-  readonly membership: string | null
+  readonly json: string
 }
 
 const UNCHECKED = 0
@@ -17,8 +16,7 @@ const WRONG = 2
 
 export function createSettlement(db: Database): Pick<Handlers, 'settle'> {
   const find = db.prepare(`
-    SELECT e.event, e.snapshot, json_extract(e.json, '$.type') AS type, json_extract(e.json, '$.state_key') AS stateKey,
-      json_extract(e.json, '$.content.membership') AS membership
+    SELECT e.event, e.snapshot, e.json
     FROM rooms r JOIN events e ON e.room = r.room JOIN snapshots s ON s.snapshot = e.snapshot
     WHERE r.room_id = ? AND e.event_id = ? AND s.phase IN ('current', 'former') AND e.checked = ${UNCHECKED}`)
   const mark = db.prepare('UPDATE events SET checked = ? WHERE event = ?')
@@ -30,11 +28,13 @@ export function createSettlement(db: Database): Pick<Handlers, 'settle'> {
     WHERE room_id = ? AND snapshot IS NOT NULL`)
   const joined = createJoinedServers(db)
 
-  const leaveOut = ({ event, snapshot, type, stateKey, membership }: EventRow) => {
+  const leaveOut = ({ event, snapshot, json }: EventRow) => {
     mark.run(WRONG, event)
+    const { type, state_key: stateKey, content } = parsePdu(json)
+    if (stateKey === undefined) return
     const { changes } = remove.run(snapshot, type, stateKey, event)
-    if (Number(changes) > 0 && type === 'm.room.member' && membership === 'join')
-      joined.remove(snapshot, stateKey ?? '')
+    if (Number(changes) > 0 && type === 'm.room.member' && content.membership === 'join')
+      joined.remove(snapshot, stateKey)
   }
 
   return {

@@ -1,7 +1,8 @@
 /** The thread that owns the process's only writing connection. */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { createKnockCommit } from './commit-knock.ts'
-import { type Database, openWriter } from './connection.ts'
+import { openWriter } from './connection.ts'
+import type { Database } from './database.ts'
 import { createDecisionWriter } from './decision-rows.ts'
 import { createExpansion } from './delivery-expansion.ts'
 import { createDeliveryTransactions } from './delivery-transactions.ts'

@@ -1,6 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { createKnockCommit } from '../../../src/store/sqlite/commit-knock.ts'
-import { type Database, openWriter } from '../../../src/store/sqlite/connection.ts'
+import { openWriter } from '../../../src/store/sqlite/connection.ts'
+import type { Database } from '../../../src/store/sqlite/database.ts'
 import { createDecisionReader } from '../../../src/store/sqlite/decision-rows.ts'
 import { createDeliveryClaims } from '../../../src/store/sqlite/delivery-claims.ts'
 import { createExpansion } from '../../../src/store/sqlite/delivery-expansion.ts'

@@ -3,7 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import { type Database, openReader } from '../../../src/store/sqlite/connection.ts'
+import { openReader } from '../../../src/store/sqlite/connection.ts'
+import type { Database } from '../../../src/store/sqlite/database.ts'
 import { openSqliteStore, type SqliteStore, type SqliteStoreOptions } from '../../../src/store/sqlite/sqlite-store.ts'
 
 export interface TemporaryStore {
