@@ -64,8 +64,10 @@ export interface KnockContext {
   readonly head: RoomHead
   /** The knocker's current member event. */
   readonly member: RoomEvent | undefined
-  /** The event was accepted here before. */
+  /** The event was accepted here before, or the room in use holds it: it came into the room another way. */
   readonly accepted: boolean
+  /** It was accepted here, so it is recorded, and delivered where that is our part. */
+  readonly recorded: boolean
   /** One entry per known `prev_events` id; an id that is missing here is unknown. */
   readonly branches: ReadonlyMap<EventId, Branch>
   /** The `auth_events` that we can name; an id that is missing here is unknown. */
@@ -102,7 +104,7 @@ export interface DecisionFacts {
 /**
  * A knock to be recorded: event, membership, extremities, decision and one outbox row in one transaction.
  * The store compares `expect` inside the transaction, so a decision that another change has overtaken is never written;
- * a knock that the homeserver has taken into the room already is written whatever the store knows of the room.
+ * a knock that the homeserver has taken into the room already is written, once, whatever the store knows of the room.
  */
 export interface KnockCommit {
   readonly roomId: RoomId
@@ -122,7 +124,7 @@ export interface KnockExpectation {
 
 export type CommitOutcome =
   | { readonly kind: 'committed'; readonly revision: number }
-  /** The same event is recorded already: nothing was written. */
+  /** The same event is recorded or in the room already: nothing was written. */
   | { readonly kind: 'duplicate' }
   /** What the decision rested on has changed: nothing was written; read again and decide again. */
   | { readonly kind: 'conflict' }

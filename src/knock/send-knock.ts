@@ -122,7 +122,7 @@ async function decideOnce(
     authEvents: authEventIds(pdu),
   })
   if (context === undefined || context.head.factsRevision !== facts.factsRevision) return 'overtaken'
-  if (context.accepted) return repeat(facts, context)
+  if (context.accepted && !waitsForItsRecord(ports, context)) return repeat(facts, context)
 
   const authorisingUser = authorisingUserOf(pdu, signatures)
   const toJudge = { sender, stateKey: sender, roomId, ...(authorisingUser && { authorisingUser }) }
@@ -139,6 +139,11 @@ async function decideOnce(
   if (outcome === 'recorded') return { ok: true, body: facts.sendKnockResponse }
   reserved.release()
   return outcome
+}
+
+/** The homeserver has taken the knock into the room, and we have not come to recording it since. */
+function waitsForItsRecord({ handover }: KnockPorts, { recorded, member }: KnockContext): boolean {
+  return handover !== undefined && !recorded && membershipOf(member) === 'knock'
 }
 
 /** An event that was accepted before: the same answer and nothing more, while the user still knocks. */

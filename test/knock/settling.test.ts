@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import type { Handover, KnockToHandOver } from '../../src/knock/homeserver-ports.ts'
 import type { CommitOutcome, KnockCommit } from '../../src/knock/ports.ts'
 import type { Store } from '../../src/knock/store-ports.ts'
-import { bans, joinRule } from '../support/test-room.ts'
+import { bans, joinRule, joins, kicks, type Line } from '../support/test-room.ts'
 import { ALICE, CAROL, importRoom, NOW, stage, usualRoom } from './stage.ts'
 
 /** A store that answers the first commits as told, and then as it would. */
@@ -33,6 +34,37 @@ describe('recording a knock', () => {
     const answered = { ...usualRoom('10', [bans(ALICE, CAROL)]), roomId: room.roomId }
     await importRoom(store, answered)
     expect(await send(event)).toMatchObject({ ok: false, status: 403, errcode: 'M_FORBIDDEN' })
+  })
+
+  it('F10 says so too for a knock that came into the room another way, and records and delivers nothing', async () => {
+    const knocks: Line = { ...joins(CAROL), content: { membership: 'knock' } }
+    const { send, delivered, decisions, room, become } = await stage(usualRoom('10', [knocks]))
+    expect(await send(room.tip)).toMatchObject({ ok: true, body: expect.stringContaining('knock_room_state') })
+    expect([await delivered(), await decisions()]).toEqual([[], []])
+    await become({ ...usualRoom('10', [knocks, kicks(ALICE, CAROL)]), roomId: room.roomId })
+    expect(await send(room.tip)).toMatchObject({ ok: false, status: 403, rule: 'repeated knock' })
+  })
+
+  it('hands a knock over that the homeserver has in the room and that was not recorded here, and records it', async () => {
+    const knocks: Line = { ...joins(CAROL), content: { membership: 'knock' } }
+    const given: KnockToHandOver[] = []
+    const supply = { refresh: async () => ({ kind: 'fresh' as const, ageMs: 0 }) }
+    const handover: Handover = {
+      homeserverDelivers: false,
+      async handOver(knock) {
+        given.push(knock)
+        return { kind: 'accepted' }
+      },
+    }
+    const room = usualRoom('10')
+    const { send, become, delivered } = await stage(room, { homeserver: { supply, handover } })
+    await become({ ...usualRoom('10', [knocks]), roomId: room.roomId })
+    const { tip } = usualRoom('10', [knocks])
+    expect(await send(tip)).toMatchObject({ ok: true })
+    expect(given).toHaveLength(1)
+    expect(await delivered()).toHaveLength(1)
+    expect(await send(tip)).toMatchObject({ ok: true })
+    expect(given).toHaveLength(1)
   })
 
   it('a second knock by another event is recorded as well', async () => {

@@ -9,6 +9,7 @@ import {
   CAROL,
   commitOf,
   DAVE,
+  event,
   extremityNames,
   id,
   importRoom,
@@ -123,6 +124,42 @@ export function commitContract(subject: StoreUnderTest): void {
       const onUnknown = commitOf(knock('u', CAROL, ['bob', 'unheard']), 2)
       expect(await subject.store.commitKnock(onUnknown)).toEqual({ kind: 'conflict' })
       expect(await extremityNames(subject.store)).toEqual(['bob'])
+    })
+
+    it('of a knock that came into the room another way is a duplicate, and nothing is written or delivered', async () => {
+      const known = knock('k', CAROL, ['bob'])
+      const later = event('later', { depth: 7, prev: ['k'] })
+      const ways = {
+        'as state and extremity': { state: [...sampleState(), known], extremities: [known] },
+        'as state, and others came after it': { state: [...sampleState(), known], extremities: [later] },
+        'and was answered': { state: [...sampleState(), member('left', CAROL, 'leave')], chain: [known] },
+      }
+      await importRoom(subject.store)
+      for (const [way, parts] of Object.entries(ways)) {
+        await importRoom(subject.store, parts)
+        const before = await subject.store.roomSummary(ROOM)
+        const question = { roomId: ROOM, sender: CAROL, eventId: id('k'), prevEvents: [id('bob')], authEvents: [] }
+        expect(await subject.store.readContext(question), way).toMatchObject({ accepted: true, recorded: false })
+        expect(await accept(subject.store, known), way).toEqual({ kind: 'duplicate' })
+        expect(await subject.store.roomSummary(ROOM), way).toEqual(before)
+      }
+      expect(await membershipOf(subject.store, CAROL)).toBe('leave')
+      expect(await subject.store.listDecisions({ limit: 9 })).toEqual([])
+      expect((await subject.store.depth(subject.now())).waiting).toBe(0)
+    })
+
+    it('of a knock that only a former import had is a new one', async () => {
+      const known = knock('k', CAROL, ['bob'])
+      await importRoom(subject.store, { state: [...sampleState(), known], extremities: [known] })
+      await importRoom(subject.store)
+      expect((await accept(subject.store, known)).kind).toBe('committed')
+    })
+
+    it('of a knock whose copy in the room turned out wrongly signed is a new one', async () => {
+      const known = knock('k', CAROL, ['bob'])
+      await importRoom(subject.store, { state: [...sampleState(), known], unverified: ['k'] })
+      await subject.store.settle(ROOM, id('k'), 'wrong')
+      expect((await accept(subject.store, known)).kind).toBe('committed')
     })
 
     it('is told to whoever delivers', async () => {

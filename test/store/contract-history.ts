@@ -134,11 +134,11 @@ export function historyContract(subject: StoreUnderTest): void {
       await importRoom(subject.store)
       expect((await context([], [], 'k'))?.accepted).toBe(false)
       await accept(subject.store, knock('k', CAROL, ['bob']))
-      expect(await context([], [], 'k')).toMatchObject({ accepted: true, member: { eventId: id('k') } })
+      expect(await context([], [], 'k')).toMatchObject({ accepted: true, recorded: true, member: { eventId: id('k') } })
       await importRoom(subject.store, { header: { discardKnocks: true } })
       subject.advance(3 * DAY)
       await subject.store.prune()
-      expect(await context([], [], 'k')).toMatchObject({ accepted: true, member: undefined })
+      expect(await context([], [], 'k')).toMatchObject({ accepted: true, recorded: true, member: undefined })
     })
   })
 }

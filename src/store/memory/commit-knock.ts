@@ -2,7 +2,7 @@
 import type { CommitOutcome, KnockCommit } from '../../knock/ports.ts'
 import { membershipOf } from '../../matrix/auth/knock-rules.ts'
 import { prevEventIds } from '../../matrix/event.ts'
-import { headOf, inUse, type MemoryRoom, stateAt, stateKeyOf } from './room-state.ts'
+import { headOf, holds, inUse, type MemoryRoom, stateAt, stateKeyOf } from './room-state.ts'
 
 /** The newest that the room knows of an event that is or was an extremity. */
 function depthOf(room: MemoryRoom, id: string): number | undefined {
@@ -15,6 +15,7 @@ export function commitInMemory(room: MemoryRoom | undefined, commit: KnockCommit
   if (room.accepted.has(event.eventId)) return { kind: 'duplicate' }
   const head = headOf(room)
   const snapshot = inUse(room)
+  if (expect !== 'in the room' && holds(snapshot, event.eventId)) return { kind: 'duplicate' }
   const member = stateAt(snapshot, 'm.room.member', sender)
   const depths = prevEventIds(event.pdu).map((id) => depthOf(room, id))
   if (expect !== 'in the room') {

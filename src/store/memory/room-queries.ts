@@ -5,7 +5,7 @@ import type { RoomSummary } from '../../knock/store-ports.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId, RoomId } from '../../matrix/identifiers.ts'
 import { selectExtremities } from '../extremity-selection.ts'
-import { headOf, inUse, type MemoryRoom, stateAt } from './room-state.ts'
+import { headOf, holds, inUse, type MemoryRoom, stateAt } from './room-state.ts'
 
 export type RoomQueries = Pick<
   RoomStore,
@@ -62,7 +62,8 @@ function contextOf(room: MemoryRoom, question: KnockQuestion, cutoff: number): K
   return {
     head: headOf(room),
     member: stateAt(inUse(room), 'm.room.member', question.sender),
-    accepted: room.accepted.has(question.eventId),
+    accepted: room.accepted.has(question.eventId) || holds(inUse(room), question.eventId),
+    recorded: room.accepted.has(question.eventId),
     branches,
     authEvents,
   }

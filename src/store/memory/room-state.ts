@@ -78,6 +78,12 @@ export function stateKeyOf(type: string, stateKey: string): string {
   return `${type.length} ${type}${stateKey}`
 }
 
+/** Whether the import itself has an event that may be used. */
+export function holds({ events }: Snapshot, eventId: EventId): boolean {
+  const found = events.get(eventId)
+  return found !== undefined && found.signatures !== 'wrong'
+}
+
 /** The newest value of a state key that began at a revision or before. */
 export function stateAt(
   { state }: Snapshot,

@@ -27,7 +27,9 @@ const CONTEXT: Statement = {
       (SELECT s.event FROM state s
         WHERE s.snapshot = r.snapshot AND s.type = 'm.room.member'::bytea AND s.state_key = $2
         ORDER BY s.from_revision DESC LIMIT 1) AS member,
-      EXISTS (SELECT 1 FROM events e WHERE e.room = r.room AND e.event_id = $3 AND e.snapshot = 0) AS accepted,
+      EXISTS (SELECT 1 FROM events e WHERE e.room = r.room AND e.event_id = $3 AND e.snapshot = 0) AS recorded,
+      EXISTS (SELECT 1 FROM events e
+        WHERE e.room = r.room AND e.event_id = $3 AND e.snapshot = r.snapshot AND e.checked < 2) AS held,
       (SELECT json_agg(json_build_array(p.at, b.depth,
           ${STATE_AT(`'m.room.join_rules'::bytea`, `''`)}, ${STATE_AT(`'m.room.member'::bytea`, '$2')}))
         FROM unnest($4::bytea[]) WITH ORDINALITY p(id, at) CROSS JOIN LATERAL (
@@ -49,7 +51,8 @@ type BranchRow = readonly [at: number, depth: number, joinRules: number | null, 
 
 interface ContextRow extends HeadRow {
   readonly member: number | null
-  readonly accepted: boolean
+  readonly recorded: boolean
+  readonly held: boolean
   readonly branches: readonly BranchRow[] | null
   readonly authEvents: readonly (readonly [at: number, event: number])[] | null
 }
@@ -113,7 +116,8 @@ function contextOf(
   return {
     head: headOf(roomId, row),
     member: read(row.member),
-    accepted: row.accepted,
+    accepted: row.recorded || row.held,
+    recorded: row.recorded,
     branches,
     authEvents: named,
   }

@@ -4,12 +4,13 @@
  *
  * Arguments are arrays with one entry per knock on one room; `prev_ids` holds the ids of all of them one after the
  * other, `prev_counts` how many are whose. Answers one row per knock, in their order. A knock that was recorded before
- * by the same `attempt` is told as committed: the answer to that call was lost on its way. Without a facts revision the
- * homeserver has the knock in the room already, and it is recorded whatever is known of the room; `depths` are then those
+ * by the same `attempt` is told as committed: the answer to that call was lost on its way. One that came into the room
+ * another way is a duplicate too. Without a facts revision the homeserver has the knock in the room already, and it is
+ * recorded, once, whatever is known of the room; `depths` are then those
  * of the events themselves. Without `skips` nobody gets a copy from us.
  */
 export const RECORD_KNOCKS = `
-CREATE FUNCTION record_knocks(
+CREATE OR REPLACE FUNCTION record_knocks(
   the_room_id bytea, at_time bigint, attempts uuid[], event_ids bytea[], senders bytea[], jsons bytea[],
   facts_revisions bigint[], memberships bytea[], prev_counts integer[], prev_ids bytea[], decision_jsons bytea[],
   skips bytea[], depths bigint[]
@@ -41,6 +42,12 @@ BEGIN
         kind := 'committed';
         made_revision := recorded.revision;
       END IF;
+      RETURN NEXT;
+      CONTINUE;
+    END IF;
+    IF facts_revisions[at] IS NOT NULL AND EXISTS (SELECT 1 FROM events e
+      WHERE e.room = head.room AND e.event_id = event_ids[at] AND e.snapshot = head.snapshot AND e.checked < 2) THEN
+      kind := 'duplicate';
       RETURN NEXT;
       CONTINUE;
     END IF;

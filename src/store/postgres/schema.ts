@@ -152,5 +152,5 @@ CREATE TABLE server_keys (
 CREATE INDEX server_keys_by_age ON server_keys (fetched_at);
 `
 
-/** Migration n takes a database from version n - 1 to n. */
-export const MIGRATIONS: readonly string[] = [`${TABLES}${RECORD_KNOCKS}${DELIVERY_FUNCTIONS}`]
+/** Migration n takes a database from version n - 1 to n. The function that records knocks is replaced by its newest self. */
+export const MIGRATIONS: readonly string[] = [`${TABLES}${RECORD_KNOCKS}${DELIVERY_FUNCTIONS}`, RECORD_KNOCKS]

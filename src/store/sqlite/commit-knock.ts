@@ -13,6 +13,7 @@ interface HeadRow {
   readonly factsRevision: number
   readonly resident: number
   readonly recorded: number
+  readonly held: number
   readonly memberEvent: number | null
   readonly memberFrom: number | null
   readonly membership: string | null
@@ -26,6 +27,8 @@ export function createKnockCommit(db: Database): (job: CommitJob) => CommitOutco
   const readHead = db.prepare(`
     SELECT r.room, r.snapshot, r.revision, r.facts_revision AS factsRevision, r.resident,
       EXISTS (SELECT 1 FROM events e WHERE e.room = r.room AND e.event_id = ?1 AND e.snapshot = 0) AS recorded,
+      EXISTS (SELECT 1 FROM events e
+        WHERE e.room = r.room AND e.event_id = ?1 AND e.snapshot = r.snapshot AND e.checked < 2) AS held,
       s.event AS memberEvent, s.from_revision AS memberFrom, s.membership
     FROM rooms r LEFT JOIN state s ON s.snapshot = r.snapshot AND s.type = 'm.room.member' AND s.state_key = ?2
     WHERE r.room_id = ?3 AND r.snapshot IS NOT NULL
@@ -58,8 +61,9 @@ export function createKnockCommit(db: Database): (job: CommitJob) => CommitOutco
 
   return (job) => {
     const head = readHead.get(job.eventId, job.sender, job.roomId) as HeadRow | undefined
-    if (head?.recorded === 1) return { kind: 'duplicate' }
-    if (head === undefined || overtaken(head, job)) return { kind: 'conflict' }
+    if (head === undefined) return { kind: 'conflict' }
+    if (isRepeat(head, job)) return { kind: 'duplicate' }
+    if (overtaken(head, job)) return { kind: 'conflict' }
     const revision = head.revision + 1
     const depth = extremities.replace(head, job, revision)
     if (depth === undefined) {
@@ -73,6 +77,11 @@ export function createKnockCommit(db: Database): (job: CommitJob) => CommitOutco
     if (job.skipServers !== undefined) insertOutbox.run(event, head.snapshot, job.skipServers, job.now)
     return { kind: 'committed', revision }
   }
+}
+
+/** Whether the event is recorded, or came into the room another way, which the homeserver's word for it is not. */
+function isRepeat({ recorded, held }: HeadRow, { expect }: CommitJob): boolean {
+  return recorded === 1 || (held === 1 && expect !== 'in the room')
 }
 
 /** Whether what the decision read has changed since. */

@@ -22,16 +22,18 @@ export function createContextReader(
   sources: ReaderOptions & { readonly events: EventReader; readonly readRoom: HeadReader },
 ): ContextReader {
   const readAccepted = db.prepare(`
-    SELECT 1 FROM rooms r JOIN events e ON e.room = r.room
-    WHERE r.room_id = ? AND e.event_id = ? AND e.snapshot = 0`)
+    SELECT min(e.snapshot) AS snapshot FROM rooms r JOIN events e ON e.room = r.room
+    WHERE r.room_id = ? AND e.event_id = ? AND e.snapshot IN (0, r.snapshot) AND e.checked < 2`)
   const readBranch = createBranchReader(db, sources)
   const readAuthEvent = createAuthEventReader(db, sources.events)
   return ({ roomId, sender, eventId, prevEvents, authEvents }) => {
     const room = sources.readRoom(roomId, sender)
     if (room === undefined) return undefined
+    const { snapshot } = readAccepted.get(roomId, eventId) as { snapshot: number | null }
     return {
       ...room,
-      accepted: readAccepted.get(roomId, eventId) !== undefined,
+      accepted: snapshot !== null,
+      recorded: snapshot === 0,
       branches: collect(prevEvents, (id) => readBranch(roomId, id, sender)),
       authEvents: collect(authEvents, (id) => readAuthEvent(roomId, id)),
     }
