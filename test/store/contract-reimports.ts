@@ -80,8 +80,11 @@ export function reimportContract(subject: StoreUnderTest): void {
     it('gives way to a member event of the file that descends from it over several events', async () => {
       await importRoom(subject.store)
       await accept(subject.store, knock('k', CAROL, ['bob']))
-      const chain = [event('step1', { prev: ['k'] }), event('step2', { prev: ['step1'], auth: ['create'] })]
-      const answer = member('left', CAROL, 'leave', { prev: ['step2'] })
+      const chain = [
+        event('step1', { depth: 7, prev: ['k'] }),
+        event('step2', { depth: 8, prev: ['step1'], auth: ['create'] }),
+      ]
+      const answer = member('left', CAROL, 'leave', { depth: 9, prev: ['step2'] })
       const outcome = await importRoom(subject.store, { state: [...sampleState(), answer], chain })
       expect(outcome).toMatchObject({ keptKnocks: 0, droppedKnocks: 1 })
       expect(await memberOf(CAROL)).toBe(id('left'))

@@ -3,7 +3,7 @@ import type { Clock, RoomEvent } from '../../knock/ports.ts'
 import type { ImportHeader, ImportOutcome, RoomImport, StagedEvent } from '../../knock/store-ports.ts'
 import { membershipOf } from '../../matrix/auth/knock-rules.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../matrix/identifiers.ts'
-import { fateOfKnock } from '../kept-knock.ts'
+import { answerNow, createKnockJudge, shallowestOf } from '../kept-knock.ts'
 import { stateClash } from '../state-clash.ts'
 import {
   createSnapshot,
@@ -88,7 +88,7 @@ function bringIntoUse(
   const refused = mismatch(room, createEvent, version)
   if (refused !== undefined) return { kind: 'refused', reason: refused }
   const before = inUse(room)
-  if (!discardKnocks) for (const id of before.knocks.keys()) takeOver(room, snapshot, id)
+  if (!discardKnocks) takeOverAll(room, snapshot)
   room.revision++
   room.factsRevision = room.revision
   snapshot.fromRevision = room.revision
@@ -105,17 +105,31 @@ function mismatch(room: MemoryRoom, createEvent: EventId, version: string): stri
   return undefined
 }
 
+function takeOverAll(room: MemoryRoom, snapshot: Snapshot): void {
+  const knocks = [...inUse(room).knocks.keys()].flatMap((id) => room.accepted.get(id) ?? [])
+  const judge = createKnockJudge(shallowestOf(knocks.map(({ pdu }) => pdu)))
+  for (const knock of knocks) takeOver(room, snapshot, knock, judge)
+}
+
 /** Carries a knock that was accepted here over into the imported state, where the file cannot know it. */
-function takeOver(room: MemoryRoom, snapshot: Snapshot, knockId: EventId): void {
-  const knock = room.accepted.get(knockId)
-  if (knock === undefined) return
-  const sender = knock.pdu.sender as UserId
+function takeOver(
+  room: MemoryRoom,
+  snapshot: Snapshot,
+  knock: RoomEvent,
+  judge: ReturnType<typeof createKnockJudge>,
+): void {
+  const { eventId: knockId, pdu } = knock
+  const sender = pdu.sender as UserId
   const member = stateAt(snapshot, 'm.room.member', sender)
   const membership = membershipOf(member)
-  const fate = fateOfKnock(knockId, member && { eventId: member.eventId, membership }, {
-    has: (id) => snapshot.events.has(id as EventId),
-    read: (id) => (snapshot.events.get(id as EventId)?.event ?? room.accepted.get(id as EventId))?.pdu,
+  const inquiry = judge({
+    eventId: knockId,
+    depth: pdu.depth,
+    inFile: snapshot.events.has(knockId),
+    member: member && { eventId: member.eventId, membership },
   })
+  const at = (id: string) => snapshot.events.get(id as EventId)?.event ?? room.accepted.get(id as EventId)
+  const fate = answerNow(inquiry, (id) => at(id)?.pdu)
   if (fate === 'drop') return
   snapshot.knocks.set(knockId, fate === 'in file')
   if (fate === 'in file') return

@@ -4,7 +4,7 @@
  */
 import { type Pdu, prevEventIds } from '../../matrix/event.ts'
 import type { CommonJobs } from '../jobs.ts'
-import { fateOfKnock, type ImportedMember } from '../kept-knock.ts'
+import { createKnockJudge, type Fate, type ImportedMember, type Inquiry, shallowestOf } from '../kept-knock.ts'
 import { parsePdu } from '../stored-pdu.ts'
 import { bytes, text } from './bytea.ts'
 import type { Database, Run, Statement } from './database.ts'
@@ -107,7 +107,7 @@ interface FileRow {
   readonly inFile: boolean
 }
 
-type Judged = Knock & FileRow & { readonly fate: ReturnType<typeof fateOfKnock> }
+type Judged = Knock & FileRow & { readonly fate: Fate }
 
 /** Takes over some of the knocks of the room as it is now. */
 export function createKnockKeeping(database: Database): Pick<Handlers<CommonJobs>, 'keepKnocks'> {
@@ -150,14 +150,13 @@ async function judge(run: Run, { room, snapshot }: Takeover, knocks: readonly Kn
   const ids = knocks.map(({ eventId }) => bytes(eventId))
   const senders = knocks.map(({ pdu }) => bytes(pdu.sender))
   const rows = await run<FileRow>(JUDGE, [room, snapshot, ids, senders])
-  const ancestors = createAncestry(run, { room, snapshot })
+  const fateOf = createKnockJudge(shallowestOf(knocks.map(({ pdu }) => pdu)))
   const judged: Judged[] = []
   for (const [at, knock] of knocks.entries()) {
     const row = rows[at] as FileRow
-    const fate = await ancestors.decide((read) =>
-      fateOfKnock(knock.eventId, importedMember(row), { has: () => row.inFile, read }),
-    )
-    judged.push({ ...knock, ...row, fate })
+    const { eventId, pdu } = knock
+    const inquiry = fateOf({ eventId, depth: pdu.depth, inFile: row.inFile, member: importedMember(row) })
+    judged.push({ ...knock, ...row, fate: await answer(run, { room, snapshot }, inquiry) })
   }
   return judged
 }
@@ -167,29 +166,16 @@ function importedMember({ memberId, membership }: FileRow): ImportedMember | und
   return { eventId: text(memberId), membership: membership === null ? undefined : text(membership) }
 }
 
-/**
- * Lets a question that walks from event to event be asked of a database: it is asked again with what it missed, a
- * generation of ancestors at a time, until it missed nothing.
- */
-function createAncestry(run: Run, { room, snapshot }: Pick<Takeover, 'room' | 'snapshot'>) {
-  const known = new Map<string, Pdu | undefined>()
-  const load = async (ids: readonly string[]) => {
-    for (const id of ids) known.set(id, undefined)
-    const rows = await run<{ id: Buffer; json: Buffer }>(ANCESTORS, [room, snapshot, ids.map(bytes)])
-    for (const { id, json } of rows) known.set(text(id), parsePdu(json))
-  }
-  return {
-    async decide<Answer>(ask: (read: (eventId: string) => Pdu | undefined) => Answer): Promise<Answer> {
-      for (;;) {
-        const missed = new Set<string>()
-        const answer = ask((eventId) => {
-          if (!known.has(eventId)) missed.add(eventId)
-          return known.get(eventId)
-        })
-        if (missed.size === 0) return answer
-        await load([...missed])
-      }
-    },
+/** The answer to a question, with one statement for each generation of ancestors that it asks for. */
+async function answer<Answer>(
+  run: Run,
+  { room, snapshot }: Pick<Takeover, 'room' | 'snapshot'>,
+  inquiry: Inquiry<Answer>,
+): Promise<Answer> {
+  for (let step = inquiry.next(); ; ) {
+    if (step.done === true) return step.value
+    const rows = await run<{ id: Buffer; json: Buffer }>(ANCESTORS, [room, snapshot, step.value.map(bytes)])
+    step = inquiry.next(new Map(rows.map(({ id, json }) => [text(id), parsePdu(json)])))
   }
 }
 

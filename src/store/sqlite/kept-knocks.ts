@@ -2,16 +2,15 @@
  * Knocks accepted here that an import's file cannot know stay in the room: they are taken over into the new snapshot,
  * in chunks while it stages, the last of them inside the swap. docs/architecture.md, "What is kept of a room".
  */
-import { prevEventIds } from '../../matrix/event.ts'
-import { fateOfKnock } from '../kept-knock.ts'
+import { type Pdu, prevEventIds } from '../../matrix/event.ts'
+import { answerNow, createKnockJudge, type Fate, shallowestOf } from '../kept-knock.ts'
 import { parsePdu } from '../stored-pdu.ts'
 import type { Database } from './database.ts'
 import type { Handlers } from './jobs.ts'
 import { createJoinedServers } from './joined-servers.ts'
 
-/** A chunk ends after so many knocks or milliseconds, whichever comes first. */
+/** So many are judged together, which walks over the file at most once, and taken over in one transaction. */
 const CHUNK_KNOCKS = 100
-const CHUNK_MS = 10
 
 /** The import and the snapshot in use, whose knocks it takes over. */
 export interface Takeover {
@@ -20,13 +19,17 @@ export interface Takeover {
   readonly inUse: number
 }
 
-interface Knock {
+interface KnockRow {
   readonly event: number
   readonly eventId: string
   readonly json: string
 }
 
-type Fate = ReturnType<typeof fateOfKnock>
+interface Knock {
+  readonly event: number
+  readonly eventId: string
+  readonly pdu: Pdu
+}
 
 export interface KnockTakeover {
   /**
@@ -62,37 +65,31 @@ export function createKnockTakeover(db: Database): KnockTakeover {
   const remember = db.prepare('UPDATE snapshots SET last_knock = ? WHERE snapshot = ?')
   const unmerge = db.prepare('DELETE FROM extremities WHERE room = ? AND event_id = ? AND snapshot = ? AND kept = 1')
   const insertKnock = db.prepare('INSERT INTO knocks (snapshot, event, in_file) VALUES (?, ?, ?)')
-  const judge = prepareJudgement(db)
+  const judgement = prepareJudgement(db)
   const keep = prepareKeeping(db)
 
-  const takeOne = (takeover: Takeover, knock: Knock) => {
-    const pdu = parsePdu(knock.json)
+  const takeOne = (takeover: Takeover, knock: Knock, verdict: Fate) => {
     // A knock that another one has built on since it was taken over is no extremity any more.
-    for (const id of prevEventIds(pdu)) unmerge.run(takeover.room, id, takeover.snapshot)
-    const verdict = judge(takeover, knock, pdu.sender)
-    if (verdict === 'keep') keep(takeover, knock, pdu.sender)
+    for (const id of prevEventIds(knock.pdu)) unmerge.run(takeover.room, id, takeover.snapshot)
+    if (verdict === 'keep') keep(takeover, knock)
     if (verdict !== 'drop') insertKnock.run(takeover.snapshot, knock.event, verdict === 'in file' ? 1 : 0)
   }
 
   return {
     some(takeover) {
-      const knocks = next.all(takeover.inUse, takeover.snapshot) as Knock[]
-      const until = Date.now() + CHUNK_MS
-      let taken = 0
-      for (const knock of knocks) {
-        takeOne(takeover, knock)
-        taken++
-        if (Date.now() >= until) break
-      }
-      const last = knocks[taken - 1]
+      const rows = next.all(takeover.inUse, takeover.snapshot) as KnockRow[]
+      const knocks = rows.map(({ event, eventId, json }) => ({ event, eventId, pdu: parsePdu(json) }))
+      const judge = judgement(takeover, shallowestOf(knocks.map(({ pdu }) => pdu)))
+      for (const knock of knocks) takeOne(takeover, knock, judge(knock))
+      const last = knocks.at(-1)
       if (last !== undefined) remember.run(last.event, takeover.snapshot)
-      return taken < knocks.length || knocks.length === CHUNK_KNOCKS
+      return knocks.length === CHUNK_KNOCKS
     },
   }
 }
 
-/** Asks the staged rows what becomes of a knock. */
-function prepareJudgement(db: Database): (takeover: Takeover, knock: Knock, sender: string) => Fate {
+/** Asks the staged rows what becomes of the knocks of a chunk. */
+function prepareJudgement(db: Database): (takeover: Takeover, shallowest: number) => (knock: Knock) => Fate {
   const readMember = db.prepare(`
     SELECT s.membership, e.event_id AS eventId FROM state s JOIN events e ON e.event = s.event
     WHERE s.snapshot = ? AND s.type = 'm.room.member' AND s.state_key = ? AND s.from_revision = 0`)
@@ -100,20 +97,22 @@ function prepareJudgement(db: Database): (takeover: Takeover, knock: Knock, send
   const readEvent = db.prepare(
     'SELECT json FROM events WHERE room = ?1 AND event_id = ?2 AND snapshot IN (0, ?3) ORDER BY snapshot DESC LIMIT 1',
   )
-  return ({ room, snapshot }, knock, sender) => {
-    const member = readMember.get(snapshot, sender) as { eventId: string; membership: string | null } | undefined
-    const imported = member && { eventId: member.eventId, membership: member.membership ?? undefined }
-    return fateOfKnock(knock.eventId, imported, {
-      has: (id) => inFile.get(room, id, snapshot) !== undefined,
-      read: (id) => {
-        const row = readEvent.get(room, id, snapshot) as { json: string } | undefined
-        return row && parsePdu(row.json)
-      },
-    })
+  return ({ room, snapshot }, shallowest) => {
+    const judge = createKnockJudge(shallowest)
+    const read = (id: string) => {
+      const row = readEvent.get(room, id, snapshot) as { json: string } | undefined
+      return row && parsePdu(row.json)
+    }
+    return ({ eventId, pdu: { sender, depth } }) => {
+      const row = readMember.get(snapshot, sender) as { eventId: string; membership: string | null } | undefined
+      const member = row && { eventId: row.eventId, membership: row.membership ?? undefined }
+      const known = inFile.get(room, eventId, snapshot) !== undefined
+      return answerNow(judge({ eventId, depth, inFile: known, member }), read)
+    }
   }
 }
 
-function prepareKeeping(db: Database): (takeover: Takeover, knock: Knock, sender: string) => void {
+function prepareKeeping(db: Database): (takeover: Takeover, knock: Knock) => void {
   const readMember = db.prepare(`
     SELECT event, membership FROM state
     WHERE snapshot = ? AND type = 'm.room.member' AND state_key = ? AND from_revision = 0`)
@@ -126,7 +125,7 @@ function prepareKeeping(db: Database): (takeover: Takeover, knock: Knock, sender
     SELECT room, event_id, ?, depth, 0, 1 FROM extremities
     WHERE room = ? AND event_id = ? AND snapshot = ? AND to_revision IS NULL`)
   const joined = createJoinedServers(db)
-  return ({ room, snapshot, inUse }, { event, eventId }, sender) => {
+  return ({ room, snapshot, inUse }, { event, eventId, pdu: { sender } }) => {
     const member = readMember.get(snapshot, sender) as { event: number; membership: string | null } | undefined
     if (member?.membership === 'join') joined.remove(snapshot, sender)
     if (member !== undefined) forgetKnock.run(snapshot, member.event)
