@@ -27,8 +27,9 @@ export function admitServer(room: OpenRoom | ClosedRoom | undefined, origin: Ser
   if (room === undefined) return refusal('M_NOT_FOUND', 'Unknown room', 'room known')
   if (room.kind === 'closed') return noAnswerInTime('homeserver: state of the room', room.reason)
   if (!room.head.resident) return refusal('M_NOT_FOUND', 'This server is not in the room', 'resident server')
-  if (room.facts === undefined) {
-    return refusal('M_NOT_FOUND', 'The state of the room is not available', 'create event usable')
+  if ('unusable' in room.facts) {
+    const { unusable: detail } = room.facts
+    return { ...refusal('M_NOT_FOUND', 'The state of the room is not available', 'state usable'), detail }
   }
   if (room.facts.acl?.allows(origin) === false) {
     return refusal('M_FORBIDDEN', 'Your server is denied by the server ACL of the room', 'server ACL')
@@ -94,7 +95,8 @@ export function knockBy(userId: UserId, roomId: RoomId): KnockToJudge {
 
 /** What a decision rests on, for its record. */
 export function decisionFacts(room: Pick<OpenRoom, 'head' | 'facts' | 'member' | 'ageMs'> | undefined): DecisionFacts {
-  const joinRule = room?.facts?.joinRules?.pdu.content.join_rule
+  const facts = room === undefined || 'unusable' in room.facts ? undefined : room.facts
+  const joinRule = facts?.joinRules?.pdu.content.join_rule
   return {
     roomVersion: room?.head.version,
     revision: room?.head.revision,

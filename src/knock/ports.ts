@@ -29,6 +29,8 @@ export interface RoomFactsRecord {
   readonly factsRevision: number
   /** Every event of FACT_TYPES (fact-types.ts) with an empty state key that the room has and that may be used. */
   readonly state: readonly RoomEvent[]
+  /** The types among them of which the room has an event that must not be used: its signature turned out wrong. */
+  readonly setAside: readonly string[]
 }
 
 export interface Extremity {

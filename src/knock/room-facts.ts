@@ -22,11 +22,22 @@ export interface RoomFacts {
   readonly sendKnockResponse: string
 }
 
-/** Decodes a room's facts; undefined where the create event is missing or set aside, which makes the room unusable. */
-export function decodeRoomFacts(record: RoomFactsRecord): RoomFacts | undefined {
+/** Without the event that said whom they keep out, nobody can be let in. */
+const NEVER_WITHOUT = ['m.room.create', 'm.room.server_acl', 'm.room.policy']
+
+/** A room for which we cannot answer. The reason is for the operator. */
+export interface UnusableFacts {
+  readonly unusable: string
+}
+
+/** Decodes a room's facts, unless the create event is missing, or one that keeps others out had to be set aside. */
+export function decodeRoomFacts(record: RoomFactsRecord): RoomFacts | UnusableFacts {
+  const lost = NEVER_WITHOUT.find((type) => record.setAside.includes(type))
+  if (lost !== undefined)
+    return { unusable: `the signature of the room's ${lost} event is wrong: import the room again` }
   const state = new Map(record.state.map((event) => [event.pdu.type, event]))
   const create = state.get('m.room.create')
-  if (create === undefined) return undefined
+  if (create === undefined) return { unusable: 'the room has no m.room.create event' }
   const acl = state.get('m.room.server_acl')
   return {
     factsRevision: record.factsRevision,

@@ -6,13 +6,12 @@ import type { RoomEvent } from '../matrix/event.ts'
 import type { RoomId, UserId } from '../matrix/identifiers.ts'
 import type { RoomSupply } from './homeserver-ports.ts'
 import type { ExtremitySelection, RoomHead, RoomStore } from './ports.ts'
-import { decodeRoomFacts, type RoomFacts } from './room-facts.ts'
+import { decodeRoomFacts, type RoomFacts, type UnusableFacts } from './room-facts.ts'
 
 export interface OpenRoom {
   readonly kind: 'open'
   readonly head: RoomHead
-  /** Undefined where the room's create event cannot be used. */
-  readonly facts: RoomFacts | undefined
+  readonly facts: RoomFacts | UnusableFacts
   /** The user's current member event. */
   readonly member: RoomEvent | undefined
   /** How old all this may be, in milliseconds; undefined where this store is the room's authority. */
@@ -43,14 +42,14 @@ export interface Rooms {
  * @param supply brings rooms up to date before they are opened; undefined where the store is their authority
  */
 export function createRooms(store: RoomStore, maxRooms: number, supply: RoomSupply | undefined): Rooms {
-  const factsOf = new LRUCache<RoomId, { factsRevision: number; facts: RoomFacts | undefined }>({ max: maxRooms })
+  const factsOf = new LRUCache<RoomId, { factsRevision: number; facts: OpenRoom['facts'] }>({ max: maxRooms })
   const extremitiesOf = new LRUCache<RoomId, ExtremitySelection>({ max: maxRooms })
 
-  const facts = async ({ roomId, factsRevision }: RoomHead): Promise<RoomFacts | undefined> => {
+  const facts = async ({ roomId, factsRevision }: RoomHead): Promise<OpenRoom['facts']> => {
     const kept = factsOf.get(roomId)
     if (kept?.factsRevision === factsRevision) return kept.facts
     const record = await store.readFacts(roomId)
-    if (record === undefined) return undefined
+    if (record === undefined) return { unusable: 'the room was removed meanwhile' }
     const decoded = { factsRevision: record.factsRevision, facts: decodeRoomFacts(record) }
     factsOf.set(roomId, decoded)
     return decoded.facts

@@ -56,6 +56,42 @@ describe('make_knock', () => {
     expect(await make(CAROL, { versions: [] })).toMatchObject({ status: 400, errcode: 'M_MISSING_PARAM' })
   })
 
+  it.each(['m.room.create', 'm.room.server_acl', 'm.room.policy'])(
+    'answers for no room of which %s turned out wrongly signed, and tells the operator why',
+    async (type) => {
+      const wrap = (store: Store): Store => ({
+        ...store,
+        async readFacts(roomId) {
+          const record = await store.readFacts(roomId)
+          return record && { ...record, state: record.state.filter(({ pdu }) => pdu.type !== type), setAside: [type] }
+        },
+      })
+      const { make, send, knock } = await stage(usualRoom('10', [sets(ALICE, 'm.room.server_acl', { allow: [] })]), {
+        wrap,
+      })
+      const refused = {
+        status: 404,
+        errcode: 'M_NOT_FOUND',
+        rule: 'state usable',
+        detail: expect.stringContaining(type),
+      }
+      expect(await make(CAROL)).toMatchObject(refused)
+      expect(await send(knock(CAROL))).toMatchObject(refused)
+    },
+  )
+
+  it('leaves out what only describes the room where that turned out wrongly signed', async () => {
+    const wrap = (store: Store): Store => ({
+      ...store,
+      async readFacts(roomId) {
+        const record = await store.readFacts(roomId)
+        return record && { ...record, setAside: ['m.room.name'] }
+      },
+    })
+    const { make } = await stage(usualRoom(), { wrap })
+    expect(await make(CAROL)).toMatchObject({ ok: true })
+  })
+
   it('E2 does not know other rooms', async () => {
     const { make, decisions } = await stage()
     expect(await make(CAROL, { roomId: '!other:here.test' as RoomId })).toMatchObject({

@@ -168,6 +168,23 @@ export function importContract(subject: StoreUnderTest): void {
       expect(context?.authEvents.size).toBe(0)
     })
 
+    it('says which of the facts had to be left out, until the room is imported again', async () => {
+      const { store } = subject
+      const setAside = async () => (await store.readFacts(ROOM))?.setAside
+      const acl = state('acl', 'm.room.server_acl', { allow: ['*'] })
+      const odd = event('odd', { type: 'm.room.policy', stateKey: 'odd' })
+      const parts = { state: [...sampleState(), acl, odd], unverified: ['acl', 'odd', 'bob', 'create', 'rules'] }
+      await importRoom(store, parts)
+      expect(await setAside()).toEqual([])
+      for (const name of ['acl', 'odd', 'bob']) await store.settle(ROOM, id(name), 'wrong')
+      await store.settle(ROOM, id('rules'), 'verified')
+      expect(await setAside()).toEqual(['m.room.server_acl'])
+      await store.settle(ROOM, id('create'), 'wrong')
+      expect([...((await setAside()) ?? [])].sort()).toEqual(['m.room.create', 'm.room.server_acl'])
+      await importRoom(store, parts)
+      expect(await setAside()).toEqual([])
+    })
+
     it('ends the residency with the only joined member of ours', async () => {
       await importRoom(subject.store, { unverified })
       await subject.store.settle(ROOM, id('alice'), 'wrong')

@@ -26,7 +26,7 @@ export function createRoomQueries(
       const room = rooms.get(roomId)
       if (room === undefined) return undefined
       const state = FACT_TYPES.flatMap((type) => stateAt(inUse(room), type, '') ?? [])
-      return { factsRevision: room.factsRevision, state }
+      return { factsRevision: room.factsRevision, state, setAside: inUse(room).setAside }
     },
     async readExtremities(roomId) {
       const room = rooms.get(roomId)

@@ -33,6 +33,8 @@ export interface Snapshot {
   readonly extremities: ExtremitySet
   /** Knocks accepted here that are their sender's membership; true where the import knew them too. */
   readonly knocks: Map<EventId, boolean>
+  /** Types of facts whose events turned out wrongly signed. */
+  readonly setAside: string[]
   readonly ownServer: ServerName
   fromRevision: number
   endedAt: number | undefined
@@ -57,6 +59,7 @@ export function createSnapshot(ownServer: ServerName): Snapshot {
     known: new Map(),
     extremities: createExtremitySet(),
     knocks: new Map(),
+    setAside: [],
     ownServer,
     fromRevision: 0,
     endedAt: undefined,

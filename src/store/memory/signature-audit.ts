@@ -1,4 +1,5 @@
 /** Late signature checks on rooms in memory. */
+import { isFact } from '../../knock/fact-types.ts'
 import type { SignatureAudit } from '../../knock/store-ports.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { RoomId } from '../../matrix/identifiers.ts'
@@ -43,5 +44,6 @@ function leaveOut(snapshot: Snapshot, { eventId, pdu }: RoomEvent): void {
   const others = values.filter(({ event }) => event.eventId !== eventId)
   if (others.length === values.length) return
   snapshot.state.set(key, others)
+  if (isFact(pdu)) snapshot.setAside.push(pdu.type)
   if (pdu.type === 'm.room.member' && pdu.content.membership === 'join') removeJoined(snapshot, pdu.state_key ?? '')
 }

@@ -1,8 +1,9 @@
 /** Rooms as the use cases read them: point look-ups, one statement each. docs/architecture.md, "What is kept of a room". */
-import { FACT_TYPES } from '../../knock/fact-types.ts'
-import type { Extremity, RoomHead, RoomStore } from '../../knock/ports.ts'
+import { FACT_TYPES, isFact } from '../../knock/fact-types.ts'
+import type { Extremity, RoomEvent, RoomFactsRecord, RoomHead, RoomStore } from '../../knock/ports.ts'
 import type { EventId, RoomId } from '../../matrix/identifiers.ts'
 import { MOST_EXTREMITIES, selectExtremities } from '../extremity-selection.ts'
+import { parsePdu } from '../stored-pdu.ts'
 import { bytes, text } from './bytea.ts'
 import type { Database, Statement } from './database.ts'
 import type { EventReader, EventRow } from './event-reader.ts'
@@ -33,7 +34,8 @@ const HEAD: Statement = {
 const FACTS: Statement = {
   name: 'facts',
   text: `
-    SELECT r.facts_revision AS "factsRevision", e.event, e.event_id AS "eventId", e.json
+    SELECT r.facts_revision AS "factsRevision", e.event, e.event_id AS "eventId", e.json,
+      ARRAY (SELECT w.json FROM events w WHERE w.snapshot = r.snapshot AND w.checked = 2) AS wrong
     FROM rooms r LEFT JOIN unnest($2::bytea[]) WITH ORDINALITY f(type, at) ON true
       LEFT JOIN events e ON e.event = (
         SELECT s.event FROM state s WHERE s.snapshot = r.snapshot AND s.type = f.type AND s.state_key = ''
@@ -67,6 +69,11 @@ const JOINED: Statement = {
 
 type Nullable<Row> = { readonly [K in keyof Row]: Row[K] | null }
 
+interface FactRow extends Pick<HeadRow, 'factsRevision'> {
+  /** PDUs whose signatures are wrong. */
+  readonly wrong: readonly Buffer[]
+}
+
 interface ExtremityRow {
   readonly revision: number
   readonly age: boolean | null
@@ -84,9 +91,9 @@ export function createRoomReader(
       return row && { head: headOf(roomId, row), member: isThere(row) ? events.decode(row) : undefined }
     },
     async readFacts(roomId) {
-      const rows = await run<Pick<HeadRow, 'factsRevision'> & Nullable<EventRow>>(FACTS, [bytes(roomId), FACT_KEYS])
+      const rows = await run<FactRow & Nullable<EventRow>>(FACTS, [bytes(roomId), FACT_KEYS])
       const [first] = rows
-      return first && { factsRevision: first.factsRevision, state: rows.filter(isThere).map(events.decode) }
+      return first && factsOf(first, rows.filter(isThere).map(events.decode))
     },
     async readExtremities(roomId) {
       const rows = await run<ExtremityRow>(EXTREMITIES, [bytes(roomId)])
@@ -100,6 +107,11 @@ export function createRoomReader(
       return (await run(JOINED, [bytes(roomId), bytes(server)])).length > 0
     },
   }
+}
+
+function factsOf({ factsRevision, wrong }: FactRow, state: readonly RoomEvent[]): RoomFactsRecord {
+  const types = wrong.map(parsePdu).filter(isFact)
+  return { factsRevision, state, setAside: types.map(({ type }) => type) }
 }
 
 function isThere<Row extends Nullable<EventRow>>(row: Row): row is Row & EventRow {

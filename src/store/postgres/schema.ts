@@ -152,5 +152,13 @@ CREATE TABLE server_keys (
 CREATE INDEX server_keys_by_age ON server_keys (fetched_at);
 `
 
+/** Version 2: events whose signatures are wrong are found by the snapshot that had them. */
+const WRONG_EVENTS = `
+CREATE INDEX events_wrong ON events (snapshot) WHERE checked = 2;
+`
+
 /** Migration n takes a database from version n - 1 to n. The function that records knocks is replaced by its newest self. */
-export const MIGRATIONS: readonly string[] = [`${TABLES}${RECORD_KNOCKS}${DELIVERY_FUNCTIONS}`, RECORD_KNOCKS]
+export const MIGRATIONS: readonly string[] = [
+  `${TABLES}${RECORD_KNOCKS}${DELIVERY_FUNCTIONS}`,
+  `${WRONG_EVENTS}${RECORD_KNOCKS}`,
+]

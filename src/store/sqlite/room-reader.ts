@@ -2,10 +2,11 @@
  * Rooms as the use cases read them: point look-ups on a connection that cannot write.
  * docs/architecture.md, "What is kept of a room".
  */
-import { FACT_TYPES } from '../../knock/fact-types.ts'
+import { FACT_TYPES, isFact } from '../../knock/fact-types.ts'
 import type { Clock, ExtremitySelection, RoomFactsRecord, RoomHead } from '../../knock/ports.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { RoomId, ServerName, UserId } from '../../matrix/identifiers.ts'
+import { parsePdu } from '../stored-pdu.ts'
 import { type ContextReader, createContextReader } from './context-reader.ts'
 import type { Database } from './database.ts'
 import type { EventReader, StoredEvent } from './event-reader.ts'
@@ -42,6 +43,7 @@ export function createRoomReader(db: Database, events: EventReader, options: Rea
   )
   const readFact = db.prepare(`
     SELECT event FROM state WHERE snapshot = ? AND type = ? AND state_key = '' ORDER BY from_revision DESC LIMIT 1`)
+  const readWrong = db.prepare('SELECT json FROM events WHERE snapshot = ? AND checked = 2')
   const readServer = db.prepare(`
     SELECT 1 FROM rooms r JOIN joined_servers j ON j.snapshot = r.snapshot WHERE r.room_id = ? AND j.server = ?`)
   const extremities = createExtremityReader(db)
@@ -57,7 +59,8 @@ export function createRoomReader(db: Database, events: EventReader, options: Rea
           const row = readFact.get(use.snapshot, type) as { event: number } | undefined
           return (row && events(row.event)) ?? []
         })
-        return { factsRevision: use.factsRevision, state }
+        const wrong = (readWrong.all(use.snapshot) as { json: string }[]).map(({ json }) => parsePdu(json))
+        return { factsRevision: use.factsRevision, state, setAside: wrong.filter(isFact).map(({ type }) => type) }
       }),
     extremities: (roomId) => together(() => extremities(roomId)),
     hasJoinedMember: (roomId, server) => readServer.get(roomId, server) !== undefined,

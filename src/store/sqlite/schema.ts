@@ -136,5 +136,10 @@ CREATE TABLE server_keys (
 CREATE INDEX server_keys_by_age ON server_keys (fetched_at);
 `
 
+/** Version 2: events whose signatures are wrong are found by the snapshot that had them. */
+const SECOND = `
+CREATE INDEX events_wrong ON events (snapshot) WHERE checked = 2;
+`
+
 /** Migration n takes a database from version n - 1 to n. */
-export const MIGRATIONS: readonly string[] = [FIRST]
+export const MIGRATIONS: readonly string[] = [FIRST, SECOND]

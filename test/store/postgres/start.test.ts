@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openPostgresStore } from '../../../src/store/postgres/postgres-store.ts'
+import { MIGRATIONS } from '../../../src/store/postgres/schema.ts'
 import { POSTGRES_PASSWORD, type PostgresServer, startPostgres } from '../../support/postgres-server.ts'
 import { accept, CAROL, HERE, importRoom, knock } from '../sample-room.ts'
 import { temporaryStore } from './temporary-store.ts'
@@ -10,7 +11,7 @@ describe('the tables', () => {
   it('are made once where several processes start at once', async () => {
     const schema = await temporaryStore()
     const stores = await Promise.all([1, 2, 3, 4].map(() => schema.open()))
-    expect(await schema.query('SELECT version FROM store_schema')).toEqual([{ version: 1 }])
+    expect(await schema.query('SELECT version FROM store_schema')).toEqual([{ version: MIGRATIONS.length }])
     const [first, second] = stores
     if (first === undefined || second === undefined) throw new Error('no stores')
     await importRoom(first)
@@ -20,11 +21,11 @@ describe('the tables', () => {
   it('of a newer version are refused with a remedy, and left alone', async () => {
     const schema = await temporaryStore()
     await schema.open()
-    await schema.query('UPDATE store_schema SET version = 2')
+    await schema.query(`UPDATE store_schema SET version = ${MIGRATIONS.length + 1}`)
     await expect(schema.open()).rejects.toThrow(
-      'the store has schema version 2, this program knows versions up to 1: use a newer program',
+      `the store has schema version ${MIGRATIONS.length + 1}, this program knows versions up to ${MIGRATIONS.length}: use a newer program`,
     )
-    expect(await schema.query('SELECT version FROM store_schema')).toEqual([{ version: 2 }])
+    expect(await schema.query('SELECT version FROM store_schema')).toEqual([{ version: MIGRATIONS.length + 1 }])
   })
 
   it('that cannot be made leave nothing half done', async () => {
