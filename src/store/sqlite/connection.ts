@@ -11,6 +11,8 @@ export const BUSY_DEADLINE_MS = 10_000
 const BUSY_POLL_MS = 5
 const READER_BUSY_MS = 5_000
 const FULL = 2
+/** "KNCK": whose file it is. https://www.sqlite.org/pragma.html#pragma_application_id */
+const APPLICATION_ID = 0x4b4e434b
 /** The log is cut back to this size once it has been copied into the database. */
 const LOG_LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -29,6 +31,7 @@ export function openWriter({ path, maxBytes }: WriterOptions): Database {
   closeSync(openSync(path, 'a', 0o600))
   const db = createDatabase(new DatabaseSync(path, { timeout: BUSY_POLL_MS, enableForeignKeyConstraints: false }))
   try {
+    retryWhileBusy(() => assertOurs(db))
     retryWhileBusy(() => db.exec('PRAGMA journal_mode = WAL'))
     db.exec('PRAGMA synchronous = FULL')
     db.exec(`PRAGMA journal_size_limit = ${LOG_LIMIT_BYTES}`)
@@ -43,6 +46,16 @@ export function openWriter({ path, maxBytes }: WriterOptions): Database {
     db.close()
     throw error
   }
+}
+
+/** Closes the writing connection, and leaves everything in the database file itself as far as others let it. */
+export function closeWriter(db: Database): void {
+  try {
+    db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+  } catch {
+    // What is not copied stays in the log, where the next start finds it.
+  }
+  db.close()
 }
 
 /** Opens a connection that can only read. The file must exist. */
@@ -61,6 +74,16 @@ export function assertDurable(db: Database): void {
   if (synchronous < FULL) throw new Error(`the store's synchronous level is ${synchronous}, it must be ${FULL} (FULL)`)
 }
 
+/** Refuses a database of another program before anything in it is changed. */
+function assertOurs(db: Database): void {
+  const id = pragma(db, 'application_id')
+  if (id === APPLICATION_ID) return
+  const tables = db.prepare(`SELECT count(*) AS n FROM sqlite_schema WHERE type = 'table'`).get() as { n: number }
+  const before = db.prepare(`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'knocks'`).get()
+  if (id === 0 && (tables.n === 0 || before !== undefined)) return
+  throw new Error('it is a database of another program: set store.path to a file of its own')
+}
+
 /** Starts a transaction that may write, waiting for other processes up to the deadline. */
 export function beginImmediate(db: Database): void {
   retryWhileBusy(() => db.exec('BEGIN IMMEDIATE'))
@@ -76,6 +99,7 @@ function migrate(db: Database): void {
       )
     }
     for (const migration of MIGRATIONS.slice(version)) db.exec(migration)
+    db.exec(`PRAGMA application_id = ${APPLICATION_ID}`)
     db.exec(`PRAGMA user_version = ${MIGRATIONS.length}`)
     db.exec('COMMIT')
   } catch (error) {
