@@ -79,7 +79,7 @@ async function serve(context: RunContext, { config, files, line }: Checked, logg
   }
   announce(log, config, service)
   flush()
-  await untilStopped(config, service, log, flush)
+  await untilStopped(config, service, store, log, flush)
   return 0
 }
 
@@ -113,11 +113,18 @@ const WHOSE_ROOMS = {
     'rooms are read from the homeserver; accepted knocks are sent on to it, and it sends them to the other servers',
 } as const
 
-/** Ends with the process: by a signal with code 0, by an uncaught exception with code 1. */
-function untilStopped(config: Config, service: Running, log: Log, flush: () => void): Promise<never> {
+/** Ends with the process: by a signal with code 0, by an uncaught exception or with the store with code 1. */
+function untilStopped(
+  config: Config,
+  service: Running,
+  store: Pick<Store, 'onLost'>,
+  log: Log,
+  flush: () => void,
+): Promise<never> {
   process.once('exit', flush)
   const delay = config.timeouts.request_seconds * 1000 + MARGIN_MS
-  closeWithGrace(
+  let lost: string | undefined
+  const { close } = closeWithGrace(
     { delay, logger: { error: (error: unknown) => log.error({ err: error }, 'stopping') } },
     async (why) => {
       if (why.err !== undefined) log.fatal({ err: why.err }, 'uncaught exception')
@@ -125,7 +132,13 @@ function untilStopped(config: Config, service: Running, log: Log, flush: () => v
       flush()
       await service.stop()
       log.info('stopped')
+      if (lost !== undefined) throw new Error(lost)
     },
   )
+  store.onLost((reason) => {
+    lost = reason
+    log.fatal({ reason }, 'the store is lost: ending, so that a supervisor starts the service anew')
+    void close()
+  })
   return new Promise(() => undefined)
 }

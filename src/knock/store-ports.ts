@@ -68,9 +68,12 @@ export interface SignatureAudit {
   settle(roomId: RoomId, eventId: EventId, verdict: 'verified' | 'wrong'): Promise<void>
 }
 
-/** Whether a store can serve, for `/ready`. */
+/** Whether a store can serve. */
 export interface StoreHealth {
+  /** For `/ready`. */
   check(): Promise<{ readonly ok: true } | { readonly ok: false; readonly reason: string }>
+  /** Calls back, with the reason, when this process will never write the store again. */
+  onLost(listener: (reason: string) => void): void
 }
 
 /** A whole store with its lifetime. */

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { chmod } from 'node:fs/promises'
+import { chmod, rm } from 'node:fs/promises'
 import { Agent, type IncomingMessage, request } from 'node:http'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -41,6 +41,17 @@ describe('run', { timeout: 30_000 }, () => {
     expect(service.output()).toContain('authority')
     expect(service.output()).toMatch(/"route":"make_knock","status":401,.*"failure":"no_header"/)
     expect(service.output().trimEnd().split('\n').at(-1)).toContain('"stopped"')
+  })
+
+  it('ends with 1 once its store is lost, and says why', async () => {
+    const service = start(await work.configure())
+    const { adminPort } = await service.listening()
+    await rm(work.at('knock.db'))
+    const ready = await get(adminPort, '/ready')
+    expect([ready.status, ready.text]).toEqual([503, expect.stringContaining('removed while it was in use')])
+    if (service.child.exitCode === null) await once(service.child, 'exit')
+    expect(service.child.exitCode).toBe(1)
+    expect(service.output()).toContain('the store is lost')
   })
 
   it('warns of a key that others can read', async () => {

@@ -75,6 +75,7 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
       return room && summaryOf(room)
     },
     check: async () => ({ ok: true }),
+    onLost: () => undefined,
     prune: async () => prune(),
     close: async () => {},
   }

@@ -126,6 +126,8 @@ function assemble(database: Database, options: PostgresStoreOptions): PostgresSt
     unverifiedEvents: createUncheckedReader(database, events),
     settle: createSettlement(database),
     check: createHealthCheck(database, () => lastCommitFailed),
+    // A database that was lost is waited for.
+    onLost: () => undefined,
     prune: maintenance.now,
     lostRefusals: refusals.lost,
     async close() {

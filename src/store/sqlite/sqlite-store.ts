@@ -14,6 +14,7 @@ import { createDecisionReader } from './decision-rows.ts'
 import { createDeliveryQueue } from './delivery-queue.ts'
 import { createEventReader } from './event-reader.ts'
 import { createKeyReader } from './key-rows.ts'
+import { watchOpenFile } from './open-file.ts'
 import { createRoomList } from './room-list.ts'
 import { createRoomReader } from './room-reader.ts'
 import { createUncheckedReader } from './unchecked-events.ts'
@@ -55,7 +56,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Sqli
   const writer = await startWriter({ path, ...(maxBytes !== undefined && { maxBytes }) })
   const limits = { historyMs, maxRefusals, abandonedMs }
   try {
-    return assemble(openReader(path), writer, startMaintenance(writer, clock, limits), { clock, historyMs })
+    return assemble(openReader(path), writer, startMaintenance(writer, clock, limits), { path, clock, historyMs })
   } catch (error) {
     await writer.close()
     throw error
@@ -66,7 +67,7 @@ function assemble(
   db: Database,
   writer: WriterClient,
   maintenance: Maintenance,
-  { clock, historyMs }: { readonly clock: Clock; readonly historyMs: number },
+  { path, clock, historyMs }: { readonly path: string; readonly clock: Clock; readonly historyMs: number },
 ): SqliteStore {
   const events = createEventReader(db)
   const rooms = createRoomReader(db, events, { clock, historyMs })
@@ -75,6 +76,7 @@ function assemble(
   const decisions = createDecisionReader(db)
   const keys = createKeyReader(db)
   const unchecked = createUncheckedReader(db, events)
+  const fileFlaw = watchOpenFile(path)
   const listeners: (() => void)[] = []
 
   return {
@@ -106,7 +108,8 @@ function assemble(
     async settle(roomId, eventId, verdict) {
       await writer.demand('settle', { roomId, eventId, verdict })
     },
-    check: () => check(db, writer),
+    check: () => check(db, writer, fileFlaw),
+    onLost: writer.onLost,
     prune: maintenance.now,
     lostRefusals: refusals.lost,
     async close() {
@@ -135,8 +138,18 @@ async function record(writer: WriterClient, commit: KnockCommit, now: number): P
   return result.ok ? result.output : { kind: 'failed', reason: result.reason }
 }
 
-/** Reads, and while the last transaction failed, tries whether another one does. */
-async function check(db: Database, writer: WriterClient): ReturnType<Store['check']> {
+/** Looks at the file, reads, and while the last transaction failed, tries whether another one does. */
+async function check(
+  db: Database,
+  writer: WriterClient,
+  fileFlaw: () => string | undefined,
+): ReturnType<Store['check']> {
+  const flaw = fileFlaw()
+  if (flaw !== undefined) {
+    // The writer looks too before it writes, and ends: waiting for the next knock would only cost that one.
+    await writer.run('probe', null)
+    return { ok: false, reason: flaw }
+  }
   try {
     db.prepare('SELECT 1 FROM rooms LIMIT 1').get()
   } catch (error) {

@@ -8,6 +8,8 @@ import type { AnswerMessage, JobMessage, Jobs, StartMessage, WriterData } from '
 export interface WriterClient extends JobRunner<Jobs> {
   /** Why the last transaction failed, until one succeeds. */
   lastFailure(): string | undefined
+  /** Calls back, with the reason, when the thread ended and nobody had closed it. */
+  onLost(listener: (reason: string) => void): void
   /** Finishes what was asked before and closes the connection. */
   close(): Promise<void>
 }
@@ -54,16 +56,20 @@ function createClient(worker: Worker): WriterClient {
   let lastId = 0
   let failure: string | undefined
   let ended: string | undefined
+  let closing = false
+  const listeners: ((reason: string) => void)[] = []
 
   const finish = (reason: string) => {
+    if (ended !== undefined) return
     ended = reason
+    if (!closing) for (const listener of listeners) listener(reason)
     for (const settle of pending.values()) settle({ ok: false, reason })
     pending.clear()
   }
   const exited = new Promise<void>((resolve) => {
-    worker.on('error', (error) => finish(`the writer failed: ${error.message}`))
-    worker.on('exit', () => {
-      finish('the store is closed')
+    worker.on('error', (error) => finish(error.message))
+    worker.on('exit', (code) => {
+      finish(closing ? 'the store is closed' : `the writer ended unasked (exit code ${code})`)
       resolve()
     })
   })
@@ -96,7 +102,12 @@ function createClient(worker: Worker): WriterClient {
       return result.output
     },
     lastFailure: () => ended ?? failure,
+    onLost(listener) {
+      if (ended === undefined) listeners.push(listener)
+      else if (!closing) listener(ended)
+    },
     async close() {
+      closing = true
       if (ended === undefined) send('close', null)
       await exited
     },

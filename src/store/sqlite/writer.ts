@@ -1,7 +1,7 @@
 /** The thread that owns the process's only writing connection. */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { createKnockCommit } from './commit-knock.ts'
-import { openWriter } from './connection.ts'
+import { closeWriter, openWriter } from './connection.ts'
 import type { Database } from './database.ts'
 import { createDecisionWriter } from './decision-rows.ts'
 import { createExpansion } from './delivery-expansion.ts'
@@ -13,6 +13,7 @@ import { createImportSwap } from './import-swap.ts'
 import type { AnswerMessage, Handlers, JobMessage, StartMessage, WriterData } from './jobs.ts'
 import { createKnockKeeping } from './kept-knocks.ts'
 import { createKeyWriter } from './key-rows.ts'
+import { watchOpenFile } from './open-file.ts'
 import { createPruning } from './prune.ts'
 import { createSettlement } from './settle.ts'
 
@@ -49,7 +50,8 @@ function createProbe(db: Database): Handlers['probe'] {
   }
 }
 
-function serve(port: MessagePort, db: Database): void {
+function serve(port: MessagePort, db: Database, path: string): void {
+  const fileFlaw = watchOpenFile(path)
   const commit = createGroupCommit(db, createHandlers(db))
   const small: JobMessage[] = []
   const bulk: JobMessage[] = []
@@ -62,6 +64,9 @@ function serve(port: MessagePort, db: Database): void {
     }
   }
   const run = (jobs: readonly JobMessage[]) => {
+    const flaw = fileFlaw()
+    // Nothing that this thread could still write would be found again: it ends, and the service with it.
+    if (flaw !== undefined) throw new Error(flaw)
     const answers: readonly AnswerMessage[] = jobs.length === 0 ? [] : commit(jobs)
     if (answers.length > 0) port.postMessage(answers)
     // What arrived during the commit joins the next group at once, without a turn of the event loop between.
@@ -77,7 +82,7 @@ function serve(port: MessagePort, db: Database): void {
       run(bulk.splice(0, 1))
     }
     if (!closing) return
-    db.close()
+    closeWriter(db)
     port.close()
   })
 }
@@ -85,7 +90,8 @@ function serve(port: MessagePort, db: Database): void {
 function start(port: MessagePort): void {
   let message: StartMessage
   try {
-    serve(port, openWriter(workerData as WriterData))
+    const data = workerData as WriterData
+    serve(port, openWriter(data), data.path)
     message = { ready: true }
   } catch (error) {
     message = { ready: false, reason: error instanceof Error ? error.message : String(error) }

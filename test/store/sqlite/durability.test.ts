@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises'
+import { copyFile, readFile, rename, rm, stat } from 'node:fs/promises'
 import { DatabaseSync } from '@photostructure/sqlite'
 import { describe, expect, it } from 'vitest'
 import type { ServerName } from '../../../src/matrix/identifiers.ts'
@@ -79,6 +79,76 @@ describe('the SQLite file', () => {
     const { writeFile } = await import('node:fs/promises')
     await writeFile(file.path, 'this is a text file, not a database'.repeat(100))
     await expect(file.open()).rejects.toThrow(/not a database/)
+  })
+
+  it('of another program is refused, and left as it is', async () => {
+    const file = await temporaryStore()
+    const others = [
+      'PRAGMA application_id = 7',
+      'CREATE TABLE notes (text TEXT)',
+      'PRAGMA user_version = 1; CREATE TABLE n (t)',
+    ]
+    for (const sql of others) {
+      const db = new DatabaseSync(file.path)
+      db.exec(sql)
+      db.close()
+      const before = await readFile(file.path)
+      await expect(file.open(), sql).rejects.toThrow(/database of another program: set store.path/)
+      expect((await readFile(file.path)).equals(before), sql).toBe(true)
+      await rm(file.path)
+    }
+  })
+
+  it('holds everything by itself once the store is closed', async () => {
+    const file = await temporaryStore()
+    const store = await file.open()
+    await importRoom(store)
+    await accept(store, knock('k', CAROL, ['bob']))
+    await store.close()
+    const copy = await temporaryStore()
+    await copyFile(file.path, copy.path)
+    expect(await membershipOf(await copy.open(), CAROL)).toBe('knock')
+  })
+
+  it.each([
+    ['removed', async (path: string) => rm(path)],
+    ['replaced', async (path: string) => rename(`${path}.other`, path)],
+    ['parted from its log, which was removed', async (path: string) => rm(`${path}-wal`)],
+  ] as const)('that was %s while it is in use takes no more knocks, and says so', async (_what, change) => {
+    const file = await temporaryStore()
+    const store = await file.open()
+    const lost: string[] = []
+    store.onLost((reason) => lost.push(reason))
+    await importRoom(store)
+    await copyFile(file.path, `${file.path}.other`)
+    expect(await store.check()).toEqual({ ok: true })
+    await change(file.path)
+    const reason = expect.stringMatching(/was (removed|replaced) while it was in use/)
+    expect(await accept(store, knock('k', CAROL, ['bob']))).toEqual({ kind: 'failed', reason })
+    expect(lost).toEqual([reason])
+    store.onLost((again) => lost.push(again))
+    expect(lost).toHaveLength(2)
+    expect(await store.check()).toEqual({ ok: false, reason })
+    await store.close()
+  })
+
+  it('that was removed is missed without a knock, when somebody asks for its health', async () => {
+    const file = await temporaryStore()
+    const store = await file.open()
+    const lost: string[] = []
+    store.onLost((reason) => lost.push(reason))
+    await rm(file.path)
+    expect(await store.check()).toEqual({ ok: false, reason: expect.stringContaining('removed while it was in use') })
+    expect(lost).toHaveLength(1)
+  })
+
+  it('that is closed as it should be is not lost', async () => {
+    const store = await (await temporaryStore()).open()
+    const lost: string[] = []
+    store.onLost((reason) => lost.push(reason))
+    await store.close()
+    store.onLost((reason) => lost.push(reason))
+    expect(lost).toEqual([])
   })
 
   it('is written only by connections that sync before a commit returns', async () => {
