@@ -16,7 +16,14 @@ export async function openConfiguredStore(
   clock: Clock,
   warn: (message: string) => void,
 ): Promise<Store> {
-  return openStore(await locationOf(config), { clock, historyMs: config.store.history_days * DAY_MS, warn })
+  const { history_days: history, decision_days: decisions, key_days: keys } = config.store
+  return openStore(await locationOf(config), {
+    clock,
+    historyMs: history * DAY_MS,
+    decisionMs: decisions * DAY_MS,
+    keyMs: keys * DAY_MS,
+    warn,
+  })
 }
 
 async function locationOf(config: Config): Promise<StoreLocation> {

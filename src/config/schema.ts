@@ -94,6 +94,17 @@ const store = z
       allowed: 'a number from 0.01 to 3650',
       example: '7',
     }),
+    decision_days: setting(z.number().min(1).max(3650).default(90), {
+      description:
+        'How long records of decisions are kept, and accepted knocks that are over and delivered. Of refusals, the newest 100,000 at most.',
+      allowed: 'a number from 1 to 3650',
+      example: '90',
+    }),
+    key_days: setting(z.number().min(1).max(3650).default(365), {
+      description: "How long other servers' keys are kept after they were fetched last.",
+      allowed: 'a number from 1 to 3650',
+      example: '365',
+    }),
   })
   .superRefine(({ kind, import: rooms, url, url_path: path }, context) => {
     const urls = [url, path].filter((given) => given !== undefined).length

@@ -1,5 +1,6 @@
 /** Work that changes a store on disk, one entry per kind of job that every such store has: its input and its answer. */
 import type { ImportOutcome } from '../knock/store-ports.ts'
+import type { Retention } from './retention.ts'
 
 export interface RefusalRow {
   readonly roomId: string
@@ -28,15 +29,14 @@ export interface BeginImport {
   readonly discardKnocks: boolean
 }
 
-export interface PruneJob {
+export interface PruneJob extends Retention {
   readonly now: number
-  readonly historyMs: number
   readonly abandonedMs: number
   readonly maxRefusals: number
 }
 
 export interface CommonJobs {
-  refusals: { input: readonly RefusalRow[]; output: null }
+  refusals: { input: { now: number; rows: readonly RefusalRow[] }; output: null }
   beginImport: { input: BeginImport; output: number }
   stage: { input: { now: number; snapshot: number; rows: readonly StageRow[] }; output: null }
   touchImport: { input: { now: number; snapshot: number }; output: null }

@@ -2,6 +2,7 @@
 import type { Clock } from '../knock/ports.ts'
 import type { Store } from '../knock/store-ports.ts'
 import { createMemoryStore } from './memory/memory-store.ts'
+import type { Retention } from './retention.ts'
 import { openSqliteStore } from './sqlite/sqlite-store.ts'
 
 /** Where rooms, keys, decisions and deliveries are kept. */
@@ -17,10 +18,8 @@ export type StoreLocation =
       readonly statementTimeoutMs: number
     }
 
-export interface StoreOptions {
+export interface StoreOptions extends Partial<Retention> {
   readonly clock: Clock
-  /** How long former state and former extremities are kept, in milliseconds. */
-  readonly historyMs?: number
   /** Told what the operator should mend although the store works. */
   readonly warn?: (message: string) => void
 }

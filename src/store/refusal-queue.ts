@@ -1,5 +1,5 @@
 /** Refusals on their way to the disk: bounded in memory, written together, never waited for. */
-import type { Decision } from '../knock/ports.ts'
+import type { Clock, Decision } from '../knock/ports.ts'
 import type { JobRunner } from './jobs.ts'
 import { encodeDecision } from './stored-decision.ts'
 
@@ -16,7 +16,7 @@ export interface RefusalQueue {
   lost(): number
 }
 
-export function createRefusalQueue(writer: Pick<JobRunner, 'run'>): RefusalQueue {
+export function createRefusalQueue(writer: Pick<JobRunner, 'run'>, clock: Clock): RefusalQueue {
   const waiting: Decision[] = []
   let lost = 0
   let timer: NodeJS.Timeout | undefined
@@ -30,7 +30,7 @@ export function createRefusalQueue(writer: Pick<JobRunner, 'run'>): RefusalQueue
         userId: decision.userId,
         json: encodeDecision(decision),
       }))
-      const result = await writer.run('refusals', rows)
+      const result = await writer.run('refusals', { now: clock(), rows })
       if (!result.ok) lost += batch.length
     }
   }

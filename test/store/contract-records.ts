@@ -1,8 +1,20 @@
 /** Contract of stores: decisions, keys and health. */
 import { describe, expect, it } from 'vitest'
 import type { KeyId, RoomId, ServerName } from '../../src/matrix/identifiers.ts'
-import { MAX_REFUSALS, type StoreUnderTest } from './contract.ts'
-import { accept, CAROL, DAVE, decision, id, importRoom, knock, ROOM } from './sample-room.ts'
+import { DAY, MAX_REFUSALS, type StoreUnderTest } from './contract.ts'
+import {
+  accept,
+  CAROL,
+  DAVE,
+  decision,
+  extremityNames,
+  id,
+  importRoom,
+  knock,
+  membershipOf,
+  ROOM,
+  sampleState,
+} from './sample-room.ts'
 
 export function recordContract(subject: StoreUnderTest): void {
   const refused = (parts: Parameters<typeof decision>[0] = {}) =>
@@ -48,19 +60,105 @@ export function recordContract(subject: StoreUnderTest): void {
     })
   })
 
+  describe('what is over', () => {
+    const recorded = async (name: string) => {
+      const question = { roomId: ROOM, sender: CAROL, eventId: id(name), prevEvents: [], authEvents: [] }
+      return (await subject.store.readContext(question))?.recorded
+    }
+    const deliverAll = async () => {
+      while (await subject.store.expand());
+      for (const { destination, txnId } of await subject.store.claim(subject.now(), 9)) {
+        await subject.store.delivered(destination, txnId)
+      }
+    }
+
+    it('is forgotten 90 days after it was recorded: decisions, accepted and refused', async () => {
+      await importRoom(subject.store)
+      await accept(subject.store, knock('k', CAROL, ['bob']))
+      subject.store.recordRefusal(refused())
+      await subject.store.listDecisions({ limit: 1 })
+      subject.advance(90 * DAY - 1)
+      subject.store.recordRefusal(refused({ reason: 'younger' }))
+      await subject.store.listDecisions({ limit: 1 })
+      await subject.store.prune()
+      expect(await subject.store.listDecisions({ limit: 9 })).toHaveLength(3)
+      subject.advance(1)
+      await subject.store.prune()
+      const kept = await subject.store.listDecisions({ limit: 9 })
+      expect(kept.map(({ reason }) => reason)).toEqual(['younger'])
+    })
+
+    it('is forgotten 90 days after it was recorded: accepted events, unless they are state or ends of the room', async () => {
+      await importRoom(subject.store)
+      await accept(subject.store, knock('k1', CAROL, ['bob']))
+      await accept(subject.store, knock('k2', CAROL, ['k1']))
+      await accept(subject.store, knock('side', DAVE, ['bob']))
+      await accept(subject.store, knock('last', DAVE, ['k2']))
+      await deliverAll()
+      subject.advance(90 * DAY - 1)
+      await subject.store.prune()
+      expect(await recorded('k1')).toBe(true)
+      subject.advance(1)
+      await subject.store.prune()
+      const names = ['k1', 'k2', 'side', 'last']
+      expect(await Promise.all(names.map(recorded))).toEqual([false, true, true, true])
+      expect(await membershipOf(subject.store, CAROL)).toBe('knock')
+      expect(await extremityNames(subject.store)).toEqual(['last', 'side'])
+    })
+
+    it('stays while it waits for a server', async () => {
+      await importRoom(subject.store)
+      await accept(subject.store, knock('k1', CAROL, ['bob']))
+      while (await subject.store.expand());
+      await accept(subject.store, knock('k2', CAROL, ['k1']))
+      await accept(subject.store, knock('k3', CAROL, ['k2']))
+      subject.advance(100 * DAY)
+      await subject.store.prune()
+      while (await subject.store.expand());
+      const [waiting] = await subject.store.claim(subject.now(), 1)
+      expect(waiting?.events.map(({ eventId }) => eventId)).toEqual(['k1', 'k2', 'k3'].map(id))
+      await subject.store.delivered(waiting?.destination as ServerName, waiting?.txnId ?? '')
+      await subject.store.prune()
+      expect(await Promise.all(['k1', 'k2', 'k3'].map(recorded))).toEqual([false, false, true])
+    })
+
+    it('stays where an import knows it too, to be kept again by one that does not', async () => {
+      await importRoom(subject.store)
+      const known = knock('k', CAROL, ['bob'])
+      await accept(subject.store, known)
+      await deliverAll()
+      await importRoom(subject.store, { state: [...sampleState(), known], extremities: [known] })
+      subject.advance(100 * DAY)
+      await subject.store.prune()
+      expect(await importRoom(subject.store)).toMatchObject({ keptKnocks: 1, droppedKnocks: 0 })
+      expect(await membershipOf(subject.store, CAROL)).toBe('knock')
+    })
+
+    it('is forgotten a year after it was fetched: keys of servers', async () => {
+      const server = 'remote.test' as ServerName
+      await subject.store.writeServerKeys({ server, fetchedAt: subject.now(), keys: [] })
+      subject.advance(365 * DAY - 1)
+      await subject.store.prune()
+      expect(await subject.store.readServerKeys(server)).toBeDefined()
+      subject.advance(1)
+      await subject.store.prune()
+      expect(await subject.store.readServerKeys(server)).toBeUndefined()
+    })
+  })
+
   describe('keys of servers', () => {
     it('come back as they were written, and newer ones replace them', async () => {
       const server = 'remote.test' as ServerName
       expect(await subject.store.readServerKeys(server)).toBeUndefined()
       const key = { keyId: 'ed25519:a_1' as KeyId, key: new Uint8Array([1, 2, 255]), validUntil: 77, old: false }
-      await subject.store.writeServerKeys({ server, fetchedAt: 5, keys: [key, { ...key, old: true }] })
+      await subject.store.writeServerKeys({ server, fetchedAt: subject.now(), keys: [key, { ...key, old: true }] })
       expect(await subject.store.readServerKeys(server)).toEqual({
         server,
-        fetchedAt: 5,
+        fetchedAt: subject.now(),
         keys: [key, { ...key, old: true }],
       })
-      await subject.store.writeServerKeys({ server, fetchedAt: 6, keys: [] })
-      expect(await subject.store.readServerKeys(server)).toEqual({ server, fetchedAt: 6, keys: [] })
+      await subject.store.writeServerKeys({ server, fetchedAt: subject.now() + 1, keys: [] })
+      expect(await subject.store.readServerKeys(server)).toEqual({ server, fetchedAt: subject.now() + 1, keys: [] })
     })
   })
 

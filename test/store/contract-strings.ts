@@ -75,8 +75,8 @@ export function stringContract(subject: StoreUnderTest): void {
       const { txnId = '' } = claimed.find(({ destination }) => destination === server) ?? {}
       await store.failed(server, txnId, { retryAt: 5, reason: ODD })
       expect((await store.listDeliveries(undefined, 1))[0]).toMatchObject({ destination: server, reason: ODD })
-      await store.writeServerKeys({ server, fetchedAt: 1, keys: [] })
-      expect(await store.readServerKeys(server)).toEqual({ server, fetchedAt: 1, keys: [] })
+      await store.writeServerKeys({ server, fetchedAt: subject.now(), keys: [] })
+      expect(await store.readServerKeys(server)).toEqual({ server, fetchedAt: subject.now(), keys: [] })
     })
 
     it('name one thing each: U+0000 and its escape are two users', async () => {

@@ -25,6 +25,7 @@ export function commitInMemory(room: MemoryRoom | undefined, commit: KnockCommit
 
   const revision = ++room.revision
   room.accepted.set(event.eventId, event)
+  room.acceptedAt.set(event.eventId, now)
   const key = stateKeyOf('m.room.member', sender)
   const values = snapshot.state.get(key) ?? []
   const last = values.at(-1)

@@ -3,18 +3,17 @@ import { LRUCache } from 'lru-cache'
 import type { Clock, Decision, StoredServerKeys } from '../../knock/ports.ts'
 import type { Store } from '../../knock/store-ports.ts'
 import type { RoomId, ServerName } from '../../matrix/identifiers.ts'
+import { type Retention, retentionOf } from '../retention.ts'
 import { commitInMemory } from './commit-knock.ts'
-import { forgetEnded } from './forget.ts'
+import { forgetAccepted, forgetEnded } from './forget.ts'
 import { createOutbox } from './outbox.ts'
 import { beginMemoryImport } from './room-import.ts'
 import { createRoomQueries, summaryOf } from './room-queries.ts'
 import { inUse, type MemoryRoom } from './room-state.ts'
 import { createSignatureAudit } from './signature-audit.ts'
 
-export interface MemoryStoreOptions {
+export interface MemoryStoreOptions extends Partial<Retention> {
   readonly clock: Clock
-  /** How long former state and former extremities are kept, in milliseconds. */
-  readonly historyMs?: number
   /** Decisions of each outcome that are kept. */
   readonly maxDecisions?: number
 }
@@ -24,19 +23,25 @@ export interface MemoryStore extends Store {
   prune(): Promise<void>
 }
 
-const DEFAULT_HISTORY_MS = 7 * 24 * 60 * 60 * 1000
 const DEFAULT_MAX_DECISIONS = 100_000
 /** Servers whose keys are kept. */
 const MAX_KEY_SERVERS = 10_000
 
 export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
-  const { clock, historyMs = DEFAULT_HISTORY_MS, maxDecisions = DEFAULT_MAX_DECISIONS } = options
+  const { clock, maxDecisions = DEFAULT_MAX_DECISIONS } = options
+  const { historyMs, decisionMs, keyMs } = retentionOf(options)
   const rooms = new Map<RoomId, MemoryRoom>()
   const keys = new LRUCache<ServerName, StoredServerKeys>({ max: MAX_KEY_SERVERS })
   const outbox = createOutbox(clock)
-  const decisions = createDecisions(maxDecisions)
+  const decisions = createDecisions(maxDecisions, clock)
   const prune = () => {
-    for (const room of rooms.values()) forgetEnded(room, clock() - historyMs)
+    const recorded = clock() - decisionMs
+    for (const room of rooms.values()) {
+      forgetEnded(room, clock() - historyMs)
+      forgetAccepted(room, recorded)
+    }
+    decisions.forget(recorded)
+    for (const [server, { fetchedAt }] of keys) if (fetchedAt <= clock() - keyMs) keys.delete(server)
   }
   const { enqueue, ...queue } = outbox
 
@@ -82,12 +87,12 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
 }
 
 /** Decisions, newest last; of each outcome the newest ones stay. */
-function createDecisions(most: number) {
-  const kept: Decision[] = []
+function createDecisions(most: number, clock: Clock) {
+  let kept: (Decision & { readonly recordedAt: number })[] = []
   const counts = { accepted: 0, refused: 0 }
   return {
     add(decision: Decision): void {
-      kept.push(decision)
+      kept.push({ ...decision, recordedAt: clock() })
       if (++counts[decision.outcome] <= most) return
       kept.splice(
         kept.findIndex(({ outcome }) => outcome === decision.outcome),
@@ -98,7 +103,14 @@ function createDecisions(most: number) {
     list({ roomId, userId, limit }: Parameters<Store['listDecisions']>[0]): readonly Decision[] {
       const wanted = (decision: Decision) =>
         (roomId === undefined || decision.roomId === roomId) && (userId === undefined || decision.userId === userId)
-      return kept.filter(wanted).reverse().slice(0, limit)
+      const newest = kept.filter(wanted).reverse().slice(0, limit)
+      return newest.map(({ recordedAt: _, ...decision }) => decision)
+    },
+    forget(before: number): void {
+      kept = kept.filter(({ recordedAt }) => recordedAt > before)
+      for (const outcome of ['accepted', 'refused'] as const) {
+        counts[outcome] = kept.filter((decision) => decision.outcome === outcome).length
+      }
     },
   }
 }

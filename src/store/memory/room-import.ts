@@ -81,8 +81,8 @@ function bringIntoUse(
   if (createEvent === undefined) return { kind: 'refused', reason: 'the state has no m.room.create event' }
   if (room === undefined) {
     snapshot.fromRevision = 1
-    const accepted = new Map()
-    rooms.set(roomId, { roomId, version, createEvent, accepted, snapshots: [snapshot], revision: 1, factsRevision: 1 })
+    const none = { accepted: new Map(), acceptedAt: new Map() }
+    rooms.set(roomId, { roomId, version, createEvent, ...none, snapshots: [snapshot], revision: 1, factsRevision: 1 })
     return { kind: 'imported', revision: 1, keptKnocks: 0, droppedKnocks: 0 }
   }
   const refused = mismatch(room, createEvent, version)

@@ -45,6 +45,8 @@ export interface MemoryRoom {
   readonly version: string
   readonly createEvent: EventId
   readonly accepted: Map<EventId, RoomEvent>
+  /** When each of them was recorded. */
+  readonly acceptedAt: Map<EventId, number>
   /** Newest last; the last one is in use. */
   readonly snapshots: Snapshot[]
   revision: number

@@ -1,17 +1,18 @@
 /** Decisions as rows: written for audits, bounded, read newest first. */
 import type { Decision } from '../../knock/ports.ts'
 import type { DecisionFilter } from '../../knock/store-ports.ts'
-import type { RefusalRow } from '../jobs.ts'
+import type { CommonJobs, RefusalRow } from '../jobs.ts'
 import { decodeDecision } from '../stored-decision.ts'
 import { bytes } from './bytea.ts'
 import type { Database, Statement, Value } from './database.ts'
+import type { Handlers } from './job-runner.ts'
 
 const WRITE: Statement = {
   name: 'refusals',
   text: `
-    INSERT INTO decisions (refused, room_id, user_id, json)
-    SELECT true, r.room_id, r.user_id, r.json
-    FROM unnest($1::bytea[], $2::bytea[], $3::bytea[]) WITH ORDINALITY r(room_id, user_id, json, at) ORDER BY r.at`,
+    INSERT INTO decisions (refused, recorded_at, room_id, user_id, json)
+    SELECT true, $1, r.room_id, r.user_id, r.json
+    FROM unnest($2::bytea[], $3::bytea[], $4::bytea[]) WITH ORDINALITY r(room_id, user_id, json, at) ORDER BY r.at`,
 }
 
 function newest(name: string, condition: string): Statement {
@@ -23,10 +24,10 @@ const OF_USER = newest('decisions-of-user', 'WHERE user_id = $2')
 const OF_BOTH = newest('decisions-of-both', 'WHERE user_id = $2 AND room_id = $3')
 
 /** Writes refusals. Not tried again once they may have been written: a record twice is worse than one that is missing. */
-export function createDecisionWriter({ runOnce }: Database): (rows: readonly RefusalRow[]) => Promise<null> {
-  return async (rows) => {
+export function createDecisionWriter({ runOnce }: Database): Handlers<CommonJobs>['refusals'] {
+  return async ({ now, rows }) => {
     const each = (item: (row: RefusalRow) => string) => rows.map((row) => bytes(item(row)))
-    await runOnce(WRITE, [each(({ roomId }) => roomId), each(({ userId }) => userId), each(({ json }) => json)])
+    await runOnce(WRITE, [now, each(({ roomId }) => roomId), each(({ userId }) => userId), each(({ json }) => json)])
     return null
   }
 }

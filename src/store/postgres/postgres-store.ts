@@ -4,6 +4,7 @@ import type { Store } from '../../knock/store-ports.ts'
 import type { CommonJobs } from '../jobs.ts'
 import { type Maintenance, startMaintenance } from '../maintenance.ts'
 import { createRefusalQueue } from '../refusal-queue.ts'
+import { type Retention, retentionOf } from '../retention.ts'
 import { beginRoomImport } from '../room-import.ts'
 import { createClaimHolder } from './claim-holder.ts'
 import { createKnockCommit } from './commit-knock.ts'
@@ -25,7 +26,7 @@ import { createRoomReader } from './room-reader.ts'
 import { createSettlement } from './settle.ts'
 import { createUncheckedReader } from './unchecked-events.ts'
 
-export interface PostgresStoreOptions {
+export interface PostgresStoreOptions extends Partial<Retention> {
   /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with the parameters of the driver. */
   readonly url: string
   readonly clock: Clock
@@ -35,8 +36,6 @@ export interface PostgresStoreOptions {
   readonly statementTimeoutMs?: number
   /** How long a caller waits for a lost database before it is told of a failure, in milliseconds. */
   readonly patienceMs?: number
-  /** How long former state and former extremities are kept, in milliseconds. */
-  readonly historyMs?: number
   /** The newest refusals of which the record is kept. */
   readonly maxRefusals?: number
   /** An import that gave no sign of life for so long is abandoned, in milliseconds. */
@@ -55,7 +54,6 @@ export interface PostgresStore extends Store {
 const DEFAULT_POOL_SIZE = 10
 const DEFAULT_STATEMENT_TIMEOUT_MS = 10_000
 const DEFAULT_PATIENCE_MS = 8_000
-const DEFAULT_HISTORY_MS = 7 * 24 * 60 * 60 * 1000
 const DEFAULT_MAX_REFUSALS = 100_000
 const DEFAULT_ABANDONED_MS = 10 * 60 * 1000
 
@@ -82,7 +80,8 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
 }
 
 function assemble(database: Database, options: PostgresStoreOptions): PostgresStore {
-  const { clock, historyMs = DEFAULT_HISTORY_MS } = options
+  const { clock } = options
+  const retention = retentionOf(options)
   const events = createEventReader()
   database.onLost(events.forget)
   const jobs = createJobRunner<CommonJobs>({
@@ -93,11 +92,11 @@ function assemble(database: Database, options: PostgresStoreOptions): PostgresSt
     ...createPruning(database),
   })
   const maintenance: Maintenance = startMaintenance(jobs, clock, {
-    historyMs,
+    ...retention,
     maxRefusals: options.maxRefusals ?? DEFAULT_MAX_REFUSALS,
     abandonedMs: options.abandonedMs ?? DEFAULT_ABANDONED_MS,
   })
-  const refusals = createRefusalQueue(jobs)
+  const refusals = createRefusalQueue(jobs, clock)
   const listDecisions = createDecisionReader(database)
   const record = createKnockCommit(database, clock)
   const holder = createClaimHolder(database)
@@ -109,7 +108,7 @@ function assemble(database: Database, options: PostgresStoreOptions): PostgresSt
     ...createKeyRows(database),
     ...createRoomList(database, events),
     ...createDeliveryQueue(database, events, holder, clock),
-    readContext: createContextReader(database, events, { clock, historyMs }),
+    readContext: createContextReader(database, events, { clock, ...retention }),
     async commitKnock(commit) {
       const outcome = await record(commit)
       lastCommitFailed = outcome.kind === 'failed'

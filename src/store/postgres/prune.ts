@@ -4,6 +4,7 @@
  */
 import type { CommonJobs } from '../jobs.ts'
 import type { Database, Run, Statement, Value } from './database.ts'
+import { createAcceptedForgetting } from './forget-accepted.ts'
 import type { Handlers } from './job-runner.ts'
 import { LOCKS } from './migrate.ts'
 
@@ -36,7 +37,9 @@ const NEWEST_TO_GO: Statement = {
   name: 'prune-newest-refusal',
   text: 'SELECT seq FROM decisions WHERE refused ORDER BY seq DESC OFFSET $1 LIMIT 1',
 }
-const KEYS: Statement = {
+const DECISIONS = removal('prune-decisions', 'decisions', 'recorded_at <= $1', '$2')
+const OLD_KEYS = removal('prune-old-keys', 'server_keys', 'fetched_at <= $1', '$2')
+const SURPLUS_KEYS: Statement = {
   name: 'prune-keys',
   text: `
     DELETE FROM server_keys WHERE server = ANY (ARRAY(
@@ -75,8 +78,9 @@ const CLAIMS: Statement = {
 
 export function createPruning(database: Database): Pick<Handlers<CommonJobs>, 'prune'> {
   const removeRefusals = createRefusalLimit()
+  const forgetAccepted = createAcceptedForgetting()
   return {
-    prune: ({ now, historyMs, abandonedMs, maxRefusals }) =>
+    prune: ({ now, historyMs, decisionMs, keyMs, abandonedMs, maxRefusals }) =>
       database.transaction(async (run) => {
         const [lock] = await run<{ ours: boolean }>(LOCK, [LOCKS.prune])
         if (lock?.ours !== true) return false
@@ -88,8 +92,12 @@ export function createPruning(database: Database): Pick<Handlers<CommonJobs>, 'p
           if (budget > 0) budget -= (await run(statement, [...values, budget])).length
         }
         for (const statement of ENDED) await spend(statement, ended)
+        const recorded = Math.floor(now - decisionMs)
+        await spend(DECISIONS, recorded)
         if (budget > 0) budget -= await removeRefusals(run, maxRefusals, budget)
-        await spend(KEYS)
+        await spend(OLD_KEYS, Math.floor(now - keyMs))
+        await spend(SURPLUS_KEYS)
+        if (budget > 0) budget -= await forgetAccepted(run, recorded, budget)
         if (budget > 0) budget -= await dropSnapshot(run, budget)
         return budget <= 0
       }),

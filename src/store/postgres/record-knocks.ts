@@ -77,8 +77,8 @@ BEGIN
     kind := 'committed';
     made_revision := head.revision + 1;
     head.revision := made_revision;
-    INSERT INTO events (room, snapshot, event_id, checked, json, attempt, revision)
-      VALUES (head.room, 0, event_ids[at], 1, jsons[at], attempts[at], made_revision) RETURNING event INTO new_event;
+    INSERT INTO events (room, snapshot, event_id, checked, json, attempt, revision, recorded_at)
+      VALUES (head.room, 0, event_ids[at], 1, jsons[at], attempts[at], made_revision, at_time) RETURNING event INTO new_event;
     IF member.event IS NOT NULL THEN
       UPDATE state s SET to_revision = made_revision, ended_at = at_time
         WHERE s.snapshot = head.snapshot AND s.type = 'm.room.member'::bytea AND s.state_key = senders[at]
@@ -93,8 +93,8 @@ BEGIN
     INSERT INTO extremities (room, event_id, snapshot, depth, from_revision, kept)
       VALUES (head.room, event_ids[at], head.snapshot, least(deepest + 1, 9007199254740991), made_revision, false)
       ON CONFLICT (room, event_id, snapshot) DO NOTHING;
-    INSERT INTO decisions (refused, room_id, user_id, json)
-      VALUES (false, the_room_id, senders[at], decision_jsons[at]);
+    INSERT INTO decisions (refused, recorded_at, room_id, user_id, json)
+      VALUES (false, at_time, the_room_id, senders[at], decision_jsons[at]);
     IF skips[at] IS NOT NULL THEN
       INSERT INTO outbox (event, snapshot, skip_servers, last_server, queued_at)
         VALUES (new_event, head.snapshot, skips[at], '', at_time);

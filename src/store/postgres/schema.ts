@@ -152,13 +152,24 @@ CREATE TABLE server_keys (
 CREATE INDEX server_keys_by_age ON server_keys (fetched_at);
 `
 
-/** Version 2: events whose signatures are wrong are found by the snapshot that had them. */
-const WRONG_EVENTS = `
+/**
+ * Version 2: events whose signatures are wrong are found by the snapshot that had them; decisions and accepted events
+ * have an age. What was there before begins to age now.
+ */
+const AGES = `
 CREATE INDEX events_wrong ON events (snapshot) WHERE checked = 2;
+
+ALTER TABLE decisions ADD COLUMN recorded_at bigint NOT NULL DEFAULT (extract(epoch FROM now()) * 1000)::bigint;
+ALTER TABLE decisions ALTER COLUMN recorded_at DROP DEFAULT;
+CREATE INDEX decisions_by_age ON decisions (recorded_at);
+
+ALTER TABLE events ADD COLUMN recorded_at bigint; -- of accepted knocks
+UPDATE events SET recorded_at = (extract(epoch FROM now()) * 1000)::bigint WHERE snapshot = 0;
+CREATE INDEX events_accepted ON events (event) WHERE snapshot = 0;
 `
 
 /** Migration n takes a database from version n - 1 to n. The function that records knocks is replaced by its newest self. */
 export const MIGRATIONS: readonly string[] = [
   `${TABLES}${RECORD_KNOCKS}${DELIVERY_FUNCTIONS}`,
-  `${WRONG_EVENTS}${RECORD_KNOCKS}`,
+  `${AGES}${RECORD_KNOCKS}`,
 ]

@@ -33,7 +33,9 @@ export function createKnockCommit(db: Database): (job: CommitJob) => CommitOutco
     FROM rooms r LEFT JOIN state s ON s.snapshot = r.snapshot AND s.type = 'm.room.member' AND s.state_key = ?2
     WHERE r.room_id = ?3 AND r.snapshot IS NOT NULL
     ORDER BY s.from_revision DESC LIMIT 1`)
-  const insertEvent = db.prepare('INSERT INTO events (room, snapshot, event_id, checked, json) VALUES (?, 0, ?, 1, ?)')
+  const insertEvent = db.prepare(
+    'INSERT INTO events (room, snapshot, event_id, checked, json, recorded_at) VALUES (?, 0, ?, 1, ?, ?)',
+  )
   const endMember = db.prepare(`
     UPDATE state SET to_revision = ?, ended_at = ?
     WHERE snapshot = ? AND type = 'm.room.member' AND state_key = ? AND from_revision = ?`)
@@ -44,7 +46,9 @@ export function createKnockCommit(db: Database): (job: CommitJob) => CommitOutco
   const insertKnock = db.prepare('INSERT INTO knocks (snapshot, event, in_file) VALUES (?, ?, 0)')
   const extremities = prepareExtremities(db)
   const raiseRevision = db.prepare('UPDATE rooms SET revision = ? WHERE room = ?')
-  const insertDecision = db.prepare('INSERT INTO decisions (refused, room_id, user_id, json) VALUES (0, ?, ?, ?)')
+  const insertDecision = db.prepare(
+    'INSERT INTO decisions (refused, recorded_at, room_id, user_id, json) VALUES (0, ?, ?, ?, ?)',
+  )
   const insertOutbox = db.prepare(
     `INSERT INTO outbox (event, snapshot, skip_servers, last_server, queued_at) VALUES (?, ?, ?, '', ?)`,
   )
@@ -70,10 +74,10 @@ export function createKnockCommit(db: Database): (job: CommitJob) => CommitOutco
       undo.run()
       return { kind: 'conflict' }
     }
-    const event = insertEvent.run(head.room, job.eventId, job.json).lastInsertRowid
+    const event = insertEvent.run(head.room, job.eventId, job.json, job.now).lastInsertRowid
     writeMember(head, job, revision, event)
     raiseRevision.run(revision, head.room)
-    insertDecision.run(job.roomId, job.sender, job.decision)
+    insertDecision.run(job.now, job.roomId, job.sender, job.decision)
     if (job.skipServers !== undefined) insertOutbox.run(event, head.snapshot, job.skipServers, job.now)
     return { kind: 'committed', revision }
   }

@@ -7,10 +7,12 @@ import type { Database } from './database.ts'
 import type { Handlers } from './jobs.ts'
 
 export function createDecisionWriter(db: Database): Pick<Handlers, 'refusals'> {
-  const insert = db.prepare('INSERT INTO decisions (refused, room_id, user_id, json) VALUES (1, ?, ?, ?)')
+  const insert = db.prepare(
+    'INSERT INTO decisions (refused, recorded_at, room_id, user_id, json) VALUES (1, ?, ?, ?, ?)',
+  )
   return {
-    refusals(rows) {
-      for (const { roomId, userId, json } of rows) insert.run(roomId, userId, json)
+    refusals({ now, rows }) {
+      for (const { roomId, userId, json } of rows) insert.run(now, roomId, userId, json)
       return null
     },
   }

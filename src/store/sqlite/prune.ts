@@ -1,5 +1,6 @@
 /** Removes what is no longer kept, a bounded number of rows at a time. docs/architecture.md, "What is kept of a room". */
 import type { Database, Statement } from './database.ts'
+import { prepareAcceptedForgetting } from './forget-accepted.ts'
 import type { Handlers } from './jobs.ts'
 
 /** Rows that one pass may remove. */
@@ -19,12 +20,17 @@ export function createPruning(db: Database): Pick<Handlers, 'prune'> {
     DELETE FROM extremities WHERE (room, event_id, snapshot) IN (
       SELECT room, event_id, snapshot FROM extremities WHERE ended_at <= ? LIMIT ?)`)
   const oldRefusals = prepareRefusalLimit(db)
+  const oldDecisions = db.prepare(`
+    DELETE FROM decisions WHERE seq IN (SELECT seq FROM decisions WHERE recorded_at <= ? LIMIT ?)`)
+  const forgetAccepted = prepareAcceptedForgetting(db)
   const oldKeys = db.prepare(`
+    DELETE FROM server_keys WHERE server IN (SELECT server FROM server_keys WHERE fetched_at <= ? LIMIT ?)`)
+  const surplusKeys = db.prepare(`
     DELETE FROM server_keys WHERE server IN (SELECT server FROM server_keys ORDER BY fetched_at LIMIT
       min(?, max(0, (SELECT count(*) FROM server_keys) - ${MAX_KEY_SERVERS})))`)
 
   return {
-    prune({ now, historyMs, abandonedMs, maxRefusals }) {
+    prune({ now, historyMs, decisionMs, keyMs, abandonedMs, maxRefusals }) {
       const ended = now - historyMs
       outdate.run(now - abandonedMs, ended)
       let budget = PASS_ROWS
@@ -33,8 +39,11 @@ export function createPruning(db: Database): Pick<Handlers, 'prune'> {
       }
       spend(endedState, ended)
       spend(endedExtremities, ended)
+      spend(oldDecisions, now - decisionMs)
       if (budget > 0) budget -= oldRefusals(maxRefusals, budget)
-      spend(oldKeys)
+      spend(oldKeys, now - keyMs)
+      spend(surplusKeys)
+      if (budget > 0) budget -= forgetAccepted(now - decisionMs, budget)
       if (budget > 0) budget -= dropSnapshot(budget)
       return budget <= 0
     },

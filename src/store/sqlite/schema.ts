@@ -136,9 +136,20 @@ CREATE TABLE server_keys (
 CREATE INDEX server_keys_by_age ON server_keys (fetched_at);
 `
 
-/** Version 2: events whose signatures are wrong are found by the snapshot that had them. */
+/**
+ * Version 2: events whose signatures are wrong are found by the snapshot that had them; decisions and accepted events
+ * have an age. What was there before begins to age now.
+ */
 const SECOND = `
 CREATE INDEX events_wrong ON events (snapshot) WHERE checked = 2;
+
+ALTER TABLE decisions ADD COLUMN recorded_at INTEGER NOT NULL DEFAULT 0;
+UPDATE decisions SET recorded_at = strftime('%s', 'now') * 1000;
+CREATE INDEX decisions_by_age ON decisions (recorded_at);
+
+ALTER TABLE events ADD COLUMN recorded_at INTEGER; -- of accepted knocks
+UPDATE events SET recorded_at = strftime('%s', 'now') * 1000 WHERE snapshot = 0;
+CREATE INDEX events_accepted ON events (snapshot) WHERE snapshot = 0;
 `
 
 /** Migration n takes a database from version n - 1 to n. */

@@ -5,6 +5,7 @@ import { canonicalJsonText } from '../../matrix/canonical-json.ts'
 import { prevEventIds } from '../../matrix/event.ts'
 import { type Maintenance, startMaintenance } from '../maintenance.ts'
 import { createRefusalQueue } from '../refusal-queue.ts'
+import { type Retention, retentionOf } from '../retention.ts'
 import { beginRoomImport } from '../room-import.ts'
 import { encodeDecision } from '../stored-decision.ts'
 import { encodeKeys } from '../stored-keys.ts'
@@ -20,14 +21,9 @@ import { createRoomReader } from './room-reader.ts'
 import { createUncheckedReader } from './unchecked-events.ts'
 import { startWriter, type WriterClient } from './writer-client.ts'
 
-/** State history is kept this long unless the operator says otherwise. */
-export const DEFAULT_HISTORY_MS = 7 * 24 * 60 * 60 * 1000
-
-export interface SqliteStoreOptions {
+export interface SqliteStoreOptions extends Partial<Retention> {
   readonly path: string
   readonly clock: Clock
-  /** How long former state and former extremities are kept, in milliseconds. */
-  readonly historyMs?: number
   /** The newest refusals of which the record is kept. */
   readonly maxRefusals?: number
   /** An import that gave no sign of life for so long is abandoned, in milliseconds. */
@@ -51,12 +47,13 @@ const DEFAULT_ABANDONED_MS = 10 * 60 * 1000
  * @throws Error where the file is damaged, of a newer version, or cannot be written durably
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
-  const { path, clock, maxBytes, historyMs = DEFAULT_HISTORY_MS } = options
+  const { path, clock, maxBytes } = options
+  const retention = retentionOf(options)
   const { maxRefusals = DEFAULT_MAX_REFUSALS, abandonedMs = DEFAULT_ABANDONED_MS } = options
   const writer = await startWriter({ path, ...(maxBytes !== undefined && { maxBytes }) })
-  const limits = { historyMs, maxRefusals, abandonedMs }
+  const limits = { ...retention, maxRefusals, abandonedMs }
   try {
-    return assemble(openReader(path), writer, startMaintenance(writer, clock, limits), { path, clock, historyMs })
+    return assemble(openReader(path), writer, startMaintenance(writer, clock, limits), { path, clock, ...retention })
   } catch (error) {
     await writer.close()
     throw error
@@ -72,7 +69,7 @@ function assemble(
   const events = createEventReader(db)
   const rooms = createRoomReader(db, events, { clock, historyMs })
   const list = createRoomList(db, events)
-  const refusals = createRefusalQueue(writer)
+  const refusals = createRefusalQueue(writer, clock)
   const decisions = createDecisionReader(db)
   const keys = createKeyReader(db)
   const unchecked = createUncheckedReader(db, events)

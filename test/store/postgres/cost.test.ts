@@ -87,7 +87,8 @@ async function fill(schema: TemporaryStore): Promise<void> {
     INSERT INTO extremities (room, event_id, snapshot, depth, from_revision, kept)
       SELECT room, convert_to('$x' || m, 'UTF8'), snapshot, m, 0, false FROM members WHERE snapshot > 1000;
     INSERT INTO knocks SELECT snapshot, 1000000 + m, false FROM members WHERE snapshot > 1000;
-    INSERT INTO decisions (refused, room_id, user_id, json) SELECT m % 2 = 0, '!r', who, '{}' FROM members;
+    INSERT INTO decisions (refused, recorded_at, room_id, user_id, json)
+      SELECT m % 2 = 0, 9e15, '!r', who, '{}' FROM members;
     INSERT INTO destinations (destination, due_at, waiting, oldest_at, attempts)
       SELECT convert_to('s' || m, 'UTF8'), 9e15, 1, 0, m % 2 FROM generate_series(1, ${LARGE}) m;
     INSERT INTO deliveries SELECT convert_to('s' || m, 'UTF8'), 1000000 + m, 0 FROM generate_series(1, ${LARGE}) m;

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
+import type { UserId } from '../../../src/matrix/identifiers.ts'
 import { DAY } from '../contract.ts'
 import { accept, BOB, CAROL, HERE, importRoom, knock, member, membershipOf, ROOM, sampleState } from '../sample-room.ts'
 import { temporaryStore } from './temporary-store.ts'
@@ -35,6 +36,28 @@ describe('what the SQLite store no longer keeps', () => {
     await store.prune()
     expect(file.rows()).toMatchObject({ state: 6, extremities: 1, knocks: 1, events: 10 })
     expect(await accept(store, knock('k0', CAROL, ['bob']))).toEqual({ kind: 'duplicate' })
+  })
+
+  it('is gone from the disk: hundreds of accepted events that were taken back, behind as many that were not', async () => {
+    let now = 1_700_000_000_000
+    const file = await temporaryStore()
+    const store = await file.open({ clock: () => now, historyMs: DAY, decisionMs: 2 * DAY })
+    await importRoom(store)
+    const users = (from: number) => Array.from({ length: 250 }, (_, at) => `@u${from + at}:remote.test` as UserId)
+    for (const user of users(0)) await accept(store, knock(`stays${user}`, user, ['bob']))
+    const goers = users(250)
+    for (const user of goers) await accept(store, knock(`goes${user}`, user, ['bob']))
+    const left = goers.map((user) => member(`left${user}`, user, 'leave', { depth: 7, prev: [`goes${user}`] }))
+    while (await store.expand());
+    for (let sent = 1; sent > 0; ) {
+      const claimed = await store.claim(now, 9)
+      for (const { destination, txnId } of claimed) await store.delivered(destination, txnId)
+      sent = claimed.length
+    }
+    await importRoom(store, { state: [...sampleState(), ...left] })
+    now += 2 * DAY
+    for (let minute = 0; minute < 10; minute++) await store.prune()
+    expect(file.rows()).toMatchObject({ events: 5 + 250 + 250, knocks: 250, decisions: 0 })
   })
 
   it('is what an import left behind that nobody heard of for ten minutes: the next start removes it', async () => {

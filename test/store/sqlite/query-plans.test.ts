@@ -8,6 +8,7 @@ import { createExpansion } from '../../../src/store/sqlite/delivery-expansion.ts
 import { createDeliveryTransactions } from '../../../src/store/sqlite/delivery-transactions.ts'
 import { createDeliveryWaits } from '../../../src/store/sqlite/delivery-waits.ts'
 import { createEventReader } from '../../../src/store/sqlite/event-reader.ts'
+import { prepareAcceptedForgetting } from '../../../src/store/sqlite/forget-accepted.ts'
 import { createImportStaging } from '../../../src/store/sqlite/import-staging.ts'
 import { createImportSwap } from '../../../src/store/sqlite/import-swap.ts'
 import { createKnockKeeping } from '../../../src/store/sqlite/kept-knocks.ts'
@@ -32,6 +33,7 @@ const PARTS: Readonly<Record<string, (db: Database) => unknown>> = {
   'keeping knocks': createKnockKeeping,
   'swapping an import': createImportSwap,
   'settling signatures': createSettlement,
+  'forgetting accepted events': prepareAcceptedForgetting,
   'asking for signatures': (db) => createUncheckedReader(db, () => undefined),
 }
 
