@@ -20,6 +20,7 @@ import { type KnockListOptions, listKnocks } from './knocks.ts'
 import type { ExitCode } from './outcome.ts'
 import { type ListOptions, listRooms, showRoom } from './rooms.ts'
 import type { RunContext } from './run.ts'
+import type { WriteOptions } from './write-file.ts'
 
 /** @param finish takes the exit code of the command that ran */
 export function createProgram(context: RunContext, version: string, finish: (code: ExitCode) => void): Command {
@@ -58,6 +59,14 @@ function addRooms(program: Command, context: ImportContext, finish: (code: ExitC
     .argument('<file>', 'room file, JSON')
     .option('--discard-knocks', 'drop knocks that were accepted here and are not in the file')
     .action(async (file: string, options: ImportOptions) => finish(await importRoomFile(context, file, options)))
+  configured(rooms.command('export'), 'write one as a file that `rooms import` reads')
+    .argument('<room>', 'room id')
+    .option('-o, --output <file>', 'write there, not to standard output')
+    .option('--overwrite', 'replace a file that is there')
+    .action(async (room: string, options: ConfigOption & WriteOptions) => {
+      const { exportRoomFile } = await import('./export-room.ts')
+      finish(await withStore(context, options, (store) => exportRoomFile(store, room, options, context.output)))
+    })
   configured(rooms.command('list'), 'list them')
     .option('--json', 'as JSON')
     .action(async (options: ConfigOption & ListOptions) =>

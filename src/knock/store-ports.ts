@@ -38,6 +38,20 @@ export interface RoomImport {
   abort(): Promise<void>
 }
 
+/** The lists of events that make up a room: its current state, what an import brought with it, its forward extremities. */
+export type RoomEventList = 'pdus' | 'auth_chain' | 'extremities'
+
+/** A room as it was at one instant, read while the store goes on changing. */
+export interface RoomCopy {
+  readonly roomId: RoomId
+  readonly version: string
+  /**
+   * Some events at a time.
+   * @throws Error where what is copied was removed meanwhile
+   */
+  events(list: RoomEventList): AsyncIterable<readonly RoomEvent[]>
+}
+
 export interface RoomSummary extends RoomHead {
   readonly members: number
   readonly servers: number
@@ -50,6 +64,8 @@ export interface RoomAdministration {
   beginImport(header: ImportHeader): Promise<RoomImport>
   listRooms(after: RoomId | undefined, limit: number): Promise<readonly RoomSummary[]>
   roomSummary(roomId: RoomId): Promise<RoomSummary | undefined>
+  /** The room as it is now; undefined where it is not known. */
+  copyRoom(roomId: RoomId): Promise<RoomCopy | undefined>
   /** Decisions, newest first. */
   listDecisions(filter: DecisionFilter): Promise<readonly Decision[]>
 }

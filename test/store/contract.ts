@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe } from 'vitest'
 import type { Store } from '../../src/knock/store-ports.ts'
 import { claimContract } from './contract-claims.ts'
 import { commitContract } from './contract-commits.ts'
+import { copyContract } from './contract-copies.ts'
 import { deliveryContract } from './contract-deliveries.ts'
 import { handedOverContract } from './contract-handed-over.ts'
 import { historyContract } from './contract-history.ts'
@@ -58,6 +59,7 @@ export function storeContract(kind: StoreKind): void {
     historyContract(subject)
     importContract(subject)
     reimportContract(subject)
+    copyContract(subject)
     deliveryContract(subject)
     claimContract(subject)
     recordContract(subject)

@@ -9,6 +9,7 @@ export interface ExtremitySet {
   /** False where it was not in the set. */
   remove(eventId: EventId): boolean
   has(eventId: EventId): boolean
+  ids(): readonly EventId[]
   /** The deepest first: one more than a template names. */
   deepest(): readonly Extremity[]
   /** The oldest first: as many as a template names. */
@@ -47,6 +48,7 @@ export function createExtremitySet(): ExtremitySet {
       return byAge.delete(eventId)
     },
     has: (eventId) => byAge.has(eventId),
+    ids: () => [...byAge.keys()],
     deepest: () => byDepth.slice(-MOST_EXTREMITIES - 1).reverse(),
     oldest() {
       const first: Extremity[] = []

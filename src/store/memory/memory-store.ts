@@ -7,6 +7,7 @@ import { type Retention, retentionOf } from '../retention.ts'
 import { commitInMemory } from './commit-knock.ts'
 import { forgetAccepted, forgetEnded } from './forget.ts'
 import { createOutbox } from './outbox.ts'
+import { copyOf } from './room-copy.ts'
 import { beginMemoryImport } from './room-import.ts'
 import { createRoomQueries, summaryOf } from './room-queries.ts'
 import { inUse, type MemoryRoom } from './room-state.ts'
@@ -78,6 +79,10 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
     async roomSummary(roomId) {
       const room = rooms.get(roomId)
       return room && summaryOf(room)
+    },
+    async copyRoom(roomId) {
+      const room = rooms.get(roomId)
+      return room && copyOf(room)
     },
     check: async () => ({ ok: true }),
     onLost: () => undefined,

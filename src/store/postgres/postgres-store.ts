@@ -21,6 +21,7 @@ import { createKnockKeeping } from './kept-knocks.ts'
 import { createKeyRows } from './key-rows.ts'
 import { migrate } from './migrate.ts'
 import { createPruning } from './prune.ts'
+import { createRoomCopy } from './room-copy.ts'
 import { createRoomList } from './room-list.ts'
 import { createRoomReader } from './room-reader.ts'
 import { createSettlement } from './settle.ts'
@@ -107,6 +108,7 @@ function assemble(database: Database, options: PostgresStoreOptions): PostgresSt
     ...createRoomReader(database, events),
     ...createKeyRows(database),
     ...createRoomList(database, events),
+    copyRoom: createRoomCopy(database),
     ...createDeliveryQueue(database, events, holder, clock),
     readContext: createContextReader(database, events, { clock, ...retention }),
     async commitKnock(commit) {

@@ -16,6 +16,7 @@ import { createDeliveryQueue } from './delivery-queue.ts'
 import { createEventReader } from './event-reader.ts'
 import { createKeyReader } from './key-rows.ts'
 import { watchOpenFile } from './open-file.ts'
+import { createRoomCopy } from './room-copy.ts'
 import { createRoomList } from './room-list.ts'
 import { createRoomReader } from './room-reader.ts'
 import { createUncheckedReader } from './unchecked-events.ts'
@@ -69,6 +70,7 @@ function assemble(
   const events = createEventReader(db)
   const rooms = createRoomReader(db, events, { clock, historyMs })
   const list = createRoomList(db, events)
+  const copyRoom = createRoomCopy(db)
   const refusals = createRefusalQueue(writer, clock)
   const decisions = createDecisionReader(db)
   const keys = createKeyReader(db)
@@ -96,6 +98,7 @@ function assemble(
     },
     beginImport: (header) => beginRoomImport(writer, header, clock),
     listRooms: async (after, limit) => list.list(after, limit),
+    copyRoom: async (roomId) => copyRoom(roomId),
     roomSummary: async (roomId) => list.summary(roomId),
     async listDecisions(filter) {
       await refusals.flush()

@@ -13,6 +13,7 @@ import { createImportStaging } from '../../../src/store/sqlite/import-staging.ts
 import { createImportSwap } from '../../../src/store/sqlite/import-swap.ts'
 import { createKnockKeeping } from '../../../src/store/sqlite/kept-knocks.ts'
 import { createKeyReader, createKeyWriter } from '../../../src/store/sqlite/key-rows.ts'
+import { createRoomCopy } from '../../../src/store/sqlite/room-copy.ts'
 import { createRoomList } from '../../../src/store/sqlite/room-list.ts'
 import { createRoomReader } from '../../../src/store/sqlite/room-reader.ts'
 import { createSettlement } from '../../../src/store/sqlite/settle.ts'
@@ -22,6 +23,7 @@ import { temporaryStore } from './temporary-store.ts'
 
 const PARTS: Readonly<Record<string, (db: Database) => unknown>> = {
   'reading rooms': (db) => createRoomReader(db, createEventReader(db), { clock: Date.now, historyMs: 1 }),
+  'copying a room': createRoomCopy,
   'listing rooms': (db) => createRoomList(db, () => undefined),
   'recording a knock': createKnockCommit,
   'listing decisions': createDecisionReader,

@@ -1,0 +1,23 @@
+/** A room as it is at one instant. */
+import type { RoomCopy } from '../../knock/store-ports.ts'
+import type { RoomEvent } from '../../matrix/event.ts'
+import type { EventId } from '../../matrix/identifiers.ts'
+import { inUse, type MemoryRoom } from './room-state.ts'
+
+export function copyOf(room: MemoryRoom): RoomCopy {
+  const { state, events, extremities } = inUse(room)
+  const pdus = [...state.values()].flatMap((values) => values.at(-1)?.event ?? [])
+  const ends = extremities.ids().flatMap((id) => events.get(id)?.event ?? room.accepted.get(id) ?? [])
+  const listed = new Set<EventId>([...pdus, ...ends].map(({ eventId }) => eventId))
+  const others = [...events.values()]
+    .filter(({ event, signatures }) => signatures !== 'wrong' && !listed.has(event.eventId))
+    .map(({ event }) => event)
+  const lists: Readonly<Record<string, readonly RoomEvent[]>> = { pdus, auth_chain: others, extremities: ends }
+  return {
+    roomId: room.roomId,
+    version: room.version,
+    async *events(list) {
+      yield lists[list] ?? []
+    },
+  }
+}
