@@ -1,5 +1,6 @@
 /** Contract of stores: recording a knock that a homeserver has taken into the room already. */
 import { describe, expect, it } from 'vitest'
+import type { ServerName } from '../../src/matrix/identifiers.ts'
 import type { StoreUnderTest } from './contract.ts'
 import {
   accept,
@@ -13,6 +14,7 @@ import {
   knock,
   member,
   membershipOf,
+  ROOM,
   sampleState,
 } from './sample-room.ts'
 
@@ -33,6 +35,20 @@ export function handedOverContract(subject: StoreUnderTest): void {
       expect(await extremityNames(subject.store)).toEqual(['bob', 'k'])
       expect((await branchOf(subject.store, 'k', CAROL))?.depth).toBe(40)
       expect(await subject.store.listDecisions({ limit: 9 })).toHaveLength(1)
+    })
+
+    it('counts its sender no longer among the joined, where the store had not heard of the leave', async () => {
+      const crowd = [member('in', CAROL, 'join'), member('too', DAVE, 'join')]
+      await importRoom(subject.store, { state: [...sampleState(), ...crowd] })
+      const remote = 'remote.test' as ServerName
+      await subject.store.commitKnock(handedOver('k', ['bob']))
+      expect(await subject.store.roomSummary(ROOM)).toMatchObject({ members: 3, servers: 3 })
+      await subject.store.commitKnock({
+        ...commitOf(knock('k2', DAVE, ['bob']), 77, 'join'),
+        expect: 'in the room',
+      })
+      expect(await subject.store.roomSummary(ROOM)).toMatchObject({ members: 2, servers: 2 })
+      expect(await subject.store.hasJoinedMember(ROOM, remote)).toBe(false)
     })
 
     it('takes its place behind what it names where that is known', async () => {

@@ -2,7 +2,7 @@
 import type { CommitOutcome, KnockCommit } from '../../knock/ports.ts'
 import { membershipOf } from '../../matrix/auth/knock-rules.ts'
 import { prevEventIds } from '../../matrix/event.ts'
-import { headOf, holds, inUse, type MemoryRoom, stateAt, stateKeyOf } from './room-state.ts'
+import { headOf, holds, inUse, type MemoryRoom, removeJoined, stateAt, stateKeyOf } from './room-state.ts'
 
 /** The newest that the room knows of an event that is or was an extremity. */
 function depthOf(room: MemoryRoom, id: string): number | undefined {
@@ -31,6 +31,7 @@ export function commitInMemory(room: MemoryRoom | undefined, commit: KnockCommit
   const last = values.at(-1)
   if (last !== undefined) last.endedAt = now
   if (member !== undefined) snapshot.knocks.delete(member.eventId)
+  if (membershipOf(member) === 'join') removeJoined(snapshot, sender)
   values.push({ from: revision, event, endedAt: undefined })
   snapshot.state.set(key, values)
   snapshot.knocks.set(event.eventId, false)

@@ -84,6 +84,14 @@ BEGIN
         WHERE s.snapshot = head.snapshot AND s.type = 'm.room.member'::bytea AND s.state_key = senders[at]
           AND s.from_revision = member.from_revision;
       DELETE FROM knocks k WHERE k.snapshot = head.snapshot AND k.event = member.event;
+      IF member.membership = 'join'::bytea THEN
+        UPDATE joined_servers j SET members = j.members - 1 WHERE j.snapshot = head.snapshot
+          AND j.server = substring(senders[at] FROM position(':'::bytea IN senders[at]) + 1);
+        DELETE FROM joined_servers j WHERE j.snapshot = head.snapshot AND j.members <= 0
+          AND j.server = substring(senders[at] FROM position(':'::bytea IN senders[at]) + 1);
+        UPDATE snapshots n SET members = n.members - 1, servers = n.servers - CASE WHEN FOUND THEN 1 ELSE 0 END
+          WHERE n.snapshot = head.snapshot;
+      END IF;
     END IF;
     INSERT INTO state (snapshot, type, state_key, from_revision, event, membership)
       VALUES (head.snapshot, 'm.room.member'::bytea, senders[at], made_revision, new_event, 'knock'::bytea);

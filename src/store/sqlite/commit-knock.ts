@@ -5,6 +5,7 @@
 import type { CommitOutcome } from '../../knock/ports.ts'
 import type { Database } from './database.ts'
 import type { CommitJob } from './jobs.ts'
+import { createJoinedServers } from './joined-servers.ts'
 
 interface HeadRow {
   readonly room: number
@@ -44,6 +45,7 @@ export function createKnockCommit(db: Database): (job: CommitJob) => CommitOutco
     VALUES (?, 'm.room.member', ?, ?, ?, 'knock')`)
   const forgetKnock = db.prepare('DELETE FROM knocks WHERE snapshot = ? AND event = ?')
   const insertKnock = db.prepare('INSERT INTO knocks (snapshot, event, in_file) VALUES (?, ?, 0)')
+  const joined = createJoinedServers(db)
   const extremities = prepareExtremities(db)
   const raiseRevision = db.prepare('UPDATE rooms SET revision = ? WHERE room = ?')
   const insertDecision = db.prepare(
@@ -58,6 +60,7 @@ export function createKnockCommit(db: Database): (job: CommitJob) => CommitOutco
     if (head.memberFrom !== null) {
       endMember.run(revision, job.now, head.snapshot, job.sender, head.memberFrom)
       forgetKnock.run(head.snapshot, head.memberEvent)
+      if (head.membership === 'join') joined.remove(head.snapshot, job.sender)
     }
     insertMember.run(head.snapshot, job.sender, revision, event)
     insertKnock.run(head.snapshot, event)
