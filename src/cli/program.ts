@@ -1,6 +1,7 @@
 /** Every sub-command with its options and help text: the contract that operators and scripts rely on. */
 import { Command, InvalidArgumentError } from 'commander'
 import { checkConfig } from './check-config.ts'
+import { checkStore } from './check-store.ts'
 import { configured } from './command-options.ts'
 import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
 import {
@@ -42,6 +43,7 @@ export function createProgram(context: RunContext, version: string, finish: (cod
   addRooms(program, context, finish)
   addKnocks(program, context, finish)
   addDeliveries(program, context, finish)
+  addStore(program, context, finish)
   configured(program.command('health'), 'ask the running service at its admin address').action(
     async (option: ConfigOption) => finish(await health(context, option)),
   )
@@ -124,6 +126,14 @@ function addDeliveries(program: Command, context: CommandContext, finish: (code:
     .action(async (destination: string, options: ConfigOption) =>
       finish(await withStore(context, options, (store) => dropDeliveries(store, destination, output))),
     )
+}
+
+function addStore(program: Command, context: RunContext, finish: (code: ExitCode) => void): void {
+  const store = program.command('store').description('the store itself')
+  configured(store.command('check'), 'look for damage, and for rows that do not agree with each other').action(
+    async (options: ConfigOption) =>
+      finish(await withStore(context, options, (opened) => checkStore(opened, context.output))),
+  )
 }
 
 const DEFAULT_DECISIONS = 100

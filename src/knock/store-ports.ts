@@ -88,6 +88,8 @@ export interface SignatureAudit {
 export interface StoreHealth {
   /** For `/ready`. */
   check(): Promise<{ readonly ok: true } | { readonly ok: false; readonly reason: string }>
+  /** What is wrong with what is stored, a sentence each: the first of each kind. Reads all of it. */
+  flaws(): Promise<readonly string[]>
   /** Calls back, with the reason, when this process will never write the store again. */
   onLost(listener: (reason: string) => void): void
 }

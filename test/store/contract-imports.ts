@@ -102,6 +102,7 @@ export function importContract(subject: StoreUnderTest): void {
       expect((await subject.store.roomSummary(ROOM))?.name).toBe('Gone')
       const staging = await subject.store.beginImport(header)
       await staging.addAuthChain([full])
+      await staging.addExtremities(sampleState().slice(-1))
       await staging.addState([...sampleState(), redacted].map((item) => ({ ...item, verified: true })))
       expect((await staging.swap()).kind).toBe('imported')
       expect((await subject.store.roomSummary(ROOM))?.name).toBeUndefined()

@@ -1,5 +1,5 @@
 /** What every store does, whatever it is made of: run against each implementation. */
-import { afterEach, beforeEach, describe } from 'vitest'
+import { afterEach, beforeEach, describe, expect } from 'vitest'
 import type { Store } from '../../src/knock/store-ports.ts'
 import { claimContract } from './contract-claims.ts'
 import { commitContract } from './contract-commits.ts'
@@ -50,7 +50,13 @@ export function storeContract(kind: StoreKind): void {
     beforeEach(async () => {
       opened = await kind.open(() => now)
     })
-    afterEach(() => opened.dispose())
+    afterEach(async () => {
+      try {
+        expect(await opened.store.flaws()).toEqual([])
+      } finally {
+        await opened.dispose()
+      }
+    })
 
     roomContract(subject)
     stringContract(subject)

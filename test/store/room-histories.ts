@@ -155,6 +155,7 @@ export async function expectSameHistories(
         expect(right, JSON.stringify(step)).toEqual(left)
         expect(await walks[1].show(), JSON.stringify(step)).toEqual(await walks[0].show())
       }
+      expect(await stores[1].flaws()).toEqual([])
     }),
     { numRuns: runs },
   )

@@ -85,6 +85,7 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
       return room && copyOf(room)
     },
     check: async () => ({ ok: true }),
+    flaws: async () => [],
     onLost: () => undefined,
     prune: async () => prune(),
     close: async () => {},

@@ -13,6 +13,7 @@ import { type Database, openDatabase } from './database.ts'
 import { createDecisionReader, createDecisionWriter } from './decision-rows.ts'
 import { createDeliveryQueue } from './delivery-queue.ts'
 import { createEventReader } from './event-reader.ts'
+import { createFlawSearch } from './flaws.ts'
 import { createHealthCheck } from './health.ts'
 import { createImportStaging } from './import-staging.ts'
 import { createImportSwap } from './import-swap.ts'
@@ -127,6 +128,7 @@ function assemble(database: Database, options: PostgresStoreOptions): PostgresSt
     unverifiedEvents: createUncheckedReader(database, events),
     settle: createSettlement(database),
     check: createHealthCheck(database, () => lastCommitFailed),
+    flaws: createFlawSearch(database),
     // A database that was lost is waited for.
     onLost: () => undefined,
     prune: maintenance.now,

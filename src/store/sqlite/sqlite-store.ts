@@ -14,6 +14,7 @@ import type { Database } from './database.ts'
 import { createDecisionReader } from './decision-rows.ts'
 import { createDeliveryQueue } from './delivery-queue.ts'
 import { createEventReader } from './event-reader.ts'
+import { findFlaws } from './flaws.ts'
 import { createKeyReader } from './key-rows.ts'
 import { watchOpenFile } from './open-file.ts'
 import { createRoomCopy } from './room-copy.ts'
@@ -109,6 +110,7 @@ function assemble(
       await writer.demand('settle', { roomId, eventId, verdict })
     },
     check: () => check(db, writer, fileFlaw),
+    flaws: async () => findFlaws(db),
     onLost: writer.onLost,
     prune: maintenance.now,
     lostRefusals: refusals.lost,
