@@ -3,6 +3,7 @@ import { loadStoreUrl } from './config/operator-files.ts'
 import type { Config } from './config/schema.ts'
 import type { Clock } from './knock/ports.ts'
 import type { Store } from './knock/store-ports.ts'
+import type { Migration, MigrationOrder } from './store/migrate-store.ts'
 import { openStore, type StoreLocation } from './store/open-store.ts'
 
 const DAY_MS = 86_400_000
@@ -24,6 +25,12 @@ export async function openConfiguredStore(
     keyMs: keys * DAY_MS,
     warn,
   })
+}
+
+/** Copies a whole store into another one. */
+export async function moveStore(order: MigrationOrder): Promise<Migration> {
+  const { migrateStore } = await import('./store/migrate-store.ts')
+  return migrateStore(order)
 }
 
 async function locationOf(config: Config): Promise<StoreLocation> {

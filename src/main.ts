@@ -7,7 +7,7 @@ import { createProgram } from './cli/program.ts'
 import type { Config } from './config/schema.ts'
 import type { ConfiguredDoctor } from './configured-doctor.ts'
 import type { ConfiguredImport } from './configured-import.ts'
-import { openConfiguredStore } from './configured-store.ts'
+import { moveStore, openConfiguredStore } from './configured-store.ts'
 import type { ServiceParts } from './service.ts'
 
 const clock = Date.now
@@ -25,6 +25,7 @@ const context = {
     const { startService } = await import('./service.ts')
     return (parts: Omit<ServiceParts, 'clock'>) => startService({ ...parts, clock })
   },
+  moveStore,
   async loadImport() {
     const { importConfiguredRoom } = await import('./configured-import.ts')
     return (order: Omit<ConfiguredImport, 'clock'>) => importConfiguredRoom({ ...order, clock })

@@ -18,6 +18,7 @@ import { health } from './health.ts'
 import { type ImportContext, type ImportOptions, importRoomFile } from './import-room.ts'
 import { knockCommand } from './knock-command.ts'
 import { type KnockListOptions, listKnocks } from './knocks.ts'
+import type { MigrationOptions } from './migrate-store.ts'
 import type { ExitCode } from './outcome.ts'
 import { type ListOptions, listRooms, showRoom } from './rooms.ts'
 import type { RunContext } from './run.ts'
@@ -134,6 +135,16 @@ function addStore(program: Command, context: RunContext, finish: (code: ExitCode
     async (options: ConfigOption) =>
       finish(await withStore(context, options, (opened) => checkStore(opened, context.output))),
   )
+  store
+    .command('migrate')
+    .description('copy a whole store into an empty one; nobody may use either meanwhile')
+    .exitOverride()
+    .requiredOption('--from <store>', 'sqlite:PATH')
+    .requiredOption('--to <store>', 'postgres://USER@HOST:PORT/DATABASE; a password may be in PGPASSWORD')
+    .action(async (options: MigrationOptions) => {
+      const { runMigration } = await import('./migrate-store.ts')
+      finish(await runMigration(options, context.moveStore, context.output))
+    })
 }
 
 const DEFAULT_DECISIONS = 100

@@ -9,6 +9,7 @@ import { type Log, type OpenLog, openLog } from '../observability/log.ts'
 import { type ConfigOption, storeProblem, withConfig } from './configured.ts'
 import type { DoctorContext } from './doctor.ts'
 import { attemptImport, type ImportContext } from './import-room.ts'
+import type { MoveStore } from './migrate-store.ts'
 import { type ExitCode, misconfigured } from './outcome.ts'
 
 /** A running service, as far as this command cares. */
@@ -28,6 +29,8 @@ export type StartService = (parts: {
 export interface RunContext extends ImportContext, DoctorContext {
   /** Loads what serving needs, which takes a while. */
   readonly loadService: () => Promise<StartService>
+  /** Copies a store into another one. */
+  readonly moveStore: MoveStore
 }
 
 /** Beyond the longest request: deliveries under way, and the store's last commit. */

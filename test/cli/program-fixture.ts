@@ -7,7 +7,7 @@ import { createProgram } from '../../src/cli/program.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { type ConfiguredDoctor, runConfiguredDoctor } from '../../src/configured-doctor.ts'
 import { type ConfiguredImport, importConfiguredRoom } from '../../src/configured-import.ts'
-import { openConfiguredStore } from '../../src/configured-store.ts'
+import { moveStore, openConfiguredStore } from '../../src/configured-store.ts'
 import { createIdentity, type Identity, type JsonRecord, signingKeyLine } from '../support/signing.ts'
 
 export interface Ran {
@@ -64,6 +64,7 @@ async function runInProcess(...args: readonly string[]): Promise<Ran> {
     loadService: () => Promise.reject(new Error('not in this process')),
     loadDoctor: async () => (order: Omit<ConfiguredDoctor, 'clock'>) =>
       runConfiguredDoctor({ ...order, clock: Date.now }),
+    moveStore,
     loadImport: async () => (order: Omit<ConfiguredImport, 'clock'>) =>
       importConfiguredRoom({ ...order, clock: Date.now }),
   }

@@ -30,3 +30,26 @@ describe('store check', () => {
     expect(err).toMatch(/^![^\n]*: it has no extremity\n$/)
   })
 })
+
+describe('store migrate', () => {
+  const migrate = (from: string, to: string) => work.run('store', 'migrate', '--from', from, '--to', to)
+
+  it('says why it copies nothing, and never the password', async () => {
+    const url = 'postgres://knock:secret@127.0.0.1:1/none'
+    const missing = await migrate(`sqlite:${work.at('none.db')}`, url)
+    expect(missing).toMatchObject({
+      code: 1,
+      out: '',
+      err: expect.stringMatching(/none\.db is not there\. Nothing was copied/),
+    })
+    const { code, err } = await migrate(`sqlite:${work.at('knock.db')}`, `postgres:${url}`)
+    expect([code, err]).toEqual([1, expect.stringContaining('Nothing was copied')])
+    expect(err).not.toContain('secret')
+  })
+
+  it('takes no other kinds of store, and none unnamed', async () => {
+    expect((await migrate('postgres://a/b', 'sqlite:x')).code).toBe(2)
+    expect((await migrate('sqlite:x', 'postgres:x')).code).toBe(2)
+    expect((await work.run('store', 'migrate', '--from', 'sqlite:x')).code).toBe(2)
+  })
+})

@@ -29,23 +29,49 @@ export interface WriterOptions {
 export function openWriter({ path, maxBytes }: WriterOptions): Database {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   closeSync(openSync(path, 'a', 0o600))
-  const db = createDatabase(new DatabaseSync(path, { timeout: BUSY_POLL_MS, enableForeignKeyConstraints: false }))
+  const db = connect(path)
   try {
-    retryWhileBusy(() => assertOurs(db))
-    retryWhileBusy(() => db.exec('PRAGMA journal_mode = WAL'))
-    db.exec('PRAGMA synchronous = FULL')
-    db.exec(`PRAGMA journal_size_limit = ${LOG_LIMIT_BYTES}`)
-    db.exec('PRAGMA cache_size = -16000')
-    // Else what a savepoint might undo is written to a temporary file: more than is written to the log.
-    db.exec('PRAGMA temp_store = MEMORY')
-    assertDurable(db)
-    if (maxBytes !== undefined) db.exec(`PRAGMA max_page_count = ${Math.ceil(maxBytes / pragma(db, 'page_size'))}`)
-    migrate(db)
+    makeReady(db, maxBytes)
     return db
   } catch (error) {
     db.close()
     throw error
   }
+}
+
+/**
+ * Opens a file that nobody else has open, and lets nobody in until it is closed.
+ * @throws Error as openWriter does, and where somebody has it open
+ */
+export function openAlone(path: string): Database {
+  const db = connect(path)
+  try {
+    db.exec('PRAGMA locking_mode = EXCLUSIVE')
+    db.exec('BEGIN IMMEDIATE; ROLLBACK')
+    makeReady(db, undefined)
+    return db
+  } catch (error) {
+    db.close()
+    if (isBusy(error)) throw new Error('it is in use: stop the service and every other command first')
+    throw error
+  }
+}
+
+function connect(path: string): Database {
+  return createDatabase(new DatabaseSync(path, { timeout: BUSY_POLL_MS, enableForeignKeyConstraints: false }))
+}
+
+function makeReady(db: Database, maxBytes: number | undefined): void {
+  retryWhileBusy(() => assertOurs(db))
+  retryWhileBusy(() => db.exec('PRAGMA journal_mode = WAL'))
+  db.exec('PRAGMA synchronous = FULL')
+  db.exec(`PRAGMA journal_size_limit = ${LOG_LIMIT_BYTES}`)
+  db.exec('PRAGMA cache_size = -16000')
+  // Else what a savepoint might undo is written to a temporary file: more than is written to the log.
+  db.exec('PRAGMA temp_store = MEMORY')
+  assertDurable(db)
+  if (maxBytes !== undefined) db.exec(`PRAGMA max_page_count = ${Math.ceil(maxBytes / pragma(db, 'page_size'))}`)
+  migrate(db)
 }
 
 /** Closes the writing connection, and leaves everything in the database file itself as far as others let it. */
