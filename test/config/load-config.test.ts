@@ -46,6 +46,8 @@ describe('what is read', () => {
         statement_timeout_seconds: 10,
         import: [],
         history_days: 7,
+        decision_days: 90,
+        key_days: 365,
       },
       homeserver: { template: 'own', max_state_age_seconds: 60, local_users: [] },
       federation: {
