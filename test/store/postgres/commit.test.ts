@@ -43,11 +43,12 @@ describe('knocks that share a transaction', () => {
     expect(await store.check()).toEqual({ ok: true })
   })
 
-  it('of a file that has one of them as an extremity already are recorded all the same', async () => {
+  it('of a room that was read with one of them as an extremity are recorded all the same', async () => {
     const schema = await temporaryStore()
     const store = await schema.open()
     await importRoom(store, { extremities: [event('k', { depth: 9 }), event('bob', { depth: 5 })] })
-    expect(await accept(store, knock('k', CAROL, ['bob']))).toEqual({ kind: 'committed', revision: 2 })
+    const handedOver = { ...commitOf(knock('k', CAROL, ['bob']), 1), expect: 'in the room' as const }
+    expect(await store.commitKnock(handedOver)).toEqual({ kind: 'committed', revision: 2 })
     expect((await store.readExtremities(ROOM))?.extremities.map(({ eventId }) => eventId)).toHaveLength(1)
   })
 })
