@@ -122,6 +122,40 @@ export function buildRoom(
   return finished(room, version, timeline, state)
 }
 
+/**
+ * What happens next in a room. Called twice with one room, it makes two branches.
+ * @param after what the first line comes after; the last event where left out
+ */
+export function continueRoom(
+  { roomId, version, timeline: earlier }: TestRoom,
+  story: readonly Line[],
+  after?: readonly string[],
+): TestRoom {
+  const [create] = earlier
+  const since = Number(create?.pdu.origin_server_ts)
+  const depth = Number(create?.pdu.depth)
+  const timeline = [...earlier]
+  const state = stateAfter(earlier)
+  for (const [index, line] of story.entries()) {
+    const event = write(line, version, roomId, timeline, state, { since, depth }, index === 0 ? after : undefined)
+    timeline.push(event)
+    if (line.stateKey !== undefined) state.set(`${line.type}|${line.stateKey}`, event)
+  }
+  return finished(roomId, version, timeline, state)
+}
+
+/** A room with one more event that somebody wrote elsewhere. */
+export function withEvent({ roomId, version, timeline }: TestRoom, event: SignedEvent): TestRoom {
+  const longer = [...timeline, event]
+  return finished(roomId, version, longer, stateAfter(longer))
+}
+
+/** The state after events that came one after the other, by type and state key: `m.room.name|`. */
+export function stateAfter(timeline: readonly SignedEvent[]): Map<string, SignedEvent> {
+  const state = timeline.filter(({ pdu }) => 'state_key' in pdu)
+  return new Map(state.map((event) => [`${event.pdu.type}|${event.pdu.state_key}`, event]))
+}
+
 function write(
   { by, type, stateKey, content }: Line,
   version: TestedVersion,
@@ -129,6 +163,7 @@ function write(
   timeline: readonly SignedEvent[],
   state: ReadonlyMap<string, SignedEvent>,
   { since = Date.now() - 3_600_000, depth = 1 }: RoomOptions,
+  after?: readonly string[],
 ): SignedEvent {
   const previous = timeline.at(-1)
   const draft: JsonRecord = {
@@ -139,7 +174,7 @@ function write(
     content,
     origin_server_ts: since + timeline.length * 1000,
     depth: depth + timeline.length,
-    prev_events: previous === undefined ? [] : [previous.eventId],
+    prev_events: after ?? (previous === undefined ? [] : [previous.eventId]),
     auth_events: authIds(version, state, by.id, type === 'm.room.member' ? stateKey : undefined),
   }
   return finishEvent(draft, version, by.server)
