@@ -24,14 +24,20 @@ export type HomeserverAnswer =
   /** No answer: not reachable, too late, too long. */
   | { readonly kind: 'failed'; readonly reason: string }
 
-export type HomeserverStream =
-  | { readonly kind: 'stream'; readonly bytes: AsyncIterable<Uint8Array> }
-  | Exclude<HomeserverAnswer, { kind: 'stream' }>
+export interface ByteStream {
+  readonly kind: 'stream'
+  /** Never throws: where the connection breaks off, or the deadline comes, they end too early. */
+  readonly bytes: AsyncIterable<Uint8Array>
+  /** Why they ended too early, where they did. */
+  failure(): string | undefined
+}
+
+export type HomeserverStream = ByteStream | HomeserverAnswer
 
 export interface HomeserverClient {
   /** Asks as the homeserver itself. @param uri from `/_matrix/` on @param deadline absolute time in milliseconds */
   get(uri: string, deadline: number): Promise<HomeserverAnswer>
-  /** The same for a long answer: a 200 is given as a stream, which ends at the deadline. */
+  /** The same for a long answer: a 200 is given as a stream. */
   stream(uri: string, deadline: number): Promise<HomeserverStream>
   put(uri: string, content: JsonObject, deadline: number): Promise<HomeserverAnswer>
   /** Asks the client-server API with an access token. */
@@ -57,6 +63,10 @@ export interface HomeserverClientOptions {
 
 const CONNECTIONS = 16
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024
+/** Several times the largest rooms that there are. */
+const MAX_STREAM_BYTES = 1024 * 1024 * 1024
+/** A short answer takes no longer, so that a homeserver that comes back is not waited for in vain. */
+const SHORT_ANSWER_MS = 10_000
 
 /** The marker of all processes that serve this name with this key. */
 export function markerOf(serverName: ServerName, secret: Uint8Array): string {
@@ -111,11 +121,12 @@ export function createHomeserverClient(options: HomeserverClientOptions): Homese
   }
 
   return {
-    get: (uri, deadline) => ask({ method: 'GET', uri, headers: usual(signed('GET', uri)) }, deadline),
+    get: (uri, deadline) =>
+      ask({ method: 'GET', uri, headers: usual(signed('GET', uri)) }, Math.min(deadline, clock() + SHORT_ANSWER_MS)),
     async stream(uri, deadline) {
       const response = await send({ method: 'GET', uri, headers: usual(signed('GET', uri)) }, deadline)
       if ('kind' in response) return response
-      return response.statusCode === 200 ? { kind: 'stream', bytes: response.body } : read(response)
+      return response.statusCode === 200 ? streamOf(response.body) : read(response)
     },
     put(uri, content, deadline) {
       const headers = usual({ ...signed('PUT', uri, content), 'content-type': 'application/json' })
@@ -135,6 +146,26 @@ export function createHomeserverClient(options: HomeserverClientOptions): Homese
   }
 }
 
+function streamOf(body: AsyncIterable<Uint8Array>): ByteStream {
+  let failure: string | undefined
+  async function* bytes(): AsyncGenerator<Uint8Array, void> {
+    let size = 0
+    try {
+      for await (const chunk of body) {
+        size += chunk.length
+        if (size > MAX_STREAM_BYTES) {
+          failure = `the answer is longer than ${MAX_STREAM_BYTES} bytes`
+          return
+        }
+        yield chunk
+      }
+    } catch (error) {
+      failure = describe(error)
+    }
+  }
+  return { kind: 'stream', bytes: bytes(), failure: () => failure }
+}
+
 async function read({ statusCode: status, headers, body }: Dispatcher.ResponseData): Promise<HomeserverAnswer> {
   const chunks: Uint8Array[] = []
   let size = 0
@@ -142,7 +173,6 @@ async function read({ statusCode: status, headers, body }: Dispatcher.ResponseDa
     for await (const chunk of body as AsyncIterable<Uint8Array>) {
       size += chunk.length
       if (size > MAX_ANSWER_BYTES) {
-        body.destroy()
         return { kind: 'failed', reason: `the answer is longer than ${MAX_ANSWER_BYTES} bytes` }
       }
       chunks.push(chunk)

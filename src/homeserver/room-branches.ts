@@ -14,6 +14,8 @@ export interface ContestedState {
   readonly kind: 'contested'
   /** By slot, the value of each branch; undefined where a branch has what all of them have, or nothing. */
   readonly slots: ReadonlyMap<string, readonly (SoundEvent | undefined)[]>
+  /** Ids in which the branches differ. */
+  readonly differing: ReadonlySet<string>
   /** Ids that the homeserver resolved. */
   readonly resolved: ReadonlySet<unknown>
 }
@@ -36,15 +38,17 @@ export async function readContested(
   const [only, ...others] = edge.extremities
   if (only !== undefined && others.length === 0) {
     const slot = slotOf(only)
-    return { kind: 'contested', slots: new Map(slot === undefined ? [] : [[slot, [only]]]), resolved: new Set() }
+    const slots = new Map(slot === undefined ? [] : [[slot, [only]]])
+    return { kind: 'contested', slots, differing: new Set(), resolved: new Set() }
   }
   const found = await readBranches(client, roomId, edge, deadline)
   if (found.kind === 'unavailable') return found
-  const { branches } = found
+  const { branches, differing } = found
   const slots = [...new Set(branches.flatMap((branch) => [...branch.keys()]))]
   return {
     kind: 'contested',
     slots: new Map(slots.map((slot) => [slot, branches.map((branch) => branch.get(slot))])),
+    differing,
     resolved: await readResolvedIds(client, roomId, edge, deadline),
   }
 }
@@ -52,13 +56,19 @@ export async function readContested(
 /** The differing part of the state after one extremity. */
 type Branch = ReadonlyMap<string, SoundEvent>
 
+interface Branches {
+  readonly kind: 'branches'
+  readonly branches: readonly Branch[]
+  readonly differing: ReadonlySet<string>
+}
+
 /** Compares the ids of the state at each extremity, and reads those events that are not in all of them. */
 async function readBranches(
   client: HomeserverClient,
   roomId: RoomId,
   { version, extremities }: RoomEdge,
   deadline: number,
-): Promise<{ readonly kind: 'branches'; readonly branches: readonly Branch[] } | Unavailable> {
+): Promise<Branches | Unavailable> {
   const idsOf: ReadonlySet<string>[] = []
   for (const { eventId } of extremities) {
     const state = await readStateIds(client, roomId, eventId, deadline)
@@ -84,7 +94,7 @@ async function readBranches(
       }),
     )
   })
-  return { kind: 'branches', branches }
+  return { kind: 'branches', branches, differing: new Set(differing) }
 }
 
 /** Ids of the resolved create, power levels, join rules and one member event, as a join would cite them. */
@@ -102,9 +112,12 @@ async function readResolvedIds(
   return new Set(Array.isArray(ids) ? ids : [])
 }
 
+/** Of what decides in its content and not by one of a few values, no value is stricter than another. */
+const WITHOUT_ORDER: readonly unknown[] = ['m.room.server_acl', 'm.room.policy']
+
 /**
  * The value of a contested slot.
- * @param shared what the state at the first extremity has in the slot, the value of branches that tell none
+ * @param shared what the state at the first extremity has in the slot, if all branches have it but for what they tell
  * @returns undefined for no value, `ambiguous` where none is strict enough for all branches
  */
 export function settleSlot(
@@ -117,7 +130,7 @@ export function settleSlot(
   if (values.every((event) => event?.eventId === first?.eventId)) return first
   const chosen = values.find((event) => event !== undefined && resolved.has(event.eventId))
   if (chosen !== undefined) return chosen
-  return values.some((event) => event?.pdu.type === 'm.room.server_acl') ? 'ambiguous' : strictest(values)
+  return values.some((event) => WITHOUT_ORDER.includes(event?.pdu.type)) ? 'ambiguous' : strictest(values)
 }
 
 /** The value that lets the fewest knock. Of values that decide nothing, the newest. */
@@ -127,7 +140,9 @@ function strictest(values: readonly (SoundEvent | undefined)[]): SoundEvent | un
     case 'm.room.member':
       return present.toSorted((left, right) => severity(right) - severity(left))[0]
     case 'm.room.join_rules':
-      return present.length < values.length ? undefined : present.find((event) => !letsKnock(event))
+      return present.length < values.length
+        ? undefined
+        : present.toSorted((left, right) => openness(left) - openness(right))[0]
     default:
       return present.toSorted((left, right) => right.pdu.origin_server_ts - left.pdu.origin_server_ts)[0]
   }
@@ -139,6 +154,7 @@ function severity({ pdu }: SoundEvent): number {
   return SEVERITY.indexOf(String(pdu.content.membership))
 }
 
-function letsKnock({ pdu }: SoundEvent): boolean {
-  return pdu.content.join_rule === 'knock' || pdu.content.join_rule === 'knock_restricted'
+/** Rules that let people knock come last, those of all versions after the one that only later versions know. */
+function openness({ pdu }: SoundEvent): number {
+  return ['knock_restricted', 'knock'].indexOf(String(pdu.content.join_rule))
 }

@@ -56,15 +56,20 @@ export async function readRoomEnds(
     if (answer.status === 404) return { kind: 'absent' }
     // Not a member: another of ours may be one.
     if (answer.status === 400 || answer.status === 403) continue
-    return (await isUnknown(client, roomId, deadline)) ? { kind: 'absent' } : unusable('make_leave', answer)
+    const unknown = answer.status === 500 && (await isUnknown(client, roomId, deadline))
+    return unknown ? { kind: 'absent' } : unusable('make_leave', answer)
   }
   return { kind: 'absent' }
 }
 
-/** Dendrite answers 500 to templates for rooms that it does not know; to this question it answers 404. */
+/**
+ * Dendrite answers 500 to templates for rooms that it does not know, as homeservers do that are out of order. What came
+ * before an event that nobody has is 404 there, and 200 in rooms that are known.
+ */
 async function isUnknown(client: HomeserverClient, roomId: RoomId, deadline: number): Promise<boolean> {
   const noEvent = `$${'A'.repeat(43)}`
-  const answer = await client.get(stateIdsPath(roomId, noEvent), deadline)
+  const query = `v=${encodeURIComponent(noEvent)}&limit=1`
+  const answer = await client.get(`/_matrix/federation/v1/backfill/${encodeURIComponent(roomId)}?${query}`, deadline)
   return answer.kind === 'answered' && answer.status === 404
 }
 
@@ -127,11 +132,8 @@ export async function readStateIds(
   eventId: string,
   deadline: number,
 ): Promise<{ readonly kind: 'ids'; readonly ids: ReadonlySet<string> } | Unavailable> {
-  const answer = await client.get(stateIdsPath(roomId, eventId), deadline)
+  const path = `/_matrix/federation/v1/state_ids/${encodeURIComponent(roomId)}?event_id=${encodeURIComponent(eventId)}`
+  const answer = await client.get(path, deadline)
   const ids = answer.kind === 'answered' && answer.status === 200 ? answer.body?.pdu_ids : undefined
   return Array.isArray(ids) ? { kind: 'ids', ids: new Set(ids.map(String)) } : unusable('state_ids', answer)
-}
-
-function stateIdsPath(roomId: RoomId, eventId: string): string {
-  return `/_matrix/federation/v1/state_ids/${encodeURIComponent(roomId)}?event_id=${encodeURIComponent(eventId)}`
 }

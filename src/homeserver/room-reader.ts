@@ -6,7 +6,7 @@ import type { RoomId, UserId } from '../matrix/identifiers.ts'
 import type { SoundEvent } from '../rooms/room-event.ts'
 import { type EventBatch, type EventFlaw, readRoomFileEvents } from '../rooms/room-file-events.ts'
 import type { RoomFileHeader } from '../rooms/room-file-header.ts'
-import type { HomeserverClient } from './homeserver-client.ts'
+import type { ByteStream, HomeserverClient } from './homeserver-client.ts'
 import { type ContestedState, readContested, settleSlot, slotOf } from './room-branches.ts'
 import { type Absent, type RoomEdge, readRoomEdge, type Unavailable, unusable } from './room-edge.ts'
 
@@ -39,7 +39,7 @@ export async function readRoom(
   const answer = await client.stream(path, deadline)
   if (answer.kind !== 'stream') return unusable('state', answer)
   const header = { roomId, version: edge.version }
-  return { kind: 'room', header, events: overlaid(answer.bytes, header, edge, contested), user: edge.user }
+  return { kind: 'room', header, events: overlaid(answer, header, edge, contested), user: edge.user }
 }
 
 /**
@@ -47,19 +47,22 @@ export async function readRoom(
  * event over either gives the same.
  */
 async function* overlaid(
-  bytes: AsyncIterable<Uint8Array>,
+  { bytes, failure }: ByteStream,
   header: RoomFileHeader,
   { extremities }: RoomEdge,
-  { slots, resolved }: ContestedState,
+  { slots, differing, resolved }: ContestedState,
 ): AsyncGenerator<EventBatch | EventFlaw, void> {
   const shared = new Map<string, SoundEvent>()
   const isContested = (event: SoundEvent): boolean => slots.has(slotOf(event) ?? '')
   for await (const batch of readRoomFileEvents(bytes, header)) {
-    if (batch.kind === 'flaw' || batch.list !== 'pdus') {
+    if (batch.kind === 'flaw') return yield { kind: 'flaw', reason: `state: ${failure() ?? batch.reason}` }
+    if (batch.list !== 'pdus') {
       yield batch
       continue
     }
-    for (const event of batch.events.filter(isContested)) shared.set(slotOf(event) ?? '', event)
+    for (const event of batch.events.filter(isContested)) {
+      if (!differing.has(event.eventId)) shared.set(slotOf(event) ?? '', event)
+    }
     yield { ...batch, events: batch.events.filter((event) => !isContested(event)) }
   }
   const state: SoundEvent[] = []
