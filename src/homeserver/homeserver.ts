@@ -13,7 +13,7 @@ import { createForward } from './forward.ts'
 import { createHomeserverClient, type HomeserverClient, markerOf } from './homeserver-client.ts'
 import { createInject } from './inject.ts'
 import { createLocalUsers } from './local-users.ts'
-import { createRoomSupply } from './room-supply.ts'
+import { createRoomSupply, type HomeserverRooms } from './room-supply.ts'
 
 export interface HomeserverOptions {
   readonly serverName: ServerName
@@ -70,5 +70,17 @@ export function createHomeserver(options: HomeserverOptions): Homeserver {
     options.handover === 'forward'
       ? createForward(driver)
       : createInject({ ...driver, serverName, newTransactionId: options.newTransactionId })
-  return { client, supply: rooms, handover, feed, marker, close: () => client.close() }
+  return { client, supply: rooms, handover: noting(handover, rooms), feed, marker, close: () => client.close() }
+}
+
+/** Tells the rooms of each knock that came into one of them: it is recorded after this, whatever is being read meanwhile. */
+function noting(handover: Handover, rooms: Pick<HomeserverRooms, 'knocked'>): Handover {
+  return {
+    ...handover,
+    async handOver(knock) {
+      const outcome = await handover.handOver(knock)
+      if (outcome.kind === 'accepted') rooms.knocked(knock.roomId)
+      return outcome
+    },
+  }
 }

@@ -33,6 +33,8 @@ export interface RoomSupplyOptions {
 export interface HomeserverRooms extends RoomSupply {
   /** The room has changed on the homeserver: what was read before counts no longer. */
   changed(roomId: RoomId): void
+  /** A knock came into the room that is recorded here by itself: what is being read now may lack it. */
+  knocked(roomId: RoomId): void
   /** Reads a room before anybody asks, if it is not known. */
   load(roomId: RoomId): void
 }
@@ -50,6 +52,8 @@ const MAX_WAITING = 256
 const READING_MS = 120_000
 /** A room that is not there is asked for again after this time. */
 const ABSENT_MS = 10_000
+/** So long after a change a decision may still rest on what was before it. */
+const OWED_MS = 1_000
 /** With a live feed: state resolution changes state without an event, so rooms are read again now and then. */
 const LIVE_MAX_AGE_MS = 3_600_000
 
@@ -74,8 +78,8 @@ export function createRoomSupply(options: RoomSupplyOptions): HomeserverRooms {
     const outcome = await slots.run(() => readInto(options, roomId, readAt + READING_MS), READING_MS)
     const freshness: RoomFreshness = outcome ?? { kind: 'unavailable', reason: 'too many rooms are being read' }
     if (freshness.kind === 'unavailable') observer.failed(roomId, freshness.reason)
-    else observer.read(roomId, clock() - readAt)
     if (freshness.kind === 'fresh') {
+      observer.read(roomId, clock() - readAt)
       rooms.set(roomId, { readAt, changedAt: rooms.get(roomId)?.changedAt ?? Number.NEGATIVE_INFINITY })
     } else rooms.delete(roomId)
     if (freshness.kind === 'absent') absent.set(roomId, clock() + ABSENT_MS)
@@ -90,28 +94,36 @@ export function createRoomSupply(options: RoomSupplyOptions): HomeserverRooms {
     return started
   }
 
+  function changed(roomId: RoomId): void {
+    absent.delete(roomId)
+    const known = rooms.get(roomId)
+    if (known !== undefined || readings.has(roomId)) {
+      rooms.set(roomId, { readAt: known?.readAt ?? Number.NEGATIVE_INFINITY, changedAt: clock() })
+    }
+  }
+
   return {
     async refresh(roomId, deadline) {
+      const asked = clock()
       for (;;) {
         const now = clock()
         const known = rooms.get(roomId)
-        const age = known && ageOf(known, now)
-        if (age !== undefined) return { kind: 'fresh', ageMs: age }
+        const knownAge = known && ageOf(known, now)
+        if (knownAge !== undefined) return { kind: 'fresh', ageMs: knownAge }
         if ((absent.get(roomId) ?? now) > now) return { kind: 'absent' }
         const outcome = await within(deadline - now, reading(roomId))
         if (outcome === undefined) return { kind: 'unavailable', reason: 'the room is still being read' }
         const read = rooms.get(roomId)
         if (outcome.kind !== 'fresh' || read === undefined) return outcome
-        if (!hasChanged(read)) return { kind: 'fresh', ageMs: clock() - read.readAt }
-        // It changed while it was read: once more, while there is time.
+        const age = clock() - read.readAt
+        // It changed while it was read: once more, while there is time. What is as young as this is owed to nobody
+        // younger, so a room in which something always happens can be knocked on too.
+        if (!hasChanged(read) || (read.readAt >= asked && age <= OWED_MS)) return { kind: 'fresh', ageMs: age }
       }
     },
-    changed(roomId) {
-      absent.delete(roomId)
-      const known = rooms.get(roomId)
-      if (known !== undefined || readings.has(roomId)) {
-        rooms.set(roomId, { readAt: known?.readAt ?? Number.NEGATIVE_INFINITY, changedAt: clock() })
-      }
+    changed,
+    knocked(roomId) {
+      if (readings.has(roomId)) changed(roomId)
     },
     load(roomId) {
       if (rooms.has(roomId) || readings.size >= MAX_WAITING) return
