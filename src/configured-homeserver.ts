@@ -102,6 +102,7 @@ function createFeed(
     appserviceId: registration.id,
     asToken: registration.asToken,
     clock,
+    onSuccess: feed.reached,
     onFailure(reason) {
       feed.interrupted()
       log.warn({ reason }, 'the homeserver does not reach this application service: rooms are read again by age')

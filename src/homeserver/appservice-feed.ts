@@ -26,6 +26,8 @@ export interface AppserviceFeed {
   take(events: readonly JsonValue[]): void
   /** Since when the homeserver tells of every change at once; undefined while that is not sure. */
   liveSince(): number | undefined
+  /** The homeserver reaches us, though it has nothing to tell. */
+  reached(): void
   /** Something went wrong on the way from the homeserver: until it tells again, nothing is sure. */
   interrupted(): void
 }
@@ -40,20 +42,28 @@ export interface AppserviceFeedOptions {
 
 const REMEMBERED_EVENTS = 20_000
 /** A homeserver that found us down sends late for a while: what its own users did reaches us with this delay at most. */
-const LONGEST_DELAY_MS = 2_000
+const LONGEST_DELAY_MS = 1_000
+/** A homeserver that was not heard of for so long may tell somebody else, or nobody. */
+const LONGEST_SILENCE_MS = 30_000
 
 export function createAppserviceFeed(options: AppserviceFeedOptions): AppserviceFeed {
   const { clock, serverName } = options
   const taken = new LRUCache<EventId, true>({ max: REMEMBERED_EVENTS })
   let since: number | undefined
+  let heardAt = Number.NEGATIVE_INFINITY
+
+  const isSilent = (): boolean => clock() - heardAt > LONGEST_SILENCE_MS
+  function hear(): void {
+    if (isSilent()) since = undefined
+    heardAt = clock()
+  }
 
   /** Only events of our own server tell how late they are: others were late before they came. */
   function noteDelay(events: readonly FedEvent[]): void {
-    const times = events.flatMap(({ sender, time }) =>
-      serverOf(sender) === serverName && time !== undefined ? [time] : [],
-    )
-    if (times.length === 0) return
-    const late = clock() - Math.max(...times) > LONGEST_DELAY_MS
+    const own = events.filter(({ sender, time }) => serverOf(sender) === serverName && time !== undefined)
+    if (own.length === 0) return
+    const newest = own.reduce((latest, { time = latest }) => Math.max(latest, time), Number.NEGATIVE_INFINITY)
+    const late = clock() - newest > LONGEST_DELAY_MS
     since = late ? undefined : (since ?? clock())
   }
 
@@ -65,9 +75,11 @@ export function createAppserviceFeed(options: AppserviceFeedOptions): Appservice
         taken.set(event.eventId, true)
         takeEvent(options, event)
       }
+      hear()
       noteDelay(events)
     },
-    liveSince: () => since,
+    liveSince: () => (isSilent() ? undefined : since),
+    reached: hear,
     interrupted() {
       since = undefined
     },

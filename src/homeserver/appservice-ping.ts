@@ -16,6 +16,8 @@ export interface AppservicePingOptions {
   readonly appserviceId: string
   readonly asToken: string
   readonly clock: Clock
+  /** The homeserver reaches us. */
+  readonly onSuccess: () => void
   /** The homeserver does not reach us, or does not know us. The reason is for the operator. */
   readonly onFailure: (reason: string) => void
 }
@@ -26,8 +28,9 @@ const WITHIN_MS = 10_000
 export function createAppservicePing(options: AppservicePingOptions): AppservicePing {
   let timer: NodeJS.Timeout | undefined
   const next = async (): Promise<void> => {
-    const reason = await pingOnce(options)
-    if (reason !== undefined) options.onFailure(reason)
+    const outcome = await pingOnce(options)
+    if (outcome.kind === 'reached') options.onSuccess()
+    else if (outcome.kind === 'failed') options.onFailure(outcome.reason)
     if (timer !== undefined) timer = setTimeout(next, EVERY_MS)
   }
   return {
@@ -41,17 +44,25 @@ export function createAppservicePing(options: AppservicePingOptions): Appservice
   }
 }
 
-/** @returns why it failed; undefined where it did not, or where the homeserver has no pings */
+export type PingOutcome =
+  | { readonly kind: 'reached' }
+  /** The homeserver has no pings. */
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'failed'; readonly reason: string }
+
+/** Asks once. */
 export async function pingOnce({
   client,
   appserviceId,
   asToken,
   clock,
-}: AppservicePingOptions): Promise<string | undefined> {
+}: Omit<AppservicePingOptions, 'onSuccess' | 'onFailure'>): Promise<PingOutcome> {
   const uri = `/_matrix/client/v1/appservice/${encodeURIComponent(appserviceId)}/ping`
   const answer = await client.post(uri, {}, asToken, clock() + WITHIN_MS)
-  if (answer.kind === 'failed') return answer.reason
-  if (answer.status === 200 || answer.status === 404 || answer.status === 405) return undefined
+  if (answer.kind === 'failed') return { kind: 'failed', reason: answer.reason }
+  if (answer.status === 200) return { kind: 'reached' }
+  if (answer.status === 404 || answer.status === 405) return { kind: 'unknown' }
   const { errcode, error } = answer.body ?? {}
-  return [`ping answers ${answer.status}`, errcode, error].filter((part) => typeof part !== 'undefined').join(' ')
+  const said = [errcode, error].filter((part) => typeof part === 'string')
+  return { kind: 'failed', reason: [`ping answers ${answer.status}`, ...said].join(' ') }
 }
