@@ -78,6 +78,7 @@ export async function startFakeResident(options: FakeResidentOptions): Promise<F
   const complaints: string[] = []
   const verdicts: Verdict[] = []
   const faults = new Map<Call, Fault>()
+  const held = new Set<() => void>()
   const rooms = new Map<string, ResidentRoom>()
   let underWay = 0
   let mostTransactions = 0
@@ -117,7 +118,11 @@ export async function startFakeResident(options: FakeResidentOptions): Promise<F
     fails: (fault, ...calls) => {
       for (const call of calls) faults.set(call, fault)
     },
-    heals: () => faults.clear(),
+    heals() {
+      faults.clear()
+      for (const release of held) release()
+      held.clear()
+    },
     appservice: undefined,
     async tells(events, txnId) {
       transactions += 1
@@ -127,6 +132,7 @@ export async function startFakeResident(options: FakeResidentOptions): Promise<F
       return exchange(to, { method: 'PUT', path, headers, body: JSON.stringify({ events }) })
     },
     async close() {
+      resident.heals()
       server.closeAllConnections()
       server.close()
       await once(server, 'close')
@@ -146,7 +152,8 @@ export async function startFakeResident(options: FakeResidentOptions): Promise<F
     // What is refused has no effect; what only loses its answer has.
     const isRefused = typeof fault === 'object' && 'status' in fault
     const told = isRefused ? refuses(fault.status, 'M_UNKNOWN') : await tell(asked, received)
-    if (fault === undefined) sendJson(response, told.status, told.body)
+    if (fault === 'held') await new Promise<void>((resolve) => held.add(resolve))
+    if (fault === undefined || fault === 'held') sendJson(response, told.status, told.body)
     else sendFaulty(response, fault, told)
   }
 

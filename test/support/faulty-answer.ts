@@ -17,6 +17,8 @@ export type Fault =
   | 'half'
   /** The head of an answer and half of its body, then nothing. */
   | 'stall'
+  /** The right answer of now, given when all is well again. */
+  | 'held'
   /** A body that never ends. */
   | 'endless'
 
