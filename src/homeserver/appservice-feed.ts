@@ -121,8 +121,9 @@ function readEvent(value: JsonValue): FedEvent | undefined {
 
 function takeEvent({ rooms, localUsers, acceptance, serverName }: AppserviceFeedOptions, event: FedEvent): void {
   const { roomId, type, stateKey, content } = event
-  if (acceptance.seen(event.eventId) || stateKey === undefined) return
+  if (stateKey === undefined) return
   if (type === 'm.room.member') {
+    if (content.membership === 'knock' && acceptance.seen(event.eventId)) return
     rooms.changed(roomId)
     const user = parseUserId(stateKey)
     if (user === undefined || serverNameOf(user) !== serverName) return
