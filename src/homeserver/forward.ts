@@ -35,18 +35,23 @@ export function createForward({ client, acceptance, clock, handoverMs }: Forward
 
 /** What is passed on of a homeserver's refusal; what it says of itself (401, 429, 5xx) is not the remote's affair. */
 function refusedBy({ status, body }: Extract<HomeserverAnswer, { kind: 'answered' }>): HandoverOutcome {
+  if (body?.errcode === 'M_UNRECOGNIZED') return { kind: 'unknown', reason: WITHOUT_KNOCKING }
   if (status < 400 || status >= 500 || status === 401 || status === 429) {
     return { kind: 'unknown', reason: `send_knock answers ${status}` }
   }
   return { kind: 'refused', refusal: passedOn(status, body?.errcode, body?.error) }
 }
 
+const WITHOUT_KNOCKING = 'the homeserver has no send_knock: homeserver.handover must be inject'
+
 const PASSED_ON: readonly ErrorCode[] = [
   'M_BAD_JSON',
   'M_FORBIDDEN',
   'M_INCOMPATIBLE_ROOM_VERSION',
   'M_INVALID_PARAM',
+  'M_MISSING_PARAM',
   'M_NOT_FOUND',
+  'M_NOT_JSON',
   'M_TOO_LARGE',
 ]
 const MAX_ERROR_LENGTH = 500
