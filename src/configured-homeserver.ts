@@ -92,6 +92,10 @@ function createFeed(
     hsToken: registration.hsToken,
     take: feed.take,
     refused: (reason) => log.warn(reason),
+    missed(reason) {
+      feed.interrupted()
+      log.warn(reason)
+    },
     failed(error) {
       feed.interrupted()
       log.error({ err: error }, 'an event of the homeserver could not be taken')

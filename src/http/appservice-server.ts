@@ -14,13 +14,15 @@ export interface AppservicePorts {
   readonly hsToken: string
   /** Takes the events of a transaction; it is answered when this has returned. */
   take(events: readonly JsonValue[]): void
-  /** A transaction was refused or could not be taken, for the operator's log. */
+  /** Somebody was refused who does not know the token. The reason is for the operator. */
   refused(reason: string): void
+  /** The homeserver told of something that could not be taken. The reason is for the operator. */
+  missed(reason: string): void
   /** A bug: the homeserver was told 500 and will try again. */
   failed(error: unknown): void
 }
 
-/** Far more than a homeserver puts into one transaction: at most a hundred events. */
+/** More than a hundred events, which is as many as homeservers put into one transaction, have in canonical form. */
 const BODY_LIMIT = 8 * 1024 * 1024
 const REQUEST_MS = 60_000
 
@@ -45,7 +47,6 @@ const WRONG_TOKEN = refusal('M_FORBIDDEN', 'The homeserver token is wrong', 'app
 const NOTHING_THERE = refusal('M_NOT_FOUND', 'This application service has no users or aliases', 'application service')
 const NOT_JSON = refusal('M_NOT_JSON', 'The body is not JSON', 'application service: transaction')
 const BAD_JSON = refusal('M_BAD_JSON', 'events must be a list', 'application service: transaction')
-const TOO_LARGE = refusal('M_TOO_LARGE', 'The transaction is too large', 'application service: transaction')
 
 /** The paths before version 1 are still asked for by old homeservers when the new ones fail. */
 const PATH = /^(?:\/_matrix\/app\/v1)?\/(transactions|users|rooms|ping)(?:\/([^/]+))?$/
@@ -63,14 +64,17 @@ async function answer(ports: AppservicePorts, request: IncomingMessage): Promise
   if (kind === 'users' || kind === 'rooms') return NOTHING_THERE
   const body = await readBody(request, BODY_LIMIT)
   if (kind === 'ping') return undefined
-  if (body.kind !== 'whole') return body.kind === 'too large' ? TOO_LARGE : NOT_JSON
-  return takeTransaction(ports, body.bytes)
+  if (body.kind === 'whole') return takeTransaction(ports, body.bytes)
+  if (body.kind === 'broken off') return NOT_JSON
+  // Refused, it would come again for ever and hold up all that follows.
+  ports.missed(`a transaction of the homeserver is longer than ${BODY_LIMIT} bytes: it is passed over`)
+  return undefined
 }
 
 function takeTransaction(ports: AppservicePorts, bytes: Uint8Array): Outcome {
   const events = eventsIn(bytes)
   if ('errcode' in events) {
-    ports.refused(`the homeserver sent a transaction that cannot be read: ${events.error}`)
+    ports.missed(`the homeserver sent a transaction that cannot be read: ${events.error}`)
     return events
   }
   ports.take(events)
@@ -100,8 +104,7 @@ function lenient(bytes: Uint8Array): JsonValue | undefined {
 /** By header, by query as older homeservers do it, or by both: then both must be right. */
 function isAuthentic(hsToken: string, header: string | undefined, query: string): boolean {
   const bearer = header === undefined ? undefined : (/^Bearer +(.*)$/i.exec(header)?.[1] ?? '')
-  const parameter = new URLSearchParams(query).get('access_token')
-  const given = [bearer, parameter].filter((token) => token !== undefined && token !== null)
+  const given = [bearer, ...new URLSearchParams(query).getAll('access_token')].filter((token) => token !== undefined)
   return given.length > 0 && given.every((token) => isSame(token, hsToken))
 }
 
