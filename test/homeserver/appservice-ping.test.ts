@@ -13,7 +13,6 @@ afterEach(async () => {
 })
 
 const known = () => ({
-  ...world,
   client: world.homeserver.client,
   appserviceId: 'a/b',
   asToken: 'as',

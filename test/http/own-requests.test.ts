@@ -1,0 +1,36 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { exchange } from '../support/http-client.ts'
+import { makeKnockPath } from '../support/remote-knocker.ts'
+import { authorization } from '../support/signing.ts'
+import { type Listener, openListener } from './listener-fixture.ts'
+
+let listener: Listener
+afterEach(() => listener.close())
+
+async function ask(headers: readonly string[]): Promise<unknown> {
+  const { room, kim, remote, resident } = listener
+  const path = makeKnockPath(room.roomId, kim.id, '10')
+  const line = authorization(remote, { method: 'GET', uri: path, destination: resident.name })
+  const port = await listener.listen()
+  const { status, body } = await exchange(port, { method: 'GET', path, headers: ['authorization', line, ...headers] })
+  return [status, body.errcode]
+}
+
+describe('a request with the marker of our own', () => {
+  it('went round in a circle: 500, and the operator is told', async () => {
+    listener = await openListener({ ownMarker: 'mine' })
+    expect(await ask(['X-Matrix-Knock', 'mine'])).toEqual([500, 'M_UNKNOWN'])
+    expect(listener.failures).toEqual(['came back'])
+    expect(listener.keys.asked).toEqual([])
+  })
+
+  it.each([
+    ['another service', 'mine', 'theirs'],
+    ['nobody in particular', 'mine', ''],
+    ['whoever, where there is no homeserver', undefined, 'undefined'],
+  ])('is none of ours with the marker of %s', async (_whose, ownMarker, marker) => {
+    listener = await openListener({ ownMarker })
+    expect(await ask(['x-matrix-knock', marker])).toEqual([200, undefined])
+    expect(listener.failures).toEqual([])
+  })
+})

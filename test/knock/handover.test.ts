@@ -1,0 +1,276 @@
+import { describe, expect, it } from 'vitest'
+import type {
+  Handover,
+  HandoverOutcome,
+  KnockToHandOver,
+  OriginalRequest,
+  RoomFreshness,
+} from '../../src/knock/homeserver-ports.ts'
+import { createKnockPolicy } from '../../src/knock/policy.ts'
+import type { CommitOutcome, KnockCommit, Store } from '../../src/knock/ports.ts'
+import { refusal } from '../../src/matrix/errors.ts'
+import { KNOCKABLE_VERSIONS } from '../support/events.ts'
+import { bans, joinRule, sets, withEvent } from '../support/test-room.ts'
+import { ALICE, BOB, CAROL, importRoom, NOW, type Stage, type StageOptions, stage, usualRoom } from './stage.ts'
+
+const AGE_MS = 1_234
+const FRESH: RoomFreshness = { kind: 'fresh', ageMs: AGE_MS }
+const ACCEPTED: HandoverOutcome = { kind: 'accepted' }
+
+interface Play extends Stage {
+  readonly handed: readonly KnockToHandOver[]
+  /** The deadlines by which the room was to be fresh. */
+  readonly refreshed: readonly number[]
+  freshness: RoomFreshness
+  outcome: HandoverOutcome
+  /** Called while a knock is handed over. */
+  meanwhile: () => Promise<void>
+}
+
+async function beside(
+  room = usualRoom(),
+  options: StageOptions & { readonly homeserverDelivers?: boolean } = {},
+): Promise<Play> {
+  const handed: KnockToHandOver[] = []
+  const refreshed: number[] = []
+  const handover: Handover = {
+    homeserverDelivers: options.homeserverDelivers ?? false,
+    async handOver(knock) {
+      handed.push(knock)
+      await play.meanwhile()
+      return play.outcome
+    },
+  }
+  const supply = {
+    async refresh(_room: unknown, deadline: number) {
+      refreshed.push(deadline)
+      return play.freshness
+    },
+  }
+  const set = await stage(room, { ...options, homeserver: { supply, handover } })
+  const play: Play = {
+    ...{ ...set, handed, refreshed, freshness: FRESH, outcome: ACCEPTED },
+    meanwhile: async () => undefined,
+  }
+  return play
+}
+
+const tooLate = {
+  ok: false,
+  status: 504,
+  errcode: 'M_UNKNOWN',
+  error: 'The homeserver does not answer in time, try again',
+}
+
+describe('a room that a homeserver has', () => {
+  it('is brought up to date by the deadline of the request before anything is decided', async () => {
+    const { make, send, knock, refreshed } = await beside()
+    await make(CAROL, { deadline: NOW + 1_000 })
+    await send(knock(CAROL), { deadline: NOW + 2_000 })
+    expect(refreshed).toEqual([NOW + 1_000, NOW + 2_000])
+  })
+
+  it('H5 is 404 on both endpoints where the homeserver has it no more, whatever the store knows', async () => {
+    const play = await beside()
+    play.freshness = { kind: 'absent' }
+    const unknown = { ok: false, status: 404, errcode: 'M_NOT_FOUND' }
+    expect(await play.make(CAROL)).toMatchObject(unknown)
+    expect(await play.send(play.knock(CAROL))).toMatchObject(unknown)
+    expect(play.handed).toEqual([])
+  })
+
+  it('is 504 where nothing can be said of it, and the reason is for the operator alone', async () => {
+    const play = await beside()
+    play.freshness = { kind: 'unavailable', reason: 'make_leave answers 502' }
+    for (const answer of [await play.make(CAROL), await play.send(play.knock(CAROL))]) {
+      expect(answer).toMatchObject({
+        ...tooLate,
+        rule: 'homeserver: state of the room',
+        detail: 'make_leave answers 502',
+      })
+    }
+    expect(play.handed).toEqual([])
+    expect(await play.decisions()).toMatchObject([{ status: 504 }, { status: 504 }])
+  })
+
+  it('is refused by the rules without a word to the homeserver, with the age of what decided', async () => {
+    const play = await beside(usualRoom('10', [bans(ALICE, CAROL)]))
+    expect(await play.make(CAROL)).toMatchObject({ status: 403 })
+    expect(await play.send(play.knock(CAROL))).toMatchObject({ status: 403 })
+    expect(play.handed).toEqual([])
+    const facts = { ageMs: AGE_MS, membership: 'ban', joinRule: 'knock' }
+    expect(await play.decisions()).toMatchObject([{ facts }, { facts }])
+  })
+
+  it('is refused to servers that its ACL denies, in every mode', async () => {
+    const acl = sets(ALICE, 'm.room.server_acl', { allow: ['*'], deny: ['remote.test'] })
+    for (const homeserverDelivers of [true, false]) {
+      const play = await beside(usualRoom('10', [acl]), { homeserverDelivers })
+      expect(await play.send(play.knock(CAROL))).toMatchObject({ status: 403, rule: 'server ACL' })
+      expect(play.handed).toEqual([])
+    }
+  })
+})
+
+describe('handing a knock over', () => {
+  it.each(KNOCKABLE_VERSIONS)('gives it as it was judged, with the request as it came, version %s', async (version) => {
+    const play = await beside(usualRoom(version))
+    const event = play.knock(CAROL)
+    const original: OriginalRequest = { method: 'PUT', uri: '/raw', authorization: ['a', 'b'], body: Buffer.from('{}') }
+    expect(await play.send({ ...event, pdu: { ...event.pdu, unsigned: { age: 7 } } }, { original })).toMatchObject({
+      ok: true,
+    })
+    expect(play.handed).toEqual([{ roomId: play.room.roomId, event, original, deadline: NOW + 20_000 }])
+  })
+
+  it('records an accepted knock once, with the age of what it rested on, and delivers it', async () => {
+    const play = await beside()
+    const event = play.knock(CAROL)
+    const answer = await play.send(event)
+    expect(answer).toMatchObject({ ok: true, body: expect.stringContaining('knock_room_state') })
+    expect(await play.decisions()).toMatchObject([
+      { outcome: 'accepted', status: 200, eventId: event.eventId, facts: { ageMs: AGE_MS } },
+    ])
+    expect(await play.membership(CAROL)).toBe('knock')
+    expect(await play.delivered()).toMatchObject([{ eventId: event.eventId }])
+  })
+
+  it('leaves delivery to a homeserver that delivers', async () => {
+    const play = await beside(usualRoom(), { homeserverDelivers: true })
+    expect(await play.send(play.knock(CAROL))).toMatchObject({ ok: true })
+    expect(await play.membership(CAROL)).toBe('knock')
+    expect(await play.delivered()).toEqual([])
+  })
+
+  it('F10 answers the same again for the same event, and hands it over once', async () => {
+    const play = await beside()
+    const event = play.knock(CAROL)
+    const first = await play.send(event)
+    expect(await play.send(event)).toEqual(first)
+    expect(play.handed).toHaveLength(1)
+    expect(await play.delivered()).toHaveLength(1)
+    expect(await play.decisions()).toHaveLength(1)
+  })
+
+  it('F10 records the same event once where it comes twice at a time', async () => {
+    const play = await beside()
+    const event = play.knock(CAROL)
+    const [first, second] = await Promise.all([play.send(event), play.send(event)])
+    expect(first).toMatchObject({ ok: true })
+    expect(second).toEqual(first)
+    expect(await play.delivered()).toHaveLength(1)
+    expect(await play.decisions()).toHaveLength(1)
+  })
+
+  it('passes a refusal on, and records it and nothing else', async () => {
+    const play = await beside()
+    const refused = {
+      ...refusal('M_INVALID_PARAM', 'Event has been soft failed', 'handover: the homeserver'),
+      status: 400,
+    }
+    play.outcome = { kind: 'refused', refusal: refused }
+    expect(await play.send(play.knock(CAROL))).toEqual(refused)
+    expect(await play.decisions()).toMatchObject([
+      { outcome: 'refused', status: 400, rule: 'handover: the homeserver', facts: { ageMs: AGE_MS } },
+    ])
+    expect(await play.membership(CAROL)).toBeUndefined()
+    expect(await play.delivered()).toEqual([])
+  })
+
+  it('is 504 where the outcome is not known, and settled when the remote tries again', async () => {
+    const play = await beside()
+    const event = play.knock(CAROL)
+    play.outcome = { kind: 'unknown', reason: 'send: no answer in time' }
+    expect(await play.send(event)).toMatchObject({
+      ...tooLate,
+      rule: 'homeserver: taking the knock',
+      detail: 'send: no answer in time',
+    })
+    expect(await play.membership(CAROL)).toBeUndefined()
+    expect(await play.delivered()).toEqual([])
+    play.outcome = ACCEPTED
+    expect(await play.send(event)).toMatchObject({ ok: true })
+    expect(play.handed.map(({ event: { eventId } }) => eventId)).toEqual([event.eventId, event.eventId])
+    expect(await play.delivered()).toHaveLength(1)
+  })
+
+  it('records a knock that the homeserver took, though the room changed while it did', async () => {
+    const play = await beside()
+    play.meanwhile = () =>
+      importRoom(play.store, { ...usualRoom('10', [joinRule(ALICE, 'invite')]), roomId: play.room.roomId })
+    expect(await play.send(play.knock(CAROL))).toMatchObject({ ok: true })
+    expect(play.handed).toHaveLength(1)
+    expect(await play.decisions()).toMatchObject([{ outcome: 'accepted', status: 200 }])
+    expect(await play.delivered()).toHaveLength(1)
+  })
+
+  it('records a knock that was read back with its room before it could be recorded', async () => {
+    const play = await beside()
+    const event = play.knock(CAROL)
+    play.meanwhile = () => importRoom(play.store, withEvent(play.room, event))
+    expect(await play.send(event)).toMatchObject({ ok: true })
+    expect(play.handed).toHaveLength(1)
+    expect(await play.decisions()).toMatchObject([{ outcome: 'accepted', eventId: event.eventId }])
+    expect(await play.delivered()).toHaveLength(1)
+    expect(await play.send(event)).toMatchObject({ ok: true })
+    expect(play.handed).toHaveLength(1)
+  })
+
+  it('settles a knock of unknown outcome that was read back with its room since', async () => {
+    const play = await beside()
+    const event = play.knock(CAROL)
+    play.outcome = { kind: 'unknown', reason: 'late' }
+    expect(await play.send(event)).toMatchObject({ status: 504 })
+    await importRoom(play.store, withEvent(play.room, event))
+    play.outcome = ACCEPTED
+    expect(await play.send(event)).toMatchObject({ ok: true })
+    expect(await play.delivered()).toHaveLength(1)
+  })
+
+  it('is 500 where it cannot be recorded, and recorded when the remote tries again', async () => {
+    const outcomes: CommitOutcome[] = [{ kind: 'failed', reason: 'disk full' }]
+    const commits: KnockCommit[] = []
+    const wrap = (store: Store): Store => ({
+      ...store,
+      async commitKnock(commit) {
+        commits.push(commit)
+        return outcomes.shift() ?? store.commitKnock(commit)
+      },
+    })
+    const play = await beside(usualRoom(), { wrap })
+    const event = play.knock(CAROL)
+    expect(await play.send(event)).toMatchObject({ status: 500, errcode: 'M_UNKNOWN' })
+    expect(await play.send(event)).toMatchObject({ ok: true })
+    expect(play.handed).toHaveLength(2)
+    expect(commits).toMatchObject([{ expect: 'in the room' }, { expect: 'in the room' }])
+    expect(await play.delivered()).toHaveLength(1)
+  })
+
+  it('counts knocks that were accepted, and no others', async () => {
+    const policy = createKnockPolicy({ perUser: { knocks: 1, perSeconds: 60 } }, () => NOW)
+    const play = await beside(usualRoom(), { policy })
+    play.outcome = { kind: 'unknown', reason: 'late' }
+    expect(await play.send(play.knock(CAROL))).toMatchObject({ status: 504 })
+    play.outcome = { kind: 'refused', refusal: refusal('M_FORBIDDEN', 'no', 'handover: send') }
+    expect(await play.send(play.knock(CAROL))).toMatchObject({ status: 403, rule: 'handover: send' })
+    play.outcome = ACCEPTED
+    expect(await play.send(play.knock(CAROL))).toMatchObject({ ok: true })
+    const again = play.knock(CAROL, { origin_server_ts: NOW + 1 })
+    expect(await play.send(again)).toMatchObject({ status: 403, rule: 'limits.per_user' })
+    expect(play.handed).toHaveLength(3)
+  })
+
+  it('G4 leaves the policy server to a homeserver that delivers, and refuses its rooms else', async () => {
+    const keys = { via: 'there.test', public_keys: { ed25519: 'x' } }
+    const room = usualRoom('10', [sets(ALICE, 'm.room.policy', keys)])
+    expect(room.state('m.room.member', BOB.id)).toBeDefined()
+    const forwarding = await beside(room, { homeserverDelivers: true })
+    expect(await forwarding.make(CAROL)).toMatchObject({ ok: true })
+    expect(await forwarding.send(forwarding.knock(CAROL))).toMatchObject({ ok: true })
+    const injecting = await beside(room)
+    for (const answer of [await injecting.make(CAROL), await injecting.send(injecting.knock(CAROL))]) {
+      expect(answer).toMatchObject({ status: 403, rule: 'policy servers' })
+    }
+    expect(injecting.handed).toEqual([])
+  })
+})
