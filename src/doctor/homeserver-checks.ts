@@ -118,17 +118,11 @@ async function checkAppservice({ client, clock, appservice, serverName }: Homese
   if (appservice === undefined) {
     return note('none configured: changes are seen after homeserver.max_state_age_seconds, not at once')
   }
-  const reason = await pingOnce({
-    client,
-    clock,
-    appserviceId: appservice.id,
-    asToken: appservice.asToken,
-    onFailure: () => undefined,
-  })
-  if (reason === undefined) return ok(`${serverName} reaches us, or has no pings to tell`)
+  const ping = await pingOnce({ client, clock, appserviceId: appservice.id, asToken: appservice.asToken })
+  if (ping.kind !== 'failed') return ok(`${serverName} reaches us, or has no pings to tell`)
   const remedy =
     'register the file of homeserver.appservice.registration_path with the homeserver, restart it, and start the service'
-  return failed(`the homeserver does not reach us: ${reason}`, remedy, OPERATING)
+  return failed(`the homeserver does not reach us: ${ping.reason}`, remedy, OPERATING)
 }
 
 function said({ status, body }: Extract<HomeserverAnswer, { kind: 'answered' }>): string {
