@@ -167,6 +167,17 @@ describe.each(['synapse', 'dendrite'] as const)('%s, asked by itself', (kind) =>
     expect(statuses).toEqual(kind === 'synapse' ? [404, 404, 403, 403, 404, 404] : [500, 500, 404, 404, 404, 404])
   })
 
+  it('tells by backfill whether it knows a room', async () => {
+    const { homeserver, roomId } = await open(kind, '11')
+    const noEvent = `$${'A'.repeat(43)}`
+    const statuses: number[] = []
+    for (const room of [`!unknown:${homeserver.name}`, roomId]) {
+      const query = `v=${encodeURIComponent(noEvent)}&limit=1`
+      statuses.push((await asItself(homeserver, 'GET', `/backfill/${encodeURIComponent(room)}?${query}`)).status)
+    }
+    expect(statuses).toEqual(kind === 'synapse' ? [403, 200] : [404, 200])
+  })
+
   it(`${kind === 'synapse' ? 'answers' : 'refuses'} itself by a server ACL that does not speak of IP literals`, async () => {
     const { homeserver, roomId, moderator } = await open(kind, '11')
     await moderator.setState(roomId, 'm.room.server_acl', '', { allow: ['*'], deny: [] })
