@@ -1,7 +1,7 @@
 /** A homeserver put together over a fake one on loopback, with a memory store and a clock that tests turn on. */
 import { createHomeserver, type Homeserver, type HomeserverOptions } from '../../src/homeserver/homeserver.ts'
 import type { KnockToHandOver, RoomFreshness } from '../../src/knock/homeserver-ports.ts'
-import type { Store } from '../../src/knock/ports.ts'
+import type { Store } from '../../src/knock/store-ports.ts'
 import { nativeEd25519, type SigningKey } from '../../src/matrix/ed25519.ts'
 import type { KeyId, RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
@@ -48,6 +48,7 @@ export async function beside({ character = 'synapse', ...changes }: BesideOption
     serverName: HERE.name as ServerName,
     url: resident.url,
     handover: 'inject',
+    caCertificates: [],
     signingKey: keyOf(HERE),
     ed25519: nativeEd25519,
     keyring: keyringOf([HERE, THERE, REMOTE], []),

@@ -7,7 +7,8 @@ import type {
   RoomFreshness,
 } from '../../src/knock/homeserver-ports.ts'
 import { createKnockPolicy } from '../../src/knock/policy.ts'
-import type { CommitOutcome, KnockCommit, Store } from '../../src/knock/ports.ts'
+import type { CommitOutcome, KnockCommit } from '../../src/knock/ports.ts'
+import type { Store } from '../../src/knock/store-ports.ts'
 import { refusal } from '../../src/matrix/errors.ts'
 import { KNOCKABLE_VERSIONS } from '../support/events.ts'
 import { bans, joinRule, sets, withEvent } from '../support/test-room.ts'

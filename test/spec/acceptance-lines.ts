@@ -141,7 +141,6 @@ export const ACCEPTANCE: readonly AcceptanceSection[] = [
   },
   {
     title: 'The feed of room state',
-    notYet: true,
     lines: [
       { id: 'H1', text: 'A transaction that comes again changes nothing; a wrong `hs_token` is 403.' },
       { id: 'H2', text: 'Events with a state key change the state, others do not.' },
