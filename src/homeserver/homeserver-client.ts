@@ -103,7 +103,8 @@ export function createHomeserverClient(options: HomeserverClientOptions): Homese
         method: wanted.method,
         headers: wanted.headers ?? null,
         body: wanted.body ?? null,
-        signal: AbortSignal.timeout(remaining),
+        // It takes whole milliseconds alone, and throws else.
+        signal: AbortSignal.timeout(Math.ceil(remaining)),
       })
     } catch (error) {
       return { kind: 'failed', reason: describe(error) }
