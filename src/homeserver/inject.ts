@@ -27,7 +27,7 @@ export interface InjectOptions {
 /** Homeservers refuse a second transaction of one origin while they work on a first. */
 const TRANSACTIONS_AT_A_TIME = 1
 const MAX_WAITING = 1_000
-/** What the transaction leaves for seeing the knock arrive. */
+/** What the transaction leaves for seeing the knock arrive, where there is as much as twice that. */
 const TIME_TO_SEE_MS = 1_000
 
 export function createInject(options: InjectOptions): Handover {
@@ -43,8 +43,9 @@ export function createInject(options: InjectOptions): Handover {
     homeserverDelivers: false,
     async handOver(knock: KnockToHandOver): Promise<HandoverOutcome> {
       const { roomId, event } = knock
-      const deadline = Math.min(knock.deadline, clock() + handoverMs)
-      const by = deadline - TIME_TO_SEE_MS
+      const start = clock()
+      const deadline = Math.min(knock.deadline, start + handoverMs)
+      const by = Math.max(deadline - TIME_TO_SEE_MS, (start + deadline) / 2)
       const answer = await turn.run(() => send(event, by), by - clock())
       if (answer === undefined) return { kind: 'unknown', reason: 'too many knocks wait for the homeserver' }
       const flaw = flawOf(answer, event)
