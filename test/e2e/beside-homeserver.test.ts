@@ -245,6 +245,17 @@ describe.each<[string, Character]>([
     for (const token of [HS_TOKEN, AS_TOKEN]) expect(world.service.log()).not.toContain(token)
   })
 
+  it('H1 passes over a transaction of ten megabytes, and takes the next', async () => {
+    const room = open()
+    expect((await make(room)).status).toBe(200)
+    const closed = world.resident.happens(room.roomId, joinRule(alice, 'invite'))
+    expect((await tell(room, closed.tip, { unsigned: { x: 'x'.repeat(10_000_000) } })).status).toBe(200)
+    await logged(world.service, 'a transaction of the homeserver is longer than')
+    expect((await make(room)).status).toBe(200)
+    expect((await tell(room, closed.tip)).status).toBe(200)
+    expect((await make(room)).status).toBe(403)
+  })
+
   it('records how old its facts were', async () => {
     const { stdout } = await world.service.command('knocks', 'list', '--json')
     const knocks = JSON.parse(stdout) as readonly { outcome: string; facts: { age_ms: number | null } }[]

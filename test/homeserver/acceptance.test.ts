@@ -198,6 +198,11 @@ describe('handing over by a transaction', () => {
     expect(await world.handOver(room, knockEvent(room, person('dan', REMOTE)))).toEqual({ kind: 'accepted' })
   })
 
+  it('has half of the time for the transaction where there is little', async () => {
+    const room = await open('dendrite')
+    expect(await world.handOver(room, knockEvent(room, CAROL), 900)).toEqual({ kind: 'accepted' })
+  })
+
   it('is of unknown outcome where its turn does not come', async () => {
     const room = await open('synapse')
     world.resident.fails('hang', 'send')

@@ -227,6 +227,7 @@ describe.each<Character>(['synapse', 'dendrite'])('reading a room from %s', (cha
       expect(await world.refresh(room)).toMatchObject({ kind: 'unavailable' })
     }
     expect(world.failures[0]).toBe('make_leave answers 500 M_UNKNOWN')
+    expect(world.resident.count('backfill')).toBe(1)
     world.resident.heals()
     expect(await world.refresh(room)).toEqual(fresh)
   })
