@@ -98,7 +98,7 @@ describe.each<Character>(['synapse', 'dendrite'])('a knock handed to %s', (chara
     const room = await open(character)
     const knock = knockEvent(room, CAROL)
     world.resident.happens(room.roomId, line)
-    expect(await world.handOver(room, knock, 1_800)).toEqual(unseen)
+    expect(await world.handOver(room, knock, 2_500)).toEqual(unseen)
     expect(world.resident.verdicts).toEqual(['soft-failed'])
     // The event itself is told, and its state too.
     expect(world.resident.count('event')).toBe(0)
@@ -107,7 +107,7 @@ describe.each<Character>(['synapse', 'dendrite'])('a knock handed to %s', (chara
   it('is not accepted where the homeserver rejected it', async () => {
     const room = await open(character)
     const banned = world.resident.happens(room.roomId, bans(ALICE, CAROL))
-    expect(await world.handOver(banned, knockEvent(banned, CAROL), 1_800)).toEqual(unseen)
+    expect(await world.handOver(banned, knockEvent(banned, CAROL), 2_500)).toEqual(unseen)
     expect(world.resident.verdicts).toEqual(['rejected'])
   })
 })
@@ -117,7 +117,7 @@ describe('the feed of Synapse', () => {
     const room = await open('synapse')
     const knock = knockEvent(room, CAROL)
     world.resident.happens(room.roomId, bans(ALICE, CAROL))
-    const handing = world.handOver(room, knock, 1_800)
+    const handing = world.handOver(room, knock, 2_500)
     await expect.poll(() => world.resident.count('make_leave')).toBeGreaterThan(0)
     world.homeserver.feed.take([clientEvent(room, knock, { 'io.element.synapse.soft_failed': true })])
     expect(await handing).toEqual(unseen)
@@ -128,7 +128,7 @@ describe('the feed of Synapse', () => {
     const knock = knockEvent(room, CAROL)
     const other = knockEvent(room, person('dan', REMOTE))
     world.resident.fails({ status: 503 }, 'make_leave')
-    const handing = world.handOver(room, knock, 1_500)
+    const handing = world.handOver(room, knock, 2_500)
     world.homeserver.feed.take([clientEvent(room, other)])
     expect(await handing).toEqual(unseen)
   })
@@ -206,7 +206,8 @@ describe('handing over by a transaction', () => {
   it('is of unknown outcome where its turn does not come', async () => {
     const room = await open('synapse')
     world.resident.fails('hang', 'send')
-    const first = world.handOver(room, knockEvent(room, CAROL), 1_400)
+    const first = world.handOver(room, knockEvent(room, CAROL), 4_000)
+    await expect.poll(() => world.resident.count('send')).toBe(1)
     const second = await world.handOver(room, knockEvent(room, person('dan', REMOTE)), 1_200)
     expect(second).toEqual({ kind: 'unknown', reason: 'too many knocks wait for the homeserver' })
     await first
