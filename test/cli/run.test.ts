@@ -3,6 +3,7 @@ import { chmod, rm } from 'node:fs/promises'
 import { Agent, type IncomingMessage, request } from 'node:http'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { boundSocket } from '../support/bound-socket.ts'
 import { exchange } from '../support/http-client.ts'
 import { openWorkplace, type Workplace } from './program-fixture.ts'
 import { type RunningProcess, startProcess } from './running.ts'
@@ -118,25 +119,4 @@ async function statusOf(port: number, agent: Agent | false): Promise<number | un
   response.resume()
   await once(response, 'end')
   return response.statusCode
-}
-
-interface BoundSocket {
-  readonly fd: number
-  close(): void
-}
-
-/** A socket as systemd holds it: bound, and nobody in this process accepts on it. net.Server would. */
-function boundSocket(): BoundSocket {
-  const { binding } = process as unknown as { binding(name: string): TcpBinding }
-  const { TCP, constants } = binding.call(process, 'tcp_wrap')
-  const handle = new TCP(constants.SERVER)
-  if (handle.bind('127.0.0.1', 0) !== 0) throw new Error('no free port')
-  return { fd: handle.fd, close: () => handle.close() }
-}
-
-interface TcpBinding {
-  readonly TCP: new (
-    type: number,
-  ) => { readonly fd: number; bind(address: string, port: number): number; close(): void }
-  readonly constants: { readonly SERVER: number }
 }

@@ -3,12 +3,14 @@
  * Everything is on loopback and in a temporary directory.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { BoundSocket } from './bound-socket.ts'
 import { exchange } from './http-client.ts'
 import { type Identity, type JsonRecord, signingKeyLine } from './signing.ts'
 import type { TestRoom } from './test-room.ts'
@@ -16,6 +18,11 @@ import type { TestRoom } from './test-room.ts'
 const PROGRAM = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
 const READY_WITHIN_MS = 15_000
 const STOPPED_WITHIN_MS = 20_000
+const FIRST_PORT = 20_000
+/** https://docs.kernel.org/networking/ip-sysctl.html: ip_local_port_range; other systems begin later. */
+const FIRST_EPHEMERAL = 32_768
+/** The first socket that is handed over, as systemd counts. */
+const HANDED_OVER = 3
 
 export interface ServiceOptions {
   /** Its server name and signing key. */
@@ -25,6 +32,10 @@ export interface ServiceOptions {
   readonly rooms: readonly TestRoom[]
   /** Keys of the configuration, by section, that replace or add to the usual ones. */
   readonly config?: Readonly<Record<string, JsonRecord>>
+  /** A socket that is handed over to it, to listen on in place of a port of its own. */
+  readonly socket?: BoundSocket
+  /** A program and its arguments, under which it runs: the program to run and its arguments follow. */
+  readonly under?: readonly string[]
 }
 
 export interface Finished {
@@ -45,7 +56,15 @@ export interface Service {
   importRoom(room: TestRoom): Promise<Finished>
   /** What it has written so far, before restarts too. */
   log(): string
-  /** Stops the process and starts another on the same store and ports. */
+  /** Of the process that runs now. */
+  pid(): number
+  /** Ends the process with SIGKILL. */
+  kill(): Promise<void>
+  /** Ends the process with SIGTERM. @returns the exit code, null where it had to be killed */
+  end(): Promise<number | null>
+  /** Starts another process on the same store and ports after the one before has ended, and waits until it is ready. */
+  start(): Promise<void>
+  /** Ends the process and starts another on the same store and ports. @returns the exit code of the first */
   restart(): Promise<number | null>
   /** Ends with SIGTERM, removes the directory. @returns the exit code, null where it had to be killed */
   stop(): Promise<number | null>
@@ -54,7 +73,8 @@ export interface Service {
 /** Sets a service up, imports its rooms, starts it, and waits until it is ready. */
 export async function startService(options: ServiceOptions): Promise<Service> {
   const directory = await mkdtemp(join(tmpdir(), 'matrix-knock-test-'))
-  const [port = 0, adminPort = 0] = await freePorts(2)
+  const [freePort = 0, adminPort = 0] = await freePorts(2)
+  const port = options.socket?.port ?? freePort
   const config = join(directory, 'config.yaml')
   await writeFile(join(directory, 'signing.key'), signingKeyLine(options.identity), { mode: 0o600 })
   await writeFile(join(directory, 'ca.pem'), options.ca)
@@ -66,8 +86,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       const { code, stdout, stderr } = await importRoom(room)
       if (code !== 0) throw new Error(`rooms import exited with ${code}: ${stdout}${stderr}`)
     }
-    const process = await startProcess(config, adminPort)
-    return serviceOf(options.identity, { directory, port, adminPort, config, command, importRoom }, process)
+    const start = () => startProcess(config, adminPort, options)
+    const set = { identity: options.identity, directory, port, adminPort, command, importRoom }
+    return serviceOf(set, start, await start())
   } catch (error) {
     await rm(directory, { recursive: true, force: true })
     throw error
@@ -75,35 +96,41 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 }
 
 function serviceOf(
-  identity: Identity,
-  set: Pick<Service, 'directory' | 'port' | 'adminPort' | 'command' | 'importRoom'> & { config: string },
+  set: Pick<Service, 'identity' | 'directory' | 'port' | 'adminPort' | 'command' | 'importRoom'>,
+  start: () => Promise<Running>,
   started: Running,
 ): Service {
   let running = started
   let earlier = ''
-  return {
-    identity,
+  const service: Service = {
     ...set,
     log: () => earlier + running.output.join(''),
+    pid: () => running.child.pid ?? 0,
+    kill: () => killProcess(running.child),
+    end: () => endProcess(running.child),
+    async start() {
+      earlier += running.output.splice(0).join('')
+      running = await start()
+    },
     async restart() {
-      const code = await endProcess(running.child)
-      earlier += running.output.join('')
-      running = await startProcess(set.config, set.adminPort)
+      const code = await service.end()
+      await service.start()
       return code
     },
     async stop() {
-      const code = await endProcess(running.child)
+      const code = await service.end()
       await rm(set.directory, { recursive: true, force: true })
       return code
     },
   }
+  return service
 }
 
 function configuration(directory: string, port: number, adminPort: number, options: ServiceOptions): JsonRecord {
   const usual: JsonRecord = {
     server_name: options.identity.name,
     signing_key_path: join(directory, 'signing.key'),
-    listen: { host: '127.0.0.1', port },
+    listen: options.socket === undefined ? { host: '127.0.0.1', port } : { fd: HANDED_OVER },
     admin: { host: '127.0.0.1', port: adminPort },
     store: { kind: 'sqlite', path: join(directory, 'knock.db') },
     homeserver: { handover: 'none' },
@@ -137,14 +164,18 @@ interface Running {
   readonly output: string[]
 }
 
-async function startProcess(config: string, adminPort: number): Promise<Running> {
-  const child = spawn(process.execPath, [PROGRAM, 'run', '-c', config], { stdio: ['ignore', 'pipe', 'pipe'] })
+async function startProcess(
+  config: string,
+  adminPort: number,
+  { socket, under = [] }: Pick<ServiceOptions, 'socket' | 'under'>,
+): Promise<Running> {
+  const [program = '', ...args] = [...under, process.execPath, PROGRAM, 'run', '-c', config]
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', ...(socket ? [socket.fd] : [])] })
   const output: string[] = []
-  child.stdout.on('data', (chunk) => output.push(String(chunk)))
-  child.stderr.on('data', (chunk) => output.push(String(chunk)))
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => output.push(String(chunk)))
   const deadline = Date.now() + READY_WITHIN_MS
   while (!(await isReady(adminPort))) {
-    if (child.exitCode !== null) throw new Error(`run exited with ${child.exitCode}: ${output.join('')}`)
+    if (hasEnded(child)) throw new Error(`run exited with ${child.exitCode}: ${output.join('')}`)
     if (Date.now() > deadline) {
       child.kill('SIGKILL')
       throw new Error(`not ready in time: ${output.join('')}`)
@@ -162,8 +193,19 @@ async function isReady(port: number): Promise<boolean> {
   }
 }
 
+async function killProcess(child: ChildProcess): Promise<void> {
+  if (hasEnded(child)) return
+  const ended = once(child, 'exit')
+  child.kill('SIGKILL')
+  await ended
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
+}
+
 async function endProcess(child: ChildProcess): Promise<number | null> {
-  if (child.exitCode !== null) return child.exitCode
+  if (hasEnded(child)) return child.exitCode
   const ended = once(child, 'exit')
   child.kill('SIGTERM')
   const killer = setTimeout(() => child.kill('SIGKILL'), STOPPED_WITHIN_MS)
@@ -172,14 +214,25 @@ async function endProcess(child: ChildProcess): Promise<number | null> {
   return child.exitCode
 }
 
-/** Ports that were free a moment ago: a service that is given port 0 cannot tell which it got. */
+/**
+ * Ports that were free a moment ago: a service that is given port 0 cannot tell which it got. They are below those that
+ * systems give to outgoing connections, so that none of these takes one while a service restarts.
+ */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer())
-  const ports: number[] = []
-  for (const server of servers) {
-    await once(server.listen(0, '127.0.0.1'), 'listening')
-    ports.push((server.address() as AddressInfo).port)
-  }
+  const servers = await Promise.all(Array.from({ length: count }, listenBelowEphemeral))
+  const ports = servers.map((server) => (server.address() as AddressInfo).port)
   await Promise.all(servers.map((server) => once(server.close(), 'close')))
   return ports
+}
+
+async function listenBelowEphemeral(): Promise<Server> {
+  for (;;) {
+    const server = createServer()
+    try {
+      await once(server.listen(randomInt(FIRST_PORT, FIRST_EPHEMERAL), '127.0.0.1'), 'listening')
+      return server
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    }
+  }
 }
