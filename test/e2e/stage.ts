@@ -26,11 +26,15 @@ export interface Stage extends Cast {
   close(): Promise<void>
 }
 
-/** Starts everything. The rooms are built when the fakes have their ports, and so the users their names. */
-export async function setStage(
-  rooms: (cast: Cast) => readonly TestRoom[],
-  config: Readonly<Record<string, JsonRecord>> = {},
-): Promise<Stage> {
+/** The cast without a service. */
+export interface GatheredCast extends Cast {
+  /** Tells the fakes of rooms, for the ids of their events. */
+  introduce(rooms: readonly TestRoom[]): void
+  leave(): Promise<unknown>
+}
+
+/** Starts the fakes. */
+export async function gatherCast(): Promise<GatheredCast> {
   const authority = createCertificateAuthority()
   const resident = createIdentity('resident.example')
   const versions = new Map<string, TestedVersion>()
@@ -42,24 +46,40 @@ export async function setStage(
   }
   const remote = await startFakeHomeserver(shared)
   const neighbour = await startFakeHomeserver({ ...shared, host: 'localhost' })
-  const alice = person('alice', resident)
-  const bob = person('bob', neighbour.identity)
-  const cast: Cast = { authority, resident, remote, neighbour, alice, bob }
+  return {
+    authority,
+    resident,
+    remote,
+    neighbour,
+    alice: person('alice', resident),
+    bob: person('bob', neighbour.identity),
+    introduce(rooms) {
+      for (const { roomId, version } of rooms) versions.set(roomId, version)
+    },
+    leave: () => Promise.all([remote.close(), neighbour.close()]),
+  }
+}
+
+/** Starts everything. The rooms are built when the fakes have their ports, and so the users their names. */
+export async function setStage(
+  rooms: (cast: Cast) => readonly TestRoom[],
+  config: Readonly<Record<string, JsonRecord>> = {},
+): Promise<Stage> {
+  const cast = await gatherCast()
   const built = rooms(cast)
-  for (const { roomId, version } of built) versions.set(roomId, version)
-  const closeFakes = () => Promise.all([remote.close(), neighbour.close()])
-  const options = { identity: resident, ca: authority.cert, rooms: built, config }
+  cast.introduce(built)
+  const options = { identity: cast.resident, ca: cast.authority.cert, rooms: built, config }
   const service = await startService(options).catch(async (error) => {
-    await closeFakes()
+    await cast.leave()
     throw error
   })
   return {
     ...cast,
     service,
-    knocker: (localpart) => person(localpart, remote.identity),
+    knocker: (localpart) => person(localpart, cast.remote.identity),
     async close() {
       const code = await service.stop()
-      await closeFakes()
+      await cast.leave()
       if (code !== 0) throw new Error(`the service ended with exit code ${code}: ${service.log()}`)
       const bugs = errorsIn(service.log())
       if (bugs.length > 0) throw new Error(`the service logged errors: ${bugs.join('\n')}`)
@@ -70,7 +90,7 @@ export async function setStage(
 const ERROR_LEVEL = 50
 
 /** Lines of the log that tell of a bug: nothing that a remote can send may cause one. */
-function errorsIn(log: string): readonly string[] {
+export function errorsIn(log: string): readonly string[] {
   return log.split('\n').filter((line) => {
     const [, level] = /^\{"level":(\d+)/.exec(line) ?? []
     return Number(level) >= ERROR_LEVEL || (line !== '' && level === undefined)

@@ -2,7 +2,7 @@
  * The built program as its operator runs it: a directory with configuration, key and store, and a process on it.
  * Everything is on loopback and in a temporary directory.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -34,8 +34,6 @@ export interface ServiceOptions {
   readonly config?: Readonly<Record<string, JsonRecord>>
   /** A socket that is handed over to it, to listen on in place of a port of its own. */
   readonly socket?: BoundSocket
-  /** A program and its arguments, under which it runs: the program to run and its arguments follow. */
-  readonly under?: readonly string[]
 }
 
 export interface Finished {
@@ -167,10 +165,10 @@ interface Running {
 async function startProcess(
   config: string,
   adminPort: number,
-  { socket, under = [] }: Pick<ServiceOptions, 'socket' | 'under'>,
+  { socket }: Pick<ServiceOptions, 'socket'>,
 ): Promise<Running> {
-  const [program = '', ...args] = [...under, process.execPath, PROGRAM, 'run', '-c', config]
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', ...(socket ? [socket.fd] : [])] })
+  const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', ...(socket === undefined ? [] : [socket.fd])]
+  const child = spawn(process.execPath, [PROGRAM, 'run', '-c', config], { stdio })
   const output: string[] = []
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => output.push(String(chunk)))
   const deadline = Date.now() + READY_WITHIN_MS

@@ -33,6 +33,12 @@ export async function setup(): Promise<void> {
   await mkdir(CACHE, { recursive: true })
   await step(`Synapse ${SYNAPSE_VERSION}`, SYNAPSE_PYTHON, installSynapse)
   await step(process.env.DENDRITE_BIN ? 'Dendrite' : `Dendrite ${DENDRITE_VERSION}`, DENDRITE_PROGRAM, installDendrite)
+  await requireNginx()
+}
+
+/** Installs nginx alone where it is missing. @throws Error with the remedy where it cannot be had */
+export async function requireNginx(): Promise<void> {
+  await mkdir(CACHE, { recursive: true })
   await step('nginx', NGINX_PROGRAM, installNginx)
 }
 
