@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { createRoundRobin } from '../support/round-robin.ts'
 import type { Service } from '../support/service-process.ts'
 import { expectDelivered, expectWholeBooks } from './books.ts'
-import { gatherCrowd } from './crowd.ts'
+import { type CrowdOptions, gatherCrowd } from './crowd.ts'
 import { postgresStore, setScene, sqliteStore } from './scene.ts'
 
 const KILLS = 20
@@ -24,8 +24,7 @@ describe.each([
     expect(await first.importRoom(scene.room)).toMatchObject({ code: 0 })
     const { room, remote, neighbour } = scene
     const balancer = createRoundRobin(services)
-    const send = async (event: Parameters<typeof balancer.knock>[2]) =>
-      (await balancer.knock(remote.identity, room, event)).status
+    const send: CrowdOptions['send'] = async (event) => (await balancer.knock(remote.identity, room, event)).status
     const crowd = gatherCrowd({ room, server: remote.identity, size: CROWD, send })
     for (let kills = 0; kills < KILLS; kills++) {
       await crowd.more(CROWD)
