@@ -90,6 +90,7 @@ function forget(times: LRUCache<string, number[]>, key: string, time: number): v
   if (at >= 0) times.set(key, counted.toSpliced(at, 1))
 }
 
+/** What lies ahead was counted by a clock that has been set back since: it would count until that time comes again. */
 function within(times: readonly number[], limit: KnockLimit, now: number): readonly number[] {
-  return times.filter((time) => time > now - limit.perSeconds * 1000)
+  return times.filter((time) => time > now - limit.perSeconds * 1000 && time <= now)
 }

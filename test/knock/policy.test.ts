@@ -31,6 +31,16 @@ describe('knock policy', () => {
     expect(policy.check(alice)).toBeUndefined()
   })
 
+  it('forgets what was counted by a clock that has been set back since', () => {
+    let now = 1_000_000_000
+    const policy = createKnockPolicy({ perUser: { knocks: 1, perSeconds: 60 } }, () => now)
+    policy.reserve(alice)
+    now -= 86_400_000
+    expect(policy.check(alice)).toBeUndefined()
+    policy.reserve(alice)
+    expect(policy.check(alice)).toMatchObject({ rule: 'limits.per_user' })
+  })
+
   it('counts rooms and servers by themselves', () => {
     const perRoom = createKnockPolicy({ perRoom: { knocks: 1, perSeconds: 1 } }, () => 0)
     perRoom.reserve(alice)
