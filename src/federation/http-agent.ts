@@ -75,6 +75,8 @@ export interface HttpAgentOptions {
 const MAX_BYTES_AROUND = 64 * 1024
 /** What had a connection has ended by then, and knows the status if there was one. */
 const END_WITHIN_MS = 100
+/** What any time-out may be set to. A deadline that lies further ahead is of a clock that went back since. */
+const LONGEST_MS = 3_600_000
 const USER_AGENT = 'matrix-knock'
 
 export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
@@ -83,7 +85,7 @@ export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
   const pools = createConnectionPools({ secureContext, connectTimeoutMs, maxTargets, perTarget })
 
   async function request(target: Target, wanted: OutboundRequest): Promise<OutboundResponse> {
-    const remaining = wanted.deadline - clock()
+    const remaining = Math.min(wanted.deadline - clock(), LONGEST_MS)
     if (remaining <= 0) return { kind: 'failed', reason: 'no time left' }
     // The very address that was checked is connected to: no name is resolved after this line.
     if (!filter.permits(target.address)) return { kind: 'failed', reason: `${target.address} is not permitted` }

@@ -50,6 +50,11 @@ describe('guarded agent', () => {
     expect(await get()).toMatchObject({ kind: 'response' })
   })
 
+  it('has time where the clock went back by a year since the deadline was set', async () => {
+    server.answer = (_visit, response) => response.end('{}')
+    expect(await get(target(), { deadline: Date.now() + 365 * 86_400_000 })).toMatchObject({ kind: 'response' })
+  })
+
   it('C8 redirects are not followed', async () => {
     server.answer = (_visit, response) => response.writeHead(302, { location: 'https://127.0.0.1/' }).end()
     expect(await get()).toMatchObject({ kind: 'response', status: 302, headers: { location: 'https://127.0.0.1/' } })
