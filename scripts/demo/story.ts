@@ -11,6 +11,7 @@ import { knockEvent, sendKnock } from '../../test/support/remote-knocker.ts'
 import { type Finished, freePorts, runProgram, type Service, startService } from '../../test/support/service-process.ts'
 import { createIdentity, type Identity, signingKeyLine } from '../../test/support/signing.ts'
 import { bans, buildRoom, joins, opening, person, sets, type TestRoom } from '../../test/support/test-room.ts'
+import { expect, quote, say, step, tell, type Undo } from './telling.ts'
 
 const DELIVERED_WITHIN_MS = 10_000
 
@@ -24,33 +25,15 @@ interface Stage {
   readonly files: string
 }
 
-let failures = 0
-
-async function main(): Promise<void> {
-  const undo: (() => Promise<unknown>)[] = []
-  const tidyUp = async (): Promise<void> => {
-    for (const step of undo.splice(0).reverse()) await step()
-  }
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => void tidyUp().finally(() => process.exit(1)))
-  }
-  try {
-    const stage = await setTheStage(undo)
-    await accepted(stage)
-    await refused(stage)
-    await forgedEvent(stage)
-    await recorded(stage)
-  } catch (error) {
-    fails(error instanceof Error ? error.message : String(error))
-  } finally {
-    await tidyUp()
-  }
-  say('')
-  say(failures === 0 ? 'All went as told.' : `${failures} thing(s) did not go as told.`)
-  process.exitCode = failures === 0 ? 0 : 1
+async function play(undo: Undo): Promise<void> {
+  const stage = await setTheStage(undo)
+  await accepted(stage)
+  await refused(stage)
+  await forgedEvent(stage)
+  await recorded(stage)
 }
 
-async function setTheStage(undo: (() => Promise<unknown>)[]): Promise<Stage> {
+async function setTheStage(undo: Undo): Promise<Stage> {
   const authority = createCertificateAuthority()
   const files = await mkdtemp(join(tmpdir(), 'matrix-knock-demo-'))
   undo.push(() => rm(files, { recursive: true, force: true }))
@@ -189,29 +172,4 @@ function isRefusal({ code, stdout }: Finished, answer: string): boolean {
   return code === 1 && stdout.includes(answer)
 }
 
-let steps = 0
-
-function step(title: string, explanation: string): void {
-  steps += 1
-  say(`\n${steps}. ${title}. ${explanation}`)
-}
-
-function expect(holds: boolean, what: string): void {
-  if (holds) say(`   ✓ ${what}`)
-  else fails(`NOT as told: ${what}`)
-}
-
-function fails(what: string): void {
-  failures += 1
-  say(`   ✗ ${what}`)
-}
-
-function quote(text: string): void {
-  for (const line of text.trimEnd().split('\n')) say(`   | ${line}`)
-}
-
-function say(line: string): void {
-  process.stdout.write(`${line}\n`)
-}
-
-await main()
+await tell(play)
