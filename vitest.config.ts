@@ -9,7 +9,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**', 'test/interop/**', 'test/proxy/**', 'test/store/postgres/**'],
+          exclude: ['test/e2e/**', 'test/faults/**', 'test/interop/**', 'test/proxy/**', 'test/store/postgres/**'],
           testTimeout: 30_000,
         },
       },

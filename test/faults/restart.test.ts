@@ -36,9 +36,9 @@ async function expectNobodyNoticed(crowd: Crowd, log: string): Promise<void> {
 
 describe('ten restarts behind nginx, with the socket handed over as by systemd', () => {
   it.each([
-    { how: 'a connection for each request', more: [] },
-    { how: 'connections that are kept open', more: ['keepalive 16;'] },
-  ])('answer nothing but 200, with $how', async ({ more }) => {
+    ['a connection for each request', []],
+    ['connections that are kept open', ['keepalive 16;']],
+  ])('answer nothing but 200, with %s', async (_connections, more) => {
     const socket = boundSocket()
     onTestFinished(() => socket.close())
     const scene = await setScene()
@@ -72,9 +72,9 @@ describe('two replicas behind nginx, without sockets handed over', () => {
   }
 
   it.each([
-    { what: 'are restarted in turn', leave: (service: Service) => service.end() },
-    { what: 'are killed in turn', leave: (service: Service) => service.kill() },
-  ])('$what: no answer but 200', async ({ leave }) => {
+    ['restarted', (service: Service) => service.end()],
+    ['killed', (service: Service) => service.kill()],
+  ])('%s one after the other: no answer but 200', async (_how, leave) => {
     const { scene, store, services, nginx, crowd } = await replicas()
     for (let restarts = 0; restarts < 4; restarts++) {
       await crowd.more(CROWD)
