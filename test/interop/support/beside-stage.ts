@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { createCertificateAuthority } from '../../support/certificates.ts'
 import { freePorts } from '../../support/service-process.ts'
 import type { Person } from '../../support/test-room.ts'
@@ -39,8 +40,8 @@ export interface Stage {
   /** The room that scenarios share which leave it as it was. */
   sharedRoom(kind: RoomKind): Promise<BesideRoom>
   newRoom(kind: RoomKind): Promise<BesideRoom>
-  /** When what the moderator did just now has to count, in milliseconds from now. */
-  readonly newsTakeMs: number
+  /** Waits for as long as the service may take to know what the moderator did just now. */
+  newsArrive(): Promise<void>
   close(): Promise<void>
 }
 
@@ -80,13 +81,14 @@ export async function setStage(setting: Setting): Promise<Stage> {
     stops.push(() => service.stop())
     await resident.routeKnocksTo(service.port)
     const newsTakeMs = setting.news === 'feed' ? FEED_MS : maxStateAgeSeconds * 1000
+    const newsArrive = (): Promise<void> => pause(newsTakeMs)
     return {
       setting,
       resident,
       service,
       remote,
       knocking,
-      newsTakeMs,
+      newsArrive,
       ...peopleAndRooms(resident, knocking, third, remote),
       close,
     }

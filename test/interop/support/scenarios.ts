@@ -2,7 +2,16 @@
  * What has to hold beside a homeserver, and where each of it is played. The table at the end of the run has a cell for
  * every scenario, setting and kind of room; one that stays empty fails the run.
  */
-import { BY_AGE, EVERY_KIND, EVERY_SETTING, NEWEST, type RoomKind, type Setting } from './settings.ts'
+import {
+  BY_AGE,
+  EVERY_KIND,
+  EVERY_SETTING,
+  NEWEST,
+  ONE_OF_EACH_VERSION,
+  type RoomKind,
+  type Setting,
+  WITH_FEED,
+} from './settings.ts'
 
 export interface Scenario {
   /** A sentence. */
@@ -12,16 +21,35 @@ export interface Scenario {
   readonly kinds: readonly RoomKind[]
 }
 
+const everywhere = { settings: EVERY_SETTING, kinds: EVERY_KIND }
+const anyRule = { settings: EVERY_SETTING, kinds: ONE_OF_EACH_VERSION }
+const anyVersion = { settings: EVERY_SETTING, kinds: NEWEST }
+
 export const SCENARIOS = {
-  firstOnUnknownRoom: {
-    title: 'a knock is the first that the service hears of a room',
-    settings: EVERY_SETTING,
-    kinds: EVERY_KIND,
-  },
-  withReason: {
-    title: 'a knock with a reason is seen by a moderator and by a member on a third server',
-    settings: EVERY_SETTING,
-    kinds: EVERY_KIND,
+  withReason: { title: 'a knock with a reason is seen by a moderator and by a third server’s user', ...everywhere },
+  withoutReason: { title: 'a knock without a reason is seen by both', ...everywhere },
+  again: { title: 'a user who knocks already knocks again', ...everywhere },
+  afterRejection: { title: 'a user knocks again after a kick (Dendrite: ban and unban)', ...everywhere },
+  afterWrittenLeave: { title: 'a user knocks again after a moderator wrote that they left', ...everywhere },
+  takenBack: { title: 'a knock that its server takes back is gone from the room', ...everywhere },
+  accepted: { title: 'an invitation accepts a knock, the user joins, and both see what the other says', ...everywhere },
+  firstOnUnknownRoom: { title: 'a knock is the first that the service hears of a room', ...anyRule },
+  crowd: { title: 'twenty users knock at once', ...anyVersion },
+  wrongRule: { title: 'refused: a room with another join rule', ...anyRule },
+  invited: { title: 'refused: an invited user', ...everywhere },
+  joined: { title: 'refused: a joined user', ...everywhere },
+  banned: { title: 'refused: a banned user', ...everywhere },
+  deniedServer: { title: 'refused: a server that the room’s ACL denies', ...anyRule },
+  ruleChanged: { title: 'refused: the join rule changed after the template', ...anyRule },
+  bannedSince: { title: 'refused: the user was banned after the template', ...everywhere },
+  leftRoom: { title: 'not found: the last local user has left the room', ...anyRule },
+  unknownRoom: { title: 'not found: a room that never was', settings: EVERY_SETTING, kinds: [NEWEST[0] as RoomKind] },
+  homeserverRestarts: { title: 'the homeserver restarts between template and knock', ...anyVersion },
+  serviceRestarts: { title: 'the service restarts between template and knock', ...anyVersion },
+  homeserverDown: {
+    title: 'while the homeserver is down the answer is 504, and the same knock is accepted afterwards',
+    settings: WITH_FEED,
+    kinds: NEWEST,
   },
 } as const satisfies Readonly<Record<string, Scenario>>
 

@@ -24,6 +24,8 @@ export interface ServiceBeside {
   readonly port: number
   /** Runs another command on the same configuration. */
   command(...args: readonly string[]): Promise<Finished>
+  /** How many knocks it has accepted since it was started last. */
+  acceptedKnocks(): Promise<number>
   up(): Promise<void>
   down(): Promise<void>
   log(): string
@@ -45,6 +47,7 @@ export async function startServiceBeside(options: BesideOptions): Promise<Servic
   const service: ServiceBeside = {
     port,
     command: (...args) => runProgram([...args, '-c', config]),
+    acceptedKnocks: () => countAccepted(adminPort),
     async up() {
       const command = { program: process.execPath, args: [PROGRAM, 'run', '-c', config], cwd: directory }
       running = await startProgram(command, () => isReady(adminPort))
@@ -103,10 +106,17 @@ async function isReady(adminPort: number): Promise<boolean> {
   return (await exchange(adminPort, { method: 'GET', path: '/ready' })).status === 200
 }
 
+async function countAccepted(adminPort: number): Promise<number> {
+  const { text } = await exchange(adminPort, { method: 'GET', path: '/metrics' })
+  const series = /^matrix_knock_requests_total\{route="send_knock",status="200"[^}]*\} (\d+)$/m
+  return Number(series.exec(text)?.[1] ?? 0)
+}
+
 const ERROR_LEVEL = 50
 
-/** Lines of the log that tell of a bug. */
+/** Lines of the log that tell of a bug: no program is one that answers 504 because the homeserver does not. */
 function isBug(line: string): boolean {
-  const [, level] = /^\{"level":(\d+)/.exec(line) ?? []
-  return Number(level) >= ERROR_LEVEL || (line !== '' && level === undefined)
+  if (!line.startsWith('{')) return line !== ''
+  const { level, status } = JSON.parse(line) as JsonRecord
+  return Number(level) >= ERROR_LEVEL && status !== 504
 }

@@ -62,6 +62,8 @@ function configuration({ directory, name, port, sharedSecret, caPath, registrati
     app_service_config_files: registrationPath === undefined ? [] : [registrationPath],
     // Back-offs of minutes would outlast a test in which a server is down for a moment.
     federation: { destination_min_retry_interval: '1s', destination_max_retry_interval: '2s' },
+    // A client that begins anew within two minutes would be told what it was told before.
+    caches: { sync_response_cache_duration: '0s' },
     bcrypt_rounds: 4,
     presence: { enabled: false },
     ...withoutLimits(),
