@@ -26,6 +26,8 @@ export interface RunningService {
   readonly readyAfterMs: number
   /** One of its own metrics, by its name. */
   metric(name: string): Promise<number>
+  /** Seconds of processor time that it has taken, of all its threads. */
+  cpuSeconds(): Promise<number>
   /** Stops it. @throws Error where it did not end with code 0, or logged an error */
   stop(): Promise<void>
 }
@@ -71,6 +73,7 @@ export async function startService({ path, configPath, adminPort }: ServiceDirec
   return {
     readyAfterMs,
     metric: (name) => readMetric(adminPort, name),
+    cpuSeconds: () => readMetric(adminPort, 'process_cpu_seconds_total'),
     async stop() {
       await stopChild(child, 'the service')
       const [bug] = ERROR_LINE.exec(readFileSync(logPath, 'utf8')) ?? []

@@ -60,11 +60,19 @@ export function verifies(key: KeyObject, text: string, signature: Uint8Array): P
   })
 }
 
+/** What a floor is sent: once with what to start, then questions for the processor time that it has taken. */
+export type FloorMessage = FloorStart | 'cpu seconds'
+
 /** Starts a floor when its parent says with what, and tells the port. It ends with its parent. */
 export function serveFloor(create: (start: FloorStart) => FastifyInstance): void {
   process.once('disconnect', () => process.exit())
-  process.once('message', async (start: FloorStart) => {
-    const app = create(start)
+  process.on('message', async (message: FloorMessage) => {
+    if (message === 'cpu seconds') {
+      const { user, system } = process.cpuUsage()
+      process.send?.((user + system) / 1e6)
+      return
+    }
+    const app = create(message)
     await app.listen({ host: '127.0.0.1', port: 0 })
     process.send?.((app.server.address() as AddressInfo).port)
   })

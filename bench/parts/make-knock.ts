@@ -2,6 +2,7 @@
 import { figuresBesideFloor } from '../beside-floor.ts'
 import type { Figure, Part } from '../figures.ts'
 import { inPairs } from '../pairs.ts'
+import { counted } from '../processor-time.ts'
 import { makeKnockRequests, roomsOfTwentyServers, setScene } from '../scene.ts'
 import { startService } from '../service.ts'
 
@@ -15,12 +16,12 @@ async function measure(): Promise<readonly Figure[]> {
   const scene = await setScene(roomsOfTwentyServers)
   const floor = await scene.startFloor('make-knock-floor')
   const service = await startService(scene.directory)
-  const run = (port: number) => (requests: readonly string[]) =>
-    scene.load.run({ port, connections: CONNECTIONS, requests })
+  const run = (port: number, cpuSeconds: () => Promise<number>) => (requests: readonly string[]) =>
+    counted(cpuSeconds, () => scene.load.run({ port, connections: CONNECTIONS, requests }))
   const pairs = await inPairs(
     (pair) => makeKnockRequests(scene, scene.rooms, `pair${pair}`, REQUESTS),
-    run(floor.port),
-    run(scene.directory.port),
+    run(floor.port, floor.cpuSeconds),
+    run(scene.directory.port, service.cpuSeconds),
   )
   await service.stop()
   await floor.close()

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { figuresBesideFloor } from '../beside-floor.ts'
 import type { Figure, Part } from '../figures.ts'
 import { inPairs } from '../pairs.ts'
+import { counted } from '../processor-time.ts'
 import { roomsOfTwentyServers, sendKnockRequests, setScene } from '../scene.ts'
 import { startService } from '../service.ts'
 import { untilQueued } from '../settled.ts'
@@ -24,9 +25,10 @@ async function measure(): Promise<readonly Figure[]> {
   const inStore = () => storedKnocks(scene.directory.storePath)
   const pairs = await inPairs(
     (pair) => sendKnockRequests(scene, scene.rooms, `pair${pair}`, REQUESTS),
-    (requests) => storing(inFloor, () => run(floor.port, requests)),
+    (requests) => counted(floor.cpuSeconds, () => storing(inFloor, () => run(floor.port, requests))),
     async (requests) => {
-      const result = await storing(inStore, () => run(scene.directory.port, requests))
+      const stored = () => storing(inStore, () => run(scene.directory.port, requests))
+      const result = await counted(service.cpuSeconds, stored)
       // What this run left to be done in the background must not slow the next one down.
       await untilQueued(service)
       return result
