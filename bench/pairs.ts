@@ -1,27 +1,51 @@
 /** Two measurements in turn, so that whatever else the machine does meets both. */
+import { setTimeout as pause } from 'node:timers/promises'
 import type { LoadResult } from './load-protocol.ts'
 import { type CountedRun, cpuEach } from './processor-time.ts'
 import { median } from './statistics.ts'
 
 export type Pairs<Result extends LoadResult = LoadResult> = readonly (readonly [Result, Result])[]
 
-const PAIRS = 5
+/** An odd number: one of them is the median. */
+export const PAIRS = 9
+/** What was prepared leaves garbage behind, which is cleared away in threads of its own. */
+const SETTLE_MS = 500
 
 /**
- * Runs the two five times in turn, after one time that warms both up and is not counted.
+ * Runs the two in turn, after one time that warms both up and is not counted. Each goes first every other time.
  * @param prepare makes what both runs of a pair are given, before either starts
  */
 export async function inPairs<Prepared, Result extends LoadResult>(
   prepare: (pair: number) => Prepared,
-  first: (prepared: Prepared) => Promise<Result>,
-  second: (prepared: Prepared) => Promise<Result>,
+  first: Run<Prepared, Result>,
+  second: Run<Prepared, Result>,
 ): Promise<Pairs<Result>> {
-  const results: [Result, Result][] = []
+  const results: (readonly [Result, Result])[] = []
   for (let pair = 0; pair <= PAIRS; pair++) {
     const prepared = prepare(pair)
-    results.push([await first(prepared), await second(prepared)])
+    await pause(SETTLE_MS)
+    results.push(pair % 2 === 0 ? await inOrder(prepared, first, second) : await inReverse(prepared, first, second))
   }
   return results.slice(1)
+}
+
+type Run<Prepared, Result> = (prepared: Prepared) => Promise<Result>
+
+async function inOrder<Prepared, Result>(
+  prepared: Prepared,
+  first: Run<Prepared, Result>,
+  second: Run<Prepared, Result>,
+): Promise<readonly [Result, Result]> {
+  return [await first(prepared), await second(prepared)]
+}
+
+async function inReverse<Prepared, Result>(
+  prepared: Prepared,
+  first: Run<Prepared, Result>,
+  second: Run<Prepared, Result>,
+): Promise<readonly [Result, Result]> {
+  const later = await second(prepared)
+  return [await first(prepared), later]
 }
 
 /** The median of the throughput of the second by that of the first, pair by pair. */

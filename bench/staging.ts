@@ -48,9 +48,10 @@ export async function stageRoom(store: Store, here: Signer, room: BenchRoom): Pr
 /** Knocks that arrive together: each builds on the extremities that a template named to all of them. */
 const WAVE = 32
 
-/** Records knocks, as if they had been accepted one wave after the other. */
+/** Records knocks, as if they had been accepted one wave after the other. @returns the extremities that a template names then */
 export async function stageKnocks(
   store: Store,
+  here: Signer,
   room: BenchRoom,
   knockers: Iterable<Knocker>,
 ): Promise<readonly string[]> {
@@ -58,7 +59,7 @@ export async function stageKnocks(
   const record = async (): Promise<void> => {
     const selection = await store.readExtremities(room.roomId as RoomId)
     const prevEvents = selection?.extremities.map(({ eventId }) => eventId)
-    const outcomes = await Promise.all(wave.map((knocker) => commit(store, room, knocker, prevEvents)))
+    const outcomes = await Promise.all(wave.map((knocker) => commit(store, here, room, knocker, prevEvents)))
     if (!outcomes.every((kind) => kind === 'committed')) throw new Error(`staging knocks: ${outcomes.join(', ')}`)
     wave = []
   }
@@ -68,7 +69,7 @@ export async function stageKnocks(
   return selection?.extremities.map(({ eventId }) => eventId) ?? []
 }
 
-async function commit(store: Store, room: BenchRoom, knocker: Knocker, prevEvents?: readonly string[]) {
+async function commit(store: Store, here: Signer, room: BenchRoom, knocker: Knocker, prevEvents?: readonly string[]) {
   const event = asRoomEvent(knockOn(room, knocker, prevEvents))
   const roomId = room.roomId as RoomId
   const sender = knocker.userId as UserId
@@ -93,7 +94,7 @@ async function commit(store: Store, room: BenchRoom, knocker: Knocker, prevEvent
     sender,
     expect: { factsRevision: 1, membership: undefined },
     decision,
-    skipServers: [origin],
+    skipServers: [here.identity.name as ServerName, origin],
   })
   return outcome.kind
 }

@@ -7,7 +7,7 @@ import { makeKnockRequests, roomsOfTwentyServers, setScene } from '../scene.ts'
 import { startService } from '../service.ts'
 
 const CONNECTIONS = 16
-const REQUESTS = 6_000
+const REQUESTS = 4_000
 const AIM = 0.75
 
 export const makeKnockPart: Part = { name: 'make_knock', measure }

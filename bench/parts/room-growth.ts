@@ -1,6 +1,6 @@
 /** What the knocks that a room has taken cost those that come after. */
 import type { Figure, Part } from '../figures.ts'
-import { inPairs, type Pairs, processorRatio, throughputRatio } from '../pairs.ts'
+import { inPairs, PAIRS, type Pairs, processorRatio, throughputRatio } from '../pairs.ts'
 import { type CountedRun, counted } from '../processor-time.ts'
 import { type BenchRoom, planRoom } from '../rooms.ts'
 import { makeKnockRequests, type Scene, sendKnockRequests, setScene } from '../scene.ts'
@@ -14,8 +14,8 @@ const MEMBERS = 10
 /** As many as a template names, in the fresh rooms too: what is compared is the room, not the size of its template. */
 const TIPS = 10
 /** One for each run, so that it is still fresh. */
-const FRESH_ROOMS = 6
-const MAKE_KNOCK = { connections: 16, requests: 3_000 }
+const FRESH_ROOMS = PAIRS + 1
+const MAKE_KNOCK = { connections: 16, requests: 2_500 }
 const SEND_KNOCK = { connections: 32, requests: 1_000 }
 
 export const roomGrowthPart: Part = { name: 'room_growth', measure }
@@ -61,7 +61,7 @@ async function grow(scene: Scene, room: BenchRoom): Promise<readonly string[]> {
   const knockers = Array.from({ length: KNOCKS }, (_, index) => scene.knocker('earlier', index))
   let extremities: readonly string[] = []
   await withStore(scene.directory.storePath, async (store) => {
-    extremities = await stageKnocks(store, room, knockers)
+    extremities = await stageKnocks(store, scene.here, room, knockers)
   })
   if (extremities.length !== TIPS) throw new Error(`a template would name ${extremities.length} events, not ${TIPS}`)
   return extremities
@@ -92,8 +92,12 @@ function compareKnocks(
   const { connections, requests: count } = SEND_KNOCK
   const stored = () => storedKnocks(scene.directory.storePath)
   const { port } = scene.directory
-  const run = (requests: readonly string[]) =>
-    counted(service.cpuSeconds, () => storing(stored, () => scene.load.run({ port, connections, requests })))
+  const run = async (requests: readonly string[]) => {
+    const sent = () => storing(stored, () => scene.load.run({ port, connections, requests }))
+    const result = await counted(service.cpuSeconds, sent)
+    await untilQueued(service)
+    return result
+  }
   return inPairs(
     (pair) => ({
       inGrown: sendKnockRequests(scene, [grown], `knock${pair}`, count, prevEvents),

@@ -10,7 +10,7 @@ import { untilQueued } from '../settled.ts'
 import { storedInFloor, storedKnocks, storing } from '../stored-rows.ts'
 
 const CONNECTIONS = 32
-const REQUESTS = 3_000
+const REQUESTS = 2_000
 const AIM = 0.5
 
 export const sendKnockPart: Part = { name: 'send_knock', measure }
