@@ -51,10 +51,11 @@ export function createDeliveryClaims(
       const destinations = [...unfailed, ...failed].map(({ destination }) => destination)
       if (destinations.length === 0) return []
       for (const destination of destinations) claims.set(destination, undefined)
-      const assigned = await writer.demand('assign', { now, destinations }).finally(() => {
-        for (const destination of destinations) claims.delete(destination)
-      })
-      const transactions = assigned.map(outgoing)
+      const result = await writer.run('assign', { now, destinations })
+      // In one go: between an end of these claims and their new beginning another worker would take them.
+      for (const destination of destinations) claims.delete(destination)
+      if (!result.ok) throw new Error(`the store could not write: ${result.reason}`)
+      const transactions = result.output.map(outgoing)
       for (const { destination, txnId } of transactions) claims.set(destination, txnId)
       return transactions
     },
