@@ -171,8 +171,10 @@ describe('server discovery', () => {
   })
 
   it('C6 step 6: without delegation and services, the name itself on 8448', async () => {
-    expect(await reach('a.test')).toEqual({ server: 'standard', host: 'a.test', sni: 'a.test' })
-    expect(asked().sort()).toEqual(['SRV _matrix-fed._tcp.a.test', 'SRV _matrix._tcp.a.test'])
+    expect(await reach('c.test')).toEqual({ server: 'standard', host: 'c.test', sni: 'c.test' })
+    // A question that an earlier test did not wait for may arrive only now; none of those was about this name.
+    const questions = asked().filter((question) => question.endsWith('.c.test'))
+    expect(questions.sort()).toEqual(['SRV _matrix-fed._tcp.c.test', 'SRV _matrix._tcp.c.test'])
   })
 
   it('C6 a service whose target is "." is decidedly not offered', async () => {

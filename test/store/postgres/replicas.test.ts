@@ -322,7 +322,10 @@ describe('deliveries of several processes', () => {
 async function untilLocked(schema: TemporaryStore): Promise<void> {
   const deadline = Date.now() + 10_000
   const sleeping = () =>
-    schema.query(`SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%pg_sleep%'`)
+    schema.query(`
+      SELECT 1 FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid LEFT JOIN pg_class c ON c.oid = l.relation
+      WHERE a.wait_event = 'PgSleep' AND (c.relnamespace = current_schema()::regnamespace
+        OR l.locktype = 'advisory' AND l.objid::bigint = hashtext(current_schema()) & 4294967295::bigint)`)
   while ((await sleeping()).length === 0) {
     if (Date.now() > deadline) throw new Error('nobody holds the lock')
     await pause(5)
