@@ -1,15 +1,18 @@
 import { defineConfig } from 'vitest/config'
 
+/** Those that take long run in `npm run test:faults`. */
+const LONG = 'test/**/*.long.test.ts'
+
 export default defineConfig({
   test: {
-    // The end-to-end tests mostly wait for processes of their own; one worker on a machine of two cores idles.
-    maxWorkers: '100%',
+    // Many tests wait, for processes of their own or for time to pass: as many workers as cores leave the cores idle.
+    maxWorkers: '150%',
     projects: [
       {
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**', 'test/faults/**', 'test/interop/**', 'test/proxy/**', 'test/store/postgres/**'],
+          exclude: ['test/{e2e,faults,interop,proxy}/**', 'test/store/postgres/**', LONG],
           testTimeout: 30_000,
         },
       },
@@ -17,6 +20,7 @@ export default defineConfig({
         test: {
           name: 'postgres',
           include: ['test/store/postgres/**/*.test.ts'],
+          exclude: [LONG],
           globalSetup: ['test/support/postgres-shared.ts'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
@@ -26,6 +30,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
+          exclude: [LONG],
           globalSetup: ['test/support/build.ts'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
