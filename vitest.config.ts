@@ -12,6 +12,8 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
+          // What a test replaces it puts back: what one file has loaded, the next one need not load again.
+          isolate: false,
           exclude: ['test/{e2e,faults,interop,proxy}/**', 'test/store/postgres/**', LONG],
           testTimeout: 30_000,
         },
@@ -21,6 +23,7 @@ export default defineConfig({
           name: 'postgres',
           include: ['test/store/postgres/**/*.test.ts'],
           exclude: [LONG],
+          isolate: false,
           globalSetup: ['test/support/postgres-shared.ts'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
