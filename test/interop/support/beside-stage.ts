@@ -61,7 +61,7 @@ export async function setStage(setting: Setting): Promise<Stage> {
   try {
     const appservice = setting.news === 'feed' ? await registerAppservice(directory) : undefined
     const registered = appservice && { registrationPath: appservice.registrationPath }
-    const options = { authority, host: '127.0.0.2', ...registered } as const
+    const options = { authority, host: '127.0.0.2', federationLimits: 'usual', ...registered } as const
     const started = await Promise.allSettled([
       START[setting.resident](options),
       startSynapse({ authority, host: '127.0.0.3' }),

@@ -21,6 +21,8 @@ export interface HomeserverOptions {
   readonly host: `127.0.0.${number}`
   /** An appservice registration file. */
   readonly registrationPath?: string
+  /** How much other servers may ask: what an operator has who set nothing, or without end, which is the default here. */
+  readonly federationLimits?: 'usual'
 }
 
 export interface Homeserver {
@@ -59,6 +61,7 @@ export interface Setup {
   readonly sharedSecret: string
   readonly caPath: string
   readonly registrationPath: string | undefined
+  readonly federationLimits: 'usual' | undefined
 }
 
 /** A kind of homeserver. */
@@ -125,13 +128,14 @@ async function startRestartable(
   directory: string,
   name: string,
   port: number,
-  { authority, registrationPath }: HomeserverOptions,
+  { authority, registrationPath, federationLimits }: HomeserverOptions,
 ): Promise<Restartable> {
   const identity = createIdentity(name, 'ed25519:a_test')
   const caPath = join(directory, 'ca.pem')
   await writeFile(caPath, authority.cert)
   const sharedSecret = SHARED_SECRET
-  const command = await kind.prepare({ directory, name, port, identity, sharedSecret, caPath, registrationPath })
+  const told = { directory, name, port, identity, sharedSecret, caPath, registrationPath, federationLimits }
+  const command = await kind.prepare(told)
   const endpoint = { url: `http://127.0.0.1:${port}` }
   let earlier = ''
   let running: RunningProgram | undefined

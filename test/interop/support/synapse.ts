@@ -34,8 +34,16 @@ const LOGGING: JsonRecord = {
 }
 
 const UNLIMITED: JsonRecord = { per_second: 10_000, burst_count: 10_000 }
+const UNLIMITED_FEDERATION: JsonRecord = {
+  window_size: 1000,
+  sleep_limit: 10_000,
+  sleep_delay: 1,
+  reject_limit: 10_000,
+  concurrent: 100,
+}
 
-function configuration({ directory, name, port, sharedSecret, caPath, registrationPath }: Setup): JsonRecord {
+function configuration(setup: Setup): JsonRecord {
+  const { directory, name, port, sharedSecret, caPath, registrationPath, federationLimits } = setup
   return {
     server_name: name,
     public_baseurl: `https://${name}/`,
@@ -67,6 +75,7 @@ function configuration({ directory, name, port, sharedSecret, caPath, registrati
     bcrypt_rounds: 4,
     presence: { enabled: false },
     ...withoutLimits(),
+    ...(federationLimits !== 'usual' && { rc_federation: UNLIMITED_FEDERATION }),
   }
 }
 
@@ -83,6 +92,5 @@ function withoutLimits(): JsonRecord {
     rc_joins_per_room: UNLIMITED,
     rc_invites: { per_room: UNLIMITED, per_user: UNLIMITED, per_issuer: UNLIMITED },
     rc_room_creation: UNLIMITED,
-    rc_federation: { window_size: 1000, sleep_limit: 10_000, sleep_delay: 1, reject_limit: 10_000, concurrent: 100 },
   }
 }
