@@ -40,6 +40,10 @@ export interface Stage {
   /** The room that scenarios share which leave it as it was. */
   sharedRoom(kind: RoomKind): Promise<BesideRoom>
   newRoom(kind: RoomKind): Promise<BesideRoom>
+  /** One that the third server made; its moderator is there, and the resident has a member. */
+  foreignRoom(kind: RoomKind): Promise<BesideRoom>
+  /** A user of the resident. */
+  localUser(): Promise<Client>
   /** Waits for as long as the service may take to know what the moderator did just now. */
   newsArrive(): Promise<void>
   close(): Promise<void>
@@ -120,23 +124,26 @@ function peopleAndRooms(
   knocking: Homeserver,
   third: Homeserver,
   remote: RemoteServer,
-): Pick<Stage, 'user' | 'stranger' | 'sharedRoom' | 'newRoom'> {
+): Pick<Stage, 'user' | 'stranger' | 'localUser' | 'sharedRoom' | 'newRoom' | 'foreignRoom'> {
   const shared = new Map<string, Promise<BesideRoom>>()
   let people = 0
   const next = (role: string): string => {
     people += 1
     return `${role}${people}`
   }
-  const newRoom = async (kind: RoomKind): Promise<BesideRoom> => {
-    const moderator = await resident.register(next('moderator'))
-    const member = await third.register(next('member'))
+  const open = async (kind: RoomKind, home: Homeserver, guest: Homeserver): Promise<BesideRoom> => {
+    const moderator = await home.register(next('moderator'))
+    const member = await guest.register(next('member'))
     const joinRule = joinRules(kind, resident)
     const roomId = await moderator.createRoom({ version: kind.version, joinRule, name: 'Knock here' })
     good(await moderator.invite(roomId, member.userId))
-    good(await member.join(roomId, resident.name))
+    good(await member.join(roomId, home.name))
     return { roomId, kind, moderator, member }
   }
+  const newRoom = (kind: RoomKind): Promise<BesideRoom> => open(kind, resident, third)
   return {
+    localUser: () => resident.register(next('local')),
+    foreignRoom: (kind) => open(kind, third, resident),
     user: () => knocking.register(next('user')),
     stranger: () => remote.person(next('stranger')),
     sharedRoom(kind) {

@@ -46,6 +46,9 @@ export interface Homeserver {
   down(): Promise<void>
   /** Starts it again on the same data. */
   up(): Promise<void>
+  /** Lets it take connections and answer nothing, until `resume`. */
+  pause(): void
+  resume(): void
   /** What the homeserver has written so far. */
   log(): string
   /** Ends everything and removes the data. */
@@ -107,6 +110,8 @@ export async function startHomeserver(kind: Kind, options: HomeserverOptions): P
       routeKnocksTo: (knockPort) => proxy.routeKnocksTo(knockPort),
       down: () => program.stop(),
       up: () => program.start(),
+      pause: () => program.pause(),
+      resume: () => program.resume(),
       log: () => program.log(),
       stop,
     }
@@ -120,6 +125,8 @@ interface Restartable {
   readonly identity: Identity
   start(): Promise<void>
   stop(): Promise<void>
+  pause(): void
+  resume(): void
   log(): string
 }
 
@@ -149,6 +156,8 @@ async function startRestartable(
         return keys.status === 200 && versions.status === 200
       })
     },
+    pause: () => running?.pause(),
+    resume: () => running?.resume(),
     async stop() {
       await running?.stop()
       earlier += running?.log() ?? ''

@@ -39,24 +39,40 @@ export const answers = {
 
   async accepted(stage, kind) {
     const room = await stage.newRoom(kind)
-    const { roomId, moderator } = room
+    return [await knockJoinAndTalk(stage, room, await stage.user())]
+  },
+
+  async afterLeaving(stage, kind) {
+    const room = await stage.newRoom(kind)
     const user = await stage.user()
-    const knock = await knockAndSee(stage, room, user, 'let me in')
-    const watches = { moderator: await moderator.watch(), user: await user.watch() }
-    good(await moderator.invite(roomId, user.userId))
-    const invited = ({ section, roomId: where }: { section: string; roomId: string }): boolean =>
-      section === 'invite' && where === roomId
-    await watches.user.until('the invitation', invited, SEEN_WITHIN_MS)
-    good(await user.join(roomId, stage.resident.name))
+    const first = await knockJoinAndTalk(stage, room, user)
+    const watch = await room.moderator.watch()
+    good(await user.leave(room.roomId))
     const by = Date.now() + SEEN_WITHIN_MS
-    await seenMember(watches.moderator, { userId: user.userId, membership: 'join', by })
-    const welcome = (await moderator.say(roomId, 'welcome')).body.event_id
-    await watches.user.until('the welcome', ({ event }) => event.event_id === welcome, SEEN_WITHIN_MS)
-    const thanks = (await user.say(roomId, 'thank you')).body.event_id
-    await watches.moderator.until('the thanks', ({ event }) => event.event_id === thanks, SEEN_WITHIN_MS)
-    return [knock]
+    await seenMember(watch, { userId: user.userId, membership: 'leave', by })
+    await stage.newsArrive()
+    return [first, await knockAndSee(stage, room, user, 'may I come back?')]
   },
 } satisfies Record<string, Play>
+
+/** An invitation accepts a knock, the user joins, and each sees what the other says. @returns the knock's id */
+async function knockJoinAndTalk(stage: Stage, room: BesideRoom, user: Client): Promise<string> {
+  const { roomId, moderator } = room
+  const knock = await knockAndSee(stage, room, user, 'let me in')
+  const watches = { moderator: await moderator.watch(), user: await user.watch() }
+  good(await moderator.invite(roomId, user.userId))
+  const invited = ({ section, roomId: where }: { section: string; roomId: string }): boolean =>
+    section === 'invite' && where === roomId
+  await watches.user.until('the invitation', invited, SEEN_WITHIN_MS)
+  good(await user.join(roomId, stage.resident.name))
+  const by = Date.now() + SEEN_WITHIN_MS
+  await seenMember(watches.moderator, { userId: user.userId, membership: 'join', by })
+  const welcome = (await moderator.say(roomId, 'welcome')).body.event_id
+  await watches.user.until('the welcome', ({ event }) => event.event_id === welcome, SEEN_WITHIN_MS)
+  const thanks = (await user.say(roomId, 'thank you')).body.event_id
+  await watches.moderator.until('the thanks', ({ event }) => event.event_id === thanks, SEEN_WITHIN_MS)
+  return knock
+}
 
 async function knocksAgainAfter(
   stage: Stage,

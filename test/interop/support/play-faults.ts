@@ -27,6 +27,37 @@ export const faults = {
     return [template.eventId, await knockAndSee(stage, room, await stage.user())]
   },
 
+  async bannedAfterRestarts(stage, kind) {
+    const room = await stage.sharedRoom(kind)
+    const who = stage.stranger()
+    const template = await templateFor(stage, room, who)
+    await stage.resident.down()
+    await stage.service.down()
+    await stage.service.up()
+    await stage.resident.up()
+    const other = await knockAndSee(stage, room, await stage.user())
+    good(await room.moderator.ban(room.roomId, who.id))
+    await stage.newsArrive()
+    const late = await sendTemplate(stage, room, template)
+    expect(late.status, late.text).toBe(403)
+    return [other, `${late.status} ${late.body.errcode}`]
+  },
+
+  async homeserverHangs(stage, kind) {
+    const room = await stage.sharedRoom(kind)
+    const who = stage.stranger()
+    const template = await templateFor(stage, room, who)
+    stage.resident.pause()
+    try {
+      const late = await sendTemplate(stage, room, template)
+      expect(late.status, late.text).toBe(504)
+    } finally {
+      stage.resident.resume()
+    }
+    await accepted(stage, room, who.id, template)
+    return ['504', template.eventId, await knockAndSee(stage, room, await stage.user())]
+  },
+
   async homeserverDown(stage, kind) {
     const room = await stage.sharedRoom(kind)
     const who = stage.stranger()

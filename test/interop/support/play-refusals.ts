@@ -5,6 +5,7 @@ import type { Json } from '../../support/signing.ts'
 import type { Person } from '../../support/test-room.ts'
 import { type BesideRoom, good, type Stage } from './beside-stage.ts'
 import type { Play } from './play.ts'
+import { knockAndSee } from './seeing-knocks.ts'
 import { askTemplate, ownDraft, sendTemplate, templateFor } from './signed-knocks.ts'
 
 export const refusals = {
@@ -91,6 +92,32 @@ export const refusals = {
     const answer = forbidden(await sendTemplate(stage, room, template))
     expect(await room.moderator.membership(room.roomId, who.id)).toBe('ban')
     return [answer]
+  },
+
+  async openedAgain(stage, kind) {
+    const room = await stage.newRoom(kind)
+    const { roomId, moderator } = room
+    const closed = { allow: ['*'], deny: ['127.0.0.3'], allow_ip_literals: true }
+    good(await moderator.setState(roomId, 'm.room.server_acl', '', closed))
+    await setJoinRule(room, 'invite')
+    await stage.newsArrive()
+    const user = await stage.user()
+    const refused = forbidden(await user.knock(roomId, stage.resident.name))
+    good(await moderator.setState(roomId, 'm.room.server_acl', '', { ...closed, deny: [] }))
+    await setJoinRule(room, 'knock')
+    await stage.newsArrive()
+    return [refused, await knockAndSee(stage, room, user)]
+  },
+
+  async bannedJustNow(stage, kind) {
+    const room = await stage.sharedRoom(kind)
+    const who = stage.stranger()
+    const template = await templateFor(stage, room, who)
+    good(await room.moderator.ban(room.roomId, who.id))
+    const { status, body, text } = await sendTemplate(stage, room, template)
+    expect([403, 504], text).toContain(status)
+    expect(await room.moderator.membership(room.roomId, who.id)).toBe('ban')
+    return [`${status} ${body.errcode}`]
   },
 
   async leftRoom(stage, kind) {

@@ -4,6 +4,7 @@ import { type Stage, setStage } from './beside-stage.ts'
 import { answers } from './play-answers.ts'
 import { faults } from './play-faults.ts'
 import { knocks } from './play-knocks.ts'
+import { places } from './play-places.ts'
 import { refusals } from './play-refusals.ts'
 import { kindsIn, SCENARIOS, type ScenarioName } from './scenarios.ts'
 import { kindName, type RoomKind, type Setting } from './settings.ts'
@@ -11,7 +12,7 @@ import { kindName, type RoomKind, type Setting } from './settings.ts'
 /** @returns the evidence: ids of accepted knocks, answers to the others */
 export type Play = (stage: Stage, kind: RoomKind) => Promise<readonly string[]>
 
-const PLAYS: Readonly<Record<ScenarioName, Play>> = { ...knocks, ...answers, ...refusals, ...faults }
+const PLAYS: Readonly<Record<ScenarioName, Play>> = { ...knocks, ...answers, ...refusals, ...places, ...faults }
 
 /** All scenarios of a setting, with one cast. */
 export function playAll(setting: Setting): void {

@@ -12,6 +12,9 @@ export interface Command {
 export interface RunningProgram {
   /** What it has written so far, to both outputs. */
   log(): string
+  /** Lets it stand still, with its connections open, until `resume`. */
+  pause(): void
+  resume(): void
   /** Ends it with SIGTERM, with SIGKILL where that takes too long. @returns the exit code, null where a signal ended it */
   stop(): Promise<number | null>
 }
@@ -35,7 +38,12 @@ export async function startProgram(command: Command, isReady: () => Promise<bool
   child.on('error', (error) => output.push(String(error)))
   child.stdout.on('data', (chunk) => output.push(String(chunk)))
   child.stderr.on('data', (chunk) => output.push(String(chunk)))
-  const running = { log: () => output.join(''), stop: () => end(child) }
+  const running = {
+    log: () => output.join(''),
+    pause: () => void child.kill('SIGSTOP'),
+    resume: () => void child.kill('SIGCONT'),
+    stop: () => end(child),
+  }
   const deadline = Date.now() + READY_WITHIN_MS
   while (!(await isReady().catch(() => false))) {
     if (hasEnded(child)) throw new Error(`${command.program} ended at once:\n${lastLines(output)}`)
