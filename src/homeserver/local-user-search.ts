@@ -1,10 +1,10 @@
 /**
- * Finds a joined user of the homeserver in a room of which nobody is known, where the homeserver names an event without
+ * Finds joined users of the homeserver in a room of which nobody is known, where the homeserver names an event without
  * being told of a user. https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1timestamp_to_eventroomid
  */
 import type { Clock } from '../knock/ports.ts'
 import { parseUserId, type RoomId, type ServerName, serverNameOf, type UserId } from '../matrix/identifiers.ts'
-import { isJsonObject, parseJson } from '../matrix/json.ts'
+import { isJsonObject, type JsonValue, parseJson } from '../matrix/json.ts'
 import { readRoomFile } from '../rooms/room-file.ts'
 import type { HomeserverClient } from './homeserver-client.ts'
 
@@ -14,31 +14,43 @@ export interface LocalUserSearch {
   readonly clock: Clock
 }
 
-/** @param deadline absolute time in milliseconds @returns undefined where nobody was found, for whatever reason */
-export async function findLocalUser(
+/**
+ * Who may be joined, one by one as they are found: no more of the room is read than is asked for. Only whom to ask as; what
+ * they are told is checked by itself.
+ * @param deadline absolute time in milliseconds
+ */
+export async function* findLocalUsers(
   { client, serverName, clock }: LocalUserSearch,
   roomId: RoomId,
   deadline: number,
-): Promise<UserId | undefined> {
+): AsyncGenerator<UserId, void> {
   const room = encodeURIComponent(roomId)
   const last = await client.get(`/_matrix/federation/v1/timestamp_to_event/${room}?ts=${clock()}&dir=b`, deadline)
   const eventId = last.kind === 'answered' && last.status === 200 ? last.body?.event_id : undefined
-  if (typeof eventId !== 'string') return undefined
-  const path = `/_matrix/federation/v1/state/${room}?event_id=${encodeURIComponent(eventId)}`
-  const state = await client.stream(path, deadline)
-  if (state.kind !== 'stream') return undefined
+  if (typeof eventId !== 'string') return
+  const event = encodeURIComponent(eventId)
+  // The state is that before the event, which may be what brought the only user, or took the first away.
+  const since = memberOf(await readPdu(client, event, deadline))
+  if (since?.joined && serverNameOf(since.userId) === serverName) yield since.userId
+  const state = await client.stream(`/_matrix/federation/v1/state/${room}?event_id=${event}`, deadline)
+  if (state.kind !== 'stream') return
   for await (const part of readRoomFile(state.bytes)) {
-    const user = part.kind === 'item' && part.key === 'pdus' ? joinedUser(part.bytes) : undefined
-    if (user !== undefined && serverNameOf(user) === serverName) return user
+    const json = part.kind === 'item' && part.key === 'pdus' ? parseJson(part.bytes) : undefined
+    const member = json?.ok ? memberOf(json.value) : undefined
+    if (!member?.joined || member.userId === since?.userId) continue
+    if (serverNameOf(member.userId) === serverName) yield member.userId
   }
-  return undefined
 }
 
-/** Only whom to ask as: what they are told is checked by itself. */
-function joinedUser(bytes: Uint8Array): UserId | undefined {
-  const json = parseJson(bytes)
-  if (!json.ok || !isJsonObject(json.value)) return undefined
-  const { type, state_key: stateKey, content } = json.value
-  if (type !== 'm.room.member' || typeof stateKey !== 'string') return undefined
-  return isJsonObject(content) && content.membership === 'join' ? parseUserId(stateKey) : undefined
+async function readPdu(client: HomeserverClient, event: string, deadline: number): Promise<JsonValue | undefined> {
+  const answer = await client.get(`/_matrix/federation/v1/event/${event}`, deadline)
+  const pdus = answer.kind === 'answered' && answer.status === 200 ? answer.body?.pdus : undefined
+  return Array.isArray(pdus) ? pdus[0] : undefined
+}
+
+/** Of a member event: whose it is, and whether they join by it. */
+function memberOf(pdu: JsonValue | undefined): { readonly userId: UserId; readonly joined: boolean } | undefined {
+  if (!isJsonObject(pdu) || pdu.type !== 'm.room.member' || typeof pdu.state_key !== 'string') return undefined
+  const userId = parseUserId(pdu.state_key)
+  return userId && { userId, joined: isJsonObject(pdu.content) && pdu.content.membership === 'join' }
 }

@@ -10,9 +10,10 @@ import { type RoomImportPorts, stageRoom } from '../rooms/import-room.ts'
 import { createSlots } from '../waiting/slots.ts'
 import { within } from '../waiting/within.ts'
 import type { HomeserverClient } from './homeserver-client.ts'
-import { findLocalUser } from './local-user-search.ts'
+import { findLocalUsers } from './local-user-search.ts'
 import type { LocalUsers } from './local-users.ts'
-import { readRoom } from './room-reader.ts'
+import type { Absent, Unavailable } from './room-edge.ts'
+import { type RoomReading, readRoom } from './room-reader.ts'
 
 export interface RoomSupplyOptions {
   readonly client: HomeserverClient
@@ -50,8 +51,10 @@ const READINGS_AT_A_TIME = 4
 const MAX_WAITING = 256
 /** A large room may take longer than the request that asked for it first. */
 const READING_MS = 120_000
-/** A room that is not there is asked for again after this time. */
+/** A room that is not there is asked for again after this time, or sooner where rooms are to be known better. */
 const ABSENT_MS = 10_000
+/** Users found in a room who are tried one after the other. */
+const MAX_TRIED = 5
 /** So long after a change a decision may still rest on what was before it. */
 const OWED_MS = 1_000
 /** With a live feed: state resolution changes state without an event, so rooms are read again now and then. */
@@ -82,7 +85,7 @@ export function createRoomSupply(options: RoomSupplyOptions): HomeserverRooms {
       observer.read(roomId, clock() - readAt)
       rooms.set(roomId, { readAt, changedAt: rooms.get(roomId)?.changedAt ?? Number.NEGATIVE_INFINITY })
     } else rooms.delete(roomId)
-    if (freshness.kind === 'absent') absent.set(roomId, clock() + ABSENT_MS)
+    if (freshness.kind === 'absent') absent.set(roomId, clock() + Math.min(ABSENT_MS, maxAgeMs))
     return freshness
   }
 
@@ -103,18 +106,19 @@ export function createRoomSupply(options: RoomSupplyOptions): HomeserverRooms {
   }
 
   return {
-    async refresh(roomId, deadline) {
+    async refresh(roomId, deadline, notBefore = Number.NEGATIVE_INFINITY) {
       const asked = clock()
       for (;;) {
         const now = clock()
         const known = rooms.get(roomId)
-        const knownAge = known && ageOf(known, now)
+        const knownAge = known && known.readAt >= notBefore ? ageOf(known, now) : undefined
         if (knownAge !== undefined) return { kind: 'fresh', ageMs: knownAge }
         if ((absent.get(roomId) ?? now) > now) return { kind: 'absent' }
         const outcome = await within(deadline - now, reading(roomId))
         if (outcome === undefined) return { kind: 'unavailable', reason: 'the room is still being read' }
         const read = rooms.get(roomId)
         if (outcome.kind !== 'fresh' || read === undefined) return outcome
+        if (read.readAt < notBefore) continue
         const age = clock() - read.readAt
         // It changed while it was read: once more, while there is time. What is as young as this is owed to nobody
         // younger, so a room in which something always happens can be knocked on too.
@@ -138,15 +142,28 @@ function hasChanged({ readAt, changedAt }: Known): boolean {
 
 async function readInto(options: RoomSupplyOptions, roomId: RoomId, deadline: number): Promise<RoomFreshness> {
   const { client, ports, localUsers } = options
-  let room = await readRoom(client, roomId, localUsers.of(roomId), deadline)
-  if (room.kind === 'absent') {
-    const found = await findLocalUser({ ...options, serverName: ports.serverName }, roomId, deadline)
-    if (found !== undefined) room = await readRoom(client, roomId, [found], deadline)
-  }
+  const known = await readRoom(client, roomId, localUsers.of(roomId), deadline)
+  const room = known.kind === 'absent' ? await readAsFound(options, roomId, deadline) : known
   if (room.kind !== 'room') return room
   const { header, events, user } = room
   const report = await stageRoom(ports, { header, events, discardKnocks: true, unknownOwnKeys: 'let be' })
   if (report.kind === 'refused') return { kind: 'unavailable', reason: report.reason }
   localUsers.joined(roomId, user)
   return { kind: 'fresh', ageMs: 0 }
+}
+
+/** Reads a room as the first of its users who turns out to be joined. */
+async function readAsFound(
+  options: RoomSupplyOptions,
+  roomId: RoomId,
+  deadline: number,
+): Promise<RoomReading | Absent | Unavailable> {
+  const { client, ports } = options
+  let tried = 0
+  for await (const user of findLocalUsers({ ...options, serverName: ports.serverName }, roomId, deadline)) {
+    const room = await readRoom(client, roomId, [user], deadline)
+    tried += 1
+    if (room.kind !== 'absent' || tried === MAX_TRIED) return room
+  }
+  return { kind: 'absent' }
 }

@@ -21,8 +21,9 @@ export interface RoomSupply {
   /**
    * Brings a room up to date before a decision rests on it.
    * @param deadline absolute time in milliseconds at which to give up waiting
+   * @param notBefore absolute time in milliseconds: what was read of the room earlier is not enough, whatever its age
    */
-  refresh(roomId: RoomId, deadline: number): Promise<RoomFreshness>
+  refresh(roomId: RoomId, deadline: number, notBefore?: number): Promise<RoomFreshness>
 }
 
 /** A request of another server, to be sent on as it came. */
@@ -44,12 +45,16 @@ export interface KnockToHandOver {
   readonly original: OriginalRequest
   /** Absolute time in milliseconds. */
   readonly deadline: number
+  /** Whether the room refuses it as it is now, read anew: asked where the knock does not show in the room. */
+  readonly isRefusedNow: () => Promise<boolean>
 }
 
 export type HandoverOutcome =
   /** It is in the room, and that was seen. */
   | { readonly kind: 'accepted' }
   | { readonly kind: 'refused'; readonly refusal: Refusal }
+  /** It was not seen in the room, which has changed so that it refuses it: to be decided anew. */
+  | { readonly kind: 'overtaken' }
   /** It may be in the room or not: nothing was seen by the deadline. The reason is for the operator. */
   | { readonly kind: 'unknown'; readonly reason: string }
 

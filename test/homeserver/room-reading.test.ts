@@ -13,6 +13,7 @@ import {
   joins,
   kicks,
   leaves,
+  opening,
   person,
   says,
   sets,
@@ -318,6 +319,29 @@ describe('finding a local user', () => {
     world.pass(100_000)
     expect(await world.refresh(room)).toMatchObject({ kind: 'fresh' })
     expect(world.resident.count('timestamp_to_event')).toBe(1)
+  })
+
+  it('finds the user whose coming is the last event', async () => {
+    const room = buildRoom('11', BOB, [...opening(BOB, '11', 'public'), joins(person('lee', HERE))])
+    world.resident.has([room])
+    expect(await world.refresh(room)).toMatchObject({ kind: 'fresh' })
+  })
+
+  it('finds another where the last event is that the first left', async () => {
+    const [lee, kim] = [person('lee', HERE), person('kim', HERE)]
+    const room = buildRoom('11', BOB, [...opening(BOB, '11', 'public'), joins(lee), joins(kim), leaves(lee)])
+    world.resident.has([room])
+    expect(await world.refresh(room)).toMatchObject({ kind: 'fresh' })
+    expect(world.resident.requests.some(({ uri }) => uri.includes('make_leave') && uri.includes('lee'))).toBe(false)
+  })
+
+  it('tries five at most of those who seem to be joined', async () => {
+    const people = Array.from({ length: 8 }, (_, at) => person(`user${at}`, HERE))
+    const room = buildRoom('11', BOB, [...opening(BOB, '11', 'public'), ...people.map(joins), says(BOB, 'hello')])
+    world.resident.has([room])
+    world.resident.fails({ status: 403 }, 'make_leave')
+    expect(await world.refresh(room)).toEqual({ kind: 'absent' })
+    expect(world.resident.count('make_leave')).toBe(1 + 5)
   })
 
   it('asks Dendrite for the leave of any local name', async () => {

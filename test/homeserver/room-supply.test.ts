@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { UserId } from '../../src/matrix/identifiers.ts'
+import type { RoomId, UserId } from '../../src/matrix/identifiers.ts'
 import { ALICE, BOB, CAROL, HERE, usualRoom } from '../knock/stage.ts'
 import type { SignedEvent } from '../support/events.ts'
 import { knockEvent } from '../support/remote-knocker.ts'
@@ -90,6 +90,42 @@ describe('rooms without a live feed', () => {
     world.pass(10_001)
     expect(await world.refresh(absent)).toEqual({ kind: 'absent' })
     expect(world.resident.requests.length).toBe(2 * asked)
+  })
+
+  it('that are not there are asked for again sooner where rooms are to be known better', async () => {
+    await world.close()
+    world = await beside({ maxStateAgeMs: 500 })
+    const absent = { ...room, roomId: '!nowhere:here.test' }
+    expect(await world.refresh(absent)).toEqual({ kind: 'absent' })
+    const asked = world.resident.requests.length
+    world.pass(501)
+    expect(await world.refresh(absent)).toEqual({ kind: 'absent' })
+    expect(world.resident.requests.length).toBe(2 * asked)
+  })
+
+  it('are read again, young as they are, for who needs to know what is now', async () => {
+    await world.refresh(room)
+    const next = world.resident.happens(room.roomId, bans(ALICE, CAROL))
+    world.pass(1)
+    expect(await world.refresh(room)).toEqual(fresh)
+    expect(readings()).toBe(1)
+    const [roomId, now] = [room.roomId as RoomId, world.now()]
+    expect(await world.homeserver.supply.refresh(roomId, now + 10_000, now)).toEqual(fresh)
+    expect(readings()).toBe(2)
+    expect(await world.stored(room, 'm.room.member', CAROL.id)).toBe(next.tip.eventId)
+  })
+
+  it('are not taken for what is now from a reading that was under way', async () => {
+    world.resident.fails('held', 'state')
+    const before = world.refresh(room)
+    await expect.poll(readings).toBe(1)
+    world.pass(1)
+    const [roomId, now] = [room.roomId as RoomId, world.now()]
+    const asking = world.homeserver.supply.refresh(roomId, now + 10_000, now)
+    world.resident.heals()
+    expect(await before).toEqual(fresh)
+    expect(await asking).toEqual(fresh)
+    expect(readings()).toBe(2)
   })
 
   it('are never told of from memory beyond their age where the homeserver fails', async () => {
