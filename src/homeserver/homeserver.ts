@@ -2,11 +2,12 @@
  * The homeserver next door put together: one connection behind the supply of rooms, the handover of knocks and the feed of
  * events. docs/decisions/0008-rooms-from-a-homeserver.md
  */
-import type { Handover, RoomSupply } from '../knock/homeserver-ports.ts'
+import type { Handover, HandoverOutcome, RoomSupply } from '../knock/homeserver-ports.ts'
 import type { Clock, Keyring } from '../knock/ports.ts'
 import type { Store } from '../knock/store-ports.ts'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
 import type { RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
+import { within } from '../waiting/within.ts'
 import { createAcceptance } from './acceptance.ts'
 import { type AppserviceFeed, createAppserviceFeed } from './appservice-feed.ts'
 import { createForward } from './forward.ts'
@@ -70,7 +71,14 @@ export function createHomeserver(options: HomeserverOptions): Homeserver {
     options.handover === 'forward'
       ? createForward(driver)
       : createInject({ ...driver, serverName, newTransactionId: options.newTransactionId })
-  return { client, supply: rooms, handover: noting(handover, rooms), feed, marker, close: () => client.close() }
+  return {
+    client,
+    supply: rooms,
+    handover: doubting(noting(handover, rooms)),
+    feed,
+    marker,
+    close: () => client.close(),
+  }
 }
 
 /** Tells the rooms of each knock that came into one of them: it is recorded after this, whatever is being read meanwhile. */
@@ -84,3 +92,22 @@ function noting(handover: Handover, rooms: Pick<HomeserverRooms, 'knocked'>): Ha
     },
   }
 }
+
+/** Knocks show within half a second. */
+const UNSEEN_MS = 2_000
+
+/** Looks at the room anew where a knock does not show in it: it may have come too late, and will never show then. */
+function doubting(handover: Handover): Handover {
+  return {
+    ...handover,
+    async handOver(knock) {
+      const handing = handover.handOver(knock)
+      const soon = await within(UNSEEN_MS, handing)
+      if (soon !== undefined) return soon
+      const doubt = knock.isRefusedNow().then((refused) => (refused ? OVERTAKEN : handing))
+      return Promise.race([handing, doubt])
+    },
+  }
+}
+
+const OVERTAKEN: HandoverOutcome = { kind: 'overtaken' }

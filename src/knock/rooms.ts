@@ -29,8 +29,9 @@ export interface Rooms {
   /**
    * The room as it is now, with one user's membership; undefined where we do not know it.
    * @param deadline absolute time in milliseconds after which the homeserver is no longer waited for
+   * @param notBefore absolute time in milliseconds: what the homeserver told earlier is not enough
    */
-  open(roomId: RoomId, userId: UserId, deadline: number): Promise<OpenRoom | ClosedRoom | undefined>
+  open(roomId: RoomId, userId: UserId, deadline: number, notBefore?: number): Promise<OpenRoom | ClosedRoom | undefined>
   /** The extremities for a template, as of the head's revision or later. */
   extremities(head: RoomHead): Promise<ExtremitySelection | undefined>
 }
@@ -56,8 +57,8 @@ export function createRooms(store: RoomStore, maxRooms: number, supply: RoomSupp
   }
 
   return {
-    async open(roomId, userId, deadline) {
-      const freshness = await supply?.refresh(roomId, deadline)
+    async open(roomId, userId, deadline, notBefore) {
+      const freshness = await supply?.refresh(roomId, deadline, notBefore)
       if (freshness?.kind === 'absent') return undefined
       if (freshness?.kind === 'unavailable') return { kind: 'closed', reason: freshness.reason }
       const found = await store.readRoom(roomId, userId)

@@ -73,9 +73,10 @@ async function openRoom(
   { rooms }: KnockPorts,
   { roomId, origin, deadline }: SendKnockRequest,
   userId: UserId | undefined,
+  notBefore?: number,
 ): Promise<AdmittedRoom | Refusal> {
   // A sender that is no user id has no membership: any name of that kind serves to look at the room.
-  return admitServer(await rooms.open(roomId, userId ?? ('' as UserId), deadline), origin)
+  return admitServer(await rooms.open(roomId, userId ?? ('' as UserId), deadline, notBefore), origin)
 }
 
 /**
@@ -109,36 +110,66 @@ async function decideOnce(
   ports: KnockPorts,
   request: SendKnockRequest,
   { sender }: SubmittedKnock,
-  { facts, ageMs }: AdmittedRoom,
-  { version, event, signatures }: AuthenticKnock,
+  room: AdmittedRoom,
+  authentic: AuthenticKnock,
 ): Promise<Outcome> {
   const { roomId, origin, deadline, original } = request
-  const { eventId, pdu } = event
-  const context = await ports.store.readContext({
-    roomId,
-    sender,
-    eventId,
-    prevEvents: prevEventIds(pdu),
-    authEvents: authEventIds(pdu),
-  })
-  if (context === undefined || context.head.factsRevision !== facts.factsRevision) return 'overtaken'
+  const { facts, ageMs } = room
+  const { event } = authentic
+  const context = await readContext(ports, sender, authentic, room)
+  if (context === undefined) return 'overtaken'
   if (context.accepted && !waitsForItsRecord(ports, context)) return repeat(facts, context)
 
-  const authorisingUser = authorisingUserOf(pdu, signatures)
-  const toJudge = { sender, stateKey: sender, roomId, ...(authorisingUser && { authorisingUser }) }
-  const authorised = authoriseInRoom({ pdu, toJudge, facts, context, version })
+  const authorised = authorise(authentic, sender, room, context)
   if (!authorised.ok) return authorised
   const knocker = { origin, userId: sender, roomId }
   const refused = await refusePolicyServer(ports, roomId, facts)
   if (refused !== undefined) return refused
   const reserved = ports.policy.reserve(knocker)
   if (!reserved.ok) return reserved
+  const isRefusedNow = () => isRefusedInRoom(ports, request, sender, authentic)
   const outcome =
-    (await handOver(ports.handover, { roomId, event, original, deadline })) ??
+    (await handOver(ports.handover, { roomId, event, original, deadline, isRefusedNow })) ??
     (await record(ports, event, knocker, { facts, context, ageMs, rule: authorised.rule }))
   if (outcome === 'recorded') return { ok: true, body: facts.sendKnockResponse }
   reserved.release()
   return outcome
+}
+
+/** What the store has about a knock in a room that was opened; undefined where that is not the room any more. */
+async function readContext(
+  { store }: KnockPorts,
+  sender: UserId,
+  { event: { eventId, pdu } }: AuthenticKnock,
+  { head: { roomId }, facts }: AdmittedRoom,
+): Promise<KnockContext | undefined> {
+  const prevEvents = prevEventIds(pdu)
+  const context = await store.readContext({ roomId, sender, eventId, prevEvents, authEvents: authEventIds(pdu) })
+  return context?.head.factsRevision === facts.factsRevision ? context : undefined
+}
+
+function authorise(
+  { version, event: { pdu }, signatures }: AuthenticKnock,
+  sender: UserId,
+  { head: { roomId }, facts }: AdmittedRoom,
+  context: KnockContext,
+): ReturnType<typeof authoriseInRoom> {
+  const authorisingUser = authorisingUserOf(pdu, signatures)
+  const toJudge = { sender, stateKey: sender, roomId, ...(authorisingUser && { authorisingUser }) }
+  return authoriseInRoom({ pdu, toJudge, facts, context, version })
+}
+
+/** Whether the room, read anew, refuses a knock that is not in it. Where nothing can be said of the room, it does not. */
+async function isRefusedInRoom(
+  ports: KnockPorts,
+  request: SendKnockRequest,
+  sender: UserId,
+  authentic: AuthenticKnock,
+): Promise<boolean> {
+  const room = await openRoom(ports, request, sender, ports.clock())
+  if (!room.ok) return room.status < 500
+  const context = await readContext(ports, sender, authentic, room)
+  return context !== undefined && !context.accepted && !authorise(authentic, sender, room, context).ok
 }
 
 /** The homeserver has taken the knock into the room, and we have not come to recording it since. */
@@ -166,8 +197,12 @@ interface Grounds {
 }
 
 /** Lets the homeserver take the knock into the room. @returns why it did not, or is not known to have */
-async function handOver(handover: Handover | undefined, knock: KnockToHandOver): Promise<Refusal | undefined> {
+async function handOver(
+  handover: Handover | undefined,
+  knock: KnockToHandOver,
+): Promise<Refusal | 'overtaken' | undefined> {
   const outcome = await handover?.handOver(knock)
+  if (outcome?.kind === 'overtaken') return 'overtaken'
   if (outcome?.kind === 'refused') return outcome.refusal
   return outcome?.kind === 'unknown' ? noAnswerInTime('homeserver: taking the knock', outcome.reason) : undefined
 }

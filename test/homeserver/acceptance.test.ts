@@ -5,7 +5,7 @@ import { knockEvent } from '../support/remote-knocker.ts'
 import type { Character } from '../support/resident-answers.ts'
 import { clientEvent } from '../support/resident-rooms.ts'
 import { bans, continueRoom, joinRule, person, says, type TestRoom } from '../support/test-room.ts'
-import { type Beside, beside } from './beside.ts'
+import { type Beside, beside, knockToHandOver } from './beside.ts'
 
 let world: Beside
 afterEach(() => world.close())
@@ -102,6 +102,32 @@ describe.each<Character>(['synapse', 'dendrite'])('a knock handed to %s', (chara
     expect(world.resident.verdicts).toEqual(['soft-failed'])
     // The event itself is told, and its state too.
     expect(world.resident.count('event')).toBe(0)
+  })
+
+  it('is decided anew where it does not show and the room refuses it by now', async () => {
+    const room = await open(character)
+    world.resident.happens(room.roomId, bans(ALICE, CAROL))
+    const started = Date.now()
+    const knock = knockToHandOver(room, knockEvent(room, CAROL), world.now() + 20_000)
+    const isRefusedNow = async (): Promise<boolean> => true
+    expect(await world.homeserver.handover.handOver({ ...knock, isRefusedNow })).toEqual({ kind: 'overtaken' })
+    expect(Date.now() - started).toBeGreaterThan(1_900)
+    expect(Date.now() - started).toBeLessThan(10_000)
+  })
+
+  it('is accepted when it shows late, whatever the room says meanwhile', async () => {
+    const room = await open(character)
+    world.resident.fails({ status: 503 }, 'make_leave')
+    const knock = knockEvent(room, CAROL)
+    const isRefusedNow = () => new Promise<boolean>(() => undefined)
+    const handing = world.homeserver.handover.handOver({
+      ...knockToHandOver(room, knock, world.now() + 10_000),
+      isRefusedNow: () => {
+        world.homeserver.feed.take([clientEvent(room, knock)])
+        return isRefusedNow()
+      },
+    })
+    expect(await handing).toEqual({ kind: 'accepted' })
   })
 
   it('is not accepted where the homeserver rejected it', async () => {

@@ -106,5 +106,6 @@ export function knockToHandOver({ roomId }: TestRoom, event: SignedEvent, deadli
     event: event as unknown as KnockToHandOver['event'],
     original: { method: 'PUT', uri, authorization: [line], body },
     deadline,
+    isRefusedNow: async () => false,
   }
 }

@@ -11,7 +11,7 @@ import type { CommitOutcome, KnockCommit } from '../../src/knock/ports.ts'
 import type { Store } from '../../src/knock/store-ports.ts'
 import { refusal } from '../../src/matrix/errors.ts'
 import { KNOCKABLE_VERSIONS } from '../support/events.ts'
-import { bans, joinRule, sets, withEvent } from '../support/test-room.ts'
+import { bans, continueRoom, joinRule, sets, type TestRoom, withEvent } from '../support/test-room.ts'
 import { ALICE, BOB, CAROL, importRoom, NOW, type Stage, type StageOptions, stage, usualRoom } from './stage.ts'
 
 const AGE_MS = 1_234
@@ -22,6 +22,8 @@ interface Play extends Stage {
   readonly handed: readonly KnockToHandOver[]
   /** The deadlines by which the room was to be fresh. */
   readonly refreshed: readonly number[]
+  /** Times before which nothing was to be read. */
+  readonly anew: readonly number[]
   freshness: RoomFreshness
   outcome: HandoverOutcome
   /** Called while a knock is handed over. */
@@ -34,6 +36,7 @@ async function beside(
 ): Promise<Play> {
   const handed: KnockToHandOver[] = []
   const refreshed: number[] = []
+  const anew: number[] = []
   const handover: Handover = {
     homeserverDelivers: options.homeserverDelivers ?? false,
     async handOver(knock) {
@@ -43,17 +46,22 @@ async function beside(
     },
   }
   const supply = {
-    async refresh(_room: unknown, deadline: number) {
+    async refresh(_room: unknown, deadline: number, notBefore?: number) {
       refreshed.push(deadline)
+      if (notBefore !== undefined) anew.push(notBefore)
       return play.freshness
     },
   }
   const set = await stage(room, { ...options, homeserver: { supply, handover } })
   const play: Play = {
-    ...{ ...set, handed, refreshed, freshness: FRESH, outcome: ACCEPTED },
+    ...{ ...set, handed, refreshed, anew, freshness: FRESH, outcome: ACCEPTED },
     meanwhile: async () => undefined,
   }
   return play
+}
+
+function withBan(room: TestRoom): TestRoom {
+  return continueRoom(room, [bans(ALICE, CAROL)])
 }
 
 const tooLate = {
@@ -121,7 +129,9 @@ describe('handing a knock over', () => {
     expect(await play.send({ ...event, pdu: { ...event.pdu, unsigned: { age: 7 } } }, { original })).toMatchObject({
       ok: true,
     })
-    expect(play.handed).toEqual([{ roomId: play.room.roomId, event, original, deadline: NOW + 20_000 }])
+    expect(play.handed).toEqual([
+      { roomId: play.room.roomId, event, original, deadline: NOW + 20_000, isRefusedNow: expect.any(Function) },
+    ])
   })
 
   it('records an accepted knock once, with the age of what it rested on, and delivers it', async () => {
@@ -193,6 +203,46 @@ describe('handing a knock over', () => {
     expect(await play.send(event)).toMatchObject({ ok: true })
     expect(play.handed.map(({ event: { eventId } }) => eventId)).toEqual([event.eventId, event.eventId])
     expect(await play.delivered()).toHaveLength(1)
+  })
+
+  it('is decided anew where the homeserver has not shown it and the room has changed', async () => {
+    const play = await beside()
+    play.outcome = { kind: 'overtaken' }
+    play.meanwhile = () => importRoom(play.store, withBan(play.room))
+    expect(await play.send(play.knock(CAROL))).toMatchObject({ status: 403, errcode: 'M_FORBIDDEN' })
+    expect(play.handed).toHaveLength(1)
+    expect(await play.decisions()).toMatchObject([{ status: 403, facts: { membership: 'ban' } }])
+  })
+
+  it('lets the homeserver ask whether the room refuses it by now, which is read anew for that', async () => {
+    const play = await beside()
+    const told: boolean[] = []
+    play.meanwhile = async () => {
+      const ask = async () => told.push((await play.handed.at(-1)?.isRefusedNow()) as boolean)
+      await ask()
+      play.freshness = { kind: 'unavailable', reason: 'make_leave: ECONNREFUSED' }
+      await ask()
+      play.freshness = { kind: 'absent' }
+      await ask()
+      play.freshness = FRESH
+      await importRoom(play.store, withBan(play.room))
+      await ask()
+    }
+    await play.send(play.knock(CAROL))
+    expect(told).toEqual([false, false, true, true])
+    expect(play.anew).toEqual([NOW, NOW, NOW, NOW])
+  })
+
+  it('tells the homeserver that it is not refused once it is in the room', async () => {
+    const play = await beside()
+    const event = play.knock(CAROL)
+    play.meanwhile = async () => {
+      const room = withEvent(play.room, event)
+      await importRoom(play.store, continueRoom(room, [bans(ALICE, CAROL)]))
+      expect(await play.handed.at(-1)?.isRefusedNow()).toBe(false)
+    }
+    await play.send(event)
+    expect(play.handed).toHaveLength(1)
   })
 
   it('records a knock that the homeserver took, though the room changed while it did', async () => {
