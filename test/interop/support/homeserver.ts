@@ -42,6 +42,8 @@ export interface Homeserver {
   register(localpart: string): Promise<Client>
   /** Sends make_knock and send_knock to this port of 127.0.0.1 from now on; to the homeserver where it is left out. */
   routeKnocksTo(port?: number): Promise<void>
+  /** Puts a file into the server block of its proxy, in place of a route for knocks. */
+  includeInProxy(path: string): Promise<void>
   /** Ends the homeserver alone: the proxy answers 502 until `up`. */
   down(): Promise<void>
   /** Starts it again on the same data. */
@@ -108,6 +110,7 @@ export async function startHomeserver(kind: Kind, options: HomeserverOptions): P
       clientUrl,
       register: (localpart) => register(clientUrl, localpart),
       routeKnocksTo: (knockPort) => proxy.routeKnocksTo(knockPort),
+      includeInProxy: (path) => proxy.include(path),
       down: () => program.stop(),
       up: () => program.start(),
       pause: () => program.pause(),

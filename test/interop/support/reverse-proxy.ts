@@ -22,6 +22,8 @@ export interface ReverseProxyOptions {
 export interface ReverseProxy {
   /** Sends knocks to this port of 127.0.0.1 from now on; to the homeserver where it is left out. */
   routeKnocksTo(port?: number): Promise<void>
+  /** Reads this file in its server block from now on, in place of a route for knocks. */
+  include(path: string): Promise<void>
   log(): string
   stop(): Promise<void>
 }
@@ -35,24 +37,31 @@ export async function startReverseProxy(options: ReverseProxyOptions): Promise<R
   await writeFile(join(directory, 'cert.pem'), certificate.cert)
   await writeFile(join(directory, 'key.pem'), certificate.key)
   let earlier = ''
-  let running = await start(options, options.homeserverPort)
+  let running = await start(options, knocksTo(options.homeserverPort))
+  const restart = async (knocks: string): Promise<void> => {
+    // Ended and started, not reloaded: kept connections of a reloaded nginx go on with the old routes.
+    await running.stop()
+    earlier += running.log()
+    running = await start(options, knocks)
+  }
   return {
     log: () => earlier + running.log(),
-    async routeKnocksTo(port = options.homeserverPort) {
-      // Ended and started, not reloaded: kept connections of a reloaded nginx go on with the old routes.
-      await running.stop()
-      earlier += running.log()
-      running = await start(options, port)
-    },
+    routeKnocksTo: (port = options.homeserverPort) => restart(knocksTo(port)),
+    include: (path) => restart(`include ${path};`),
     async stop() {
       await running.stop()
     },
   }
 }
 
-async function start(options: ReverseProxyOptions, knockPort: number): Promise<RunningProgram> {
+function knocksTo(port: number): string {
+  return `location ~ ^/_matrix/federation/v1/(make|send)_knock/ { proxy_pass http://127.0.0.1:${port}; }`
+}
+
+/** @param knocks directives of the server block */
+async function start(options: ReverseProxyOptions, knocks: string): Promise<RunningProgram> {
   const { directory, name, authority } = options
-  await writeFile(join(directory, 'nginx.conf'), configuration(options, knockPort))
+  await writeFile(join(directory, 'nginx.conf'), configuration(options, knocks))
   const args = ['-p', `${directory}/`, '-c', 'nginx.conf', '-e', 'stderr']
   const endpoint = { url: `https://${name}`, ca: authority.cert }
   return startProgram({ program: NGINX_PROGRAM, args, cwd: directory }, async () => {
@@ -60,7 +69,7 @@ async function start(options: ReverseProxyOptions, knockPort: number): Promise<R
   })
 }
 
-function configuration({ name, homeserverPort }: ReverseProxyOptions, knockPort: number): string {
+function configuration({ name, homeserverPort }: ReverseProxyOptions, knocks: string): string {
   return `daemon off;
 master_process off;
 error_log stderr warn;
@@ -84,7 +93,7 @@ http {
     proxy_set_header X-Forwarded-For $remote_addr;
     proxy_set_header X-Forwarded-Proto https;
     location = /proxy-is-up { return 204; }
-    location ~ ^/_matrix/federation/v1/(make|send)_knock/ { proxy_pass http://127.0.0.1:${knockPort}; }
+    ${knocks}
     location / { proxy_pass http://127.0.0.1:${homeserverPort}; }
   }
 }

@@ -5,6 +5,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Reporter, TestModule, TestSpecification, Vitest } from 'vitest/node'
+import { DENDRITE_VERSION, SYNAPSE_VERSION } from './install.ts'
 import { type Cell, kindsIn, SCENARIOS, type ScenarioName } from './scenarios.ts'
 import { EVERY_SETTING, kindName } from './settings.ts'
 
@@ -32,9 +33,10 @@ export function tableReporter(): Reporter {
       await mkdir(DIRECTORY, { recursive: true })
       await writeFile(join(DIRECTORY, 'interop.md'), table.join('\n'))
       const empty = wanted().filter((cell) => !cells.some((played) => isSame(played, cell)))
+      const isFailure = isWhole && empty.length > 0
       const told = `${cells.length} cells played, ${empty.length} empty; also in ${join(DIRECTORY, 'interop.md')}`
-      process.stdout.write(`\n${table.join('\n')}\n${told}\n`)
-      if (isWhole && empty.length > 0) process.exitCode = 1
+      process.stdout.write(`\n${table.join('\n')}\n${isFailure ? 'FAILED: ' : ''}${told}\n`)
+      if (isFailure) process.exitCode = 1
     },
   }
 }
@@ -60,7 +62,8 @@ function tableOf(cells: readonly Cell[]): readonly string[] {
     const evidence = cells.find((played) => isSame(played, cell))?.evidence
     return `| ${SCENARIOS[cell.scenario].title} | ${cell.setting} | ${cell.kind} | ${shown(evidence)} |`
   })
-  return ['| scenario | setting | room version | knocks and answers |', '|---|---|---|---|', ...rows]
+  const programs = `Synapse ${SYNAPSE_VERSION}, Dendrite ${process.env.DENDRITE_BIN ?? DENDRITE_VERSION}`
+  return [programs, '', '| scenario | setting | room version | knocks and answers |', '|---|---|---|---|', ...rows]
 }
 
 function shown(evidence: readonly string[] | undefined): string {
