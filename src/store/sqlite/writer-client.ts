@@ -6,7 +6,7 @@ import type { JobResult, JobRunner } from '../jobs.ts'
 import type { AnswerMessage, JobMessage, Jobs, StartMessage, WriterData } from './jobs.ts'
 
 export interface WriterClient extends JobRunner<Jobs> {
-  /** Why the last transaction failed, until one succeeds. */
+  /** Why something could not be written, until a knock or a probe was: what is smaller may fit in where they do not. */
   lastFailure(): string | undefined
   /** Calls back, with the reason, when the thread ended and nobody had closed it. */
   onLost(listener: (reason: string) => void): void
@@ -51,7 +51,7 @@ function started(worker: Worker): Promise<void> {
 }
 
 function createClient(worker: Worker): WriterClient {
-  const pending = new Map<number, Settle>()
+  const pending = new Map<number, { readonly kind: JobMessage[1]; readonly settle: Settle }>()
   const outgoing: JobMessage[] = []
   let lastId = 0
   let failure: string | undefined
@@ -63,7 +63,7 @@ function createClient(worker: Worker): WriterClient {
     if (ended !== undefined) return
     ended = reason
     if (!closing) for (const listener of listeners) listener(reason)
-    for (const settle of pending.values()) settle({ ok: false, reason })
+    for (const { settle } of pending.values()) settle({ ok: false, reason })
     pending.clear()
   }
   const exited = new Promise<void>((resolve) => {
@@ -75,15 +75,17 @@ function createClient(worker: Worker): WriterClient {
   })
   worker.on('message', (answers: readonly AnswerMessage[]) => {
     for (const [id, done, value] of answers) {
-      failure = done ? undefined : String(value)
-      pending.get(id)?.(done ? { ok: true, output: value } : { ok: false, reason: String(value) })
+      const { kind, settle } = pending.get(id) ?? {}
       pending.delete(id)
+      if (!done) failure = String(value)
+      else if (kind === 'commit' || kind === 'probe') failure = undefined
+      settle?.(done ? { ok: true, output: value } : { ok: false, reason: String(value) })
     }
   })
 
   const send = (kind: JobMessage[1], input: unknown, settle?: Settle) => {
     const id = ++lastId
-    if (settle !== undefined) pending.set(id, settle)
+    if (settle !== undefined) pending.set(id, { kind, settle })
     if (outgoing.push([id, kind, input]) > 1) return
     // What else this turn of the event loop brings goes along.
     setImmediate(() => worker.postMessage(outgoing.splice(0)))

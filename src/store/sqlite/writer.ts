@@ -39,9 +39,9 @@ function createHandlers(db: Database): Handlers {
   }
 }
 
-/** Writes what a knock would and takes it out again: whether the disk has room for one. */
+/** Writes more than the largest knock would and takes it out again: whether the disk has room for any. */
 function createProbe(db: Database): Handlers['probe'] {
-  const write = db.prepare(`INSERT INTO server_keys (server, fetched_at, json) VALUES ('', 0, hex(zeroblob(8192)))`)
+  const write = db.prepare(`INSERT INTO server_keys (server, fetched_at, json) VALUES ('', 0, hex(zeroblob(40960)))`)
   const remove = db.prepare(`DELETE FROM server_keys WHERE server = ''`)
   return () => {
     write.run()

@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import type { UserId } from '../../../src/matrix/identifiers.ts'
 import { DAY } from '../contract.ts'
-import { accept, event, importRoom, knock, member, membershipOf, ROOM, sampleState } from '../sample-room.ts'
+import { accept, decision, event, importRoom, knock, member, membershipOf, ROOM, sampleState } from '../sample-room.ts'
 import { temporaryStore } from './temporary-store.ts'
 
 describe('a full disk', () => {
   it('fails the commit, writes nothing of it, and takes knocks again once there is space', async () => {
     let now = 1_700_000_000_000
     const file = await temporaryStore()
-    const store = await file.open({ clock: () => now, historyMs: DAY, maxBytes: 700_000 })
-    const crowd = Array.from({ length: 200 }, (_, at) => member(`m${at}`, `@m${at}:there.test`, 'join'))
+    const store = await file.open({ clock: () => now, historyMs: DAY, maxBytes: 1_000_000 })
+    const crowd = Array.from({ length: 400 }, (_, at) => member(`m${at}`, `@m${at}:there.test`, 'join'))
     await importRoom(store, { state: [...sampleState(), ...crowd] })
     await importRoom(store, { extremities: [event('bob')] })
 
@@ -29,6 +29,10 @@ describe('a full disk', () => {
     expect((await store.readRoom(ROOM, rejected))?.head.revision).toBe(2 + accepted)
     const { outbox = 0, decisions = 0, knocks = 0 } = file.rows()
     expect([outbox, decisions, knocks]).toEqual([accepted, accepted, accepted])
+    // What is smaller than a knock may still fit in, and does not make the store ready.
+    store.recordRefusal(decision({ outcome: 'refused', status: 403, eventId: undefined }))
+    expect((await store.listDecisions({ roomId: ROOM, limit: 1 }))[0]).toMatchObject({ outcome: 'refused' })
+    expect(await store.check()).toEqual({ ok: false, reason: expect.stringMatching(/cannot be written.*full/) })
 
     now += DAY
     await store.prune()
