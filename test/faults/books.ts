@@ -22,7 +22,7 @@ export interface BooksOfRoom {
 
 /**
  * That each knock that was answered 200 is there, and each that is there once and whole: its record, its revision, its
- * extremity and the membership of its user. Every knock must name the last event of the room's file, and nothing else.
+ * extremity and the membership of its user; and that nothing in the store disagrees with the rest. Every knock must name the last event of the room's file, and nothing else.
  * @returns the ids of all that are recorded
  */
 export async function expectWholeBooks({ location, room, imports, accepted }: BooksOfRoom): Promise<readonly string[]> {
@@ -38,6 +38,7 @@ export async function expectWholeBooks({ location, room, imports, accepted }: Bo
     expect({ revision, extremities }).toEqual({ revision: imports + recorded.length, extremities: recorded.length })
     // Decisions come newest first: the first of a user is the one that counts.
     const newest = new Map([...knocks].reverse().map(({ userId, eventId }) => [userId, String(eventId)]))
+    expect(await store.flaws()).toEqual([])
     expect(await membersOf(store, roomId, [...newest.keys()])).toEqual(newest)
     return recorded
   } finally {
