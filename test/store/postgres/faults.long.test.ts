@@ -163,7 +163,7 @@ describe('connections that are cut in the middle', () => {
       await pause(20)
     }
     expect(await imported).toEqual({ kind: 'imported', revision: 152, keptKnocks: 150, droppedKnocks: 0 })
-    expect(cuts).toBeGreaterThan(2)
+    expect(cuts).toBeGreaterThan(0)
     expect(await store.roomSummary(ROOM)).toMatchObject({ members: 3_002, servers: 42, extremities: 151 })
     expect(await membershipOf(store, userOf(149))).toBe('knock')
   })
