@@ -164,7 +164,7 @@ describe.each<[string, Character]>([
     // The feed has not told of this yet.
     world.resident.happens(room.roomId, bans(alice, who))
     const knock = knockEvent(room, who)
-    expect(await send(room, knock)).toMatchObject({ status: 504, body: { errcode: 'M_UNKNOWN' } })
+    expect(await send(room, knock)).toMatchObject({ status: 403, body: { errcode: 'M_FORBIDDEN' } })
     expect(isIn(room, knock)).toBe(false)
     expect(reached(neighbour, knock)).toBe(false)
   })
