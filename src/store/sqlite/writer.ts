@@ -19,8 +19,11 @@ import { createSettlement } from './settle.ts'
 
 /** Jobs in one transaction: enough to share a sync, few enough that nobody waits long for it. */
 const GROUP_SIZE = 256
-/** Each has a transaction to itself, with a group of the others between two of them. */
-const BULK: ReadonlySet<JobMessage[1]> = new Set(['stage', 'keepKnocks', 'swap', 'prune', 'expand', 'drop'])
+/**
+ * Each has a transaction to itself, with a group of the others between two of them. An expansion is as small as a few
+ * knocks: it shares the sync of those that come next.
+ */
+const BULK: ReadonlySet<JobMessage[1]> = new Set(['stage', 'keepKnocks', 'swap', 'prune', 'drop'])
 
 function createHandlers(db: Database): Handlers {
   return {
