@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 /** Those that take long run in `npm run test:faults`. */
@@ -6,9 +7,10 @@ const LONG = 'test/**/*.long.test.ts'
 export default defineConfig({
   test: {
     // Many tests wait, for processes of their own or for time to pass: as many workers as cores leave the cores idle.
-    maxWorkers: '150%',
+    maxWorkers: Math.ceil(1.5 * availableParallelism()),
     projects: [
       {
+        extends: true,
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
@@ -19,6 +21,7 @@ export default defineConfig({
         },
       },
       {
+        extends: true,
         test: {
           name: 'postgres',
           include: ['test/store/postgres/**/*.test.ts'],
@@ -30,6 +33,7 @@ export default defineConfig({
         },
       },
       {
+        extends: true,
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],

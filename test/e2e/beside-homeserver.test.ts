@@ -67,7 +67,7 @@ async function start(character: Character, handover: string, changes: JsonRecord
   await writeFile(registrationPath, JSON.stringify(registration), { mode: 0o600 })
   const appservice = { listen: { host: '127.0.0.1', port }, registration_path: registrationPath }
   const homeserver = { handover, url: resident.url, local_users: [alice.id], appservice, ...changes }
-  const timeouts = { handover_seconds: 3, request_seconds: 6 }
+  const timeouts = { handover_seconds: 5, request_seconds: 8 }
   const service = await startService({ identity, ca: authority.cert, rooms: [], config: { homeserver, timeouts } })
   resident.appservice = { port, hsToken: HS_TOKEN }
   return { resident, service }

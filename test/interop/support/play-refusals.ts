@@ -15,10 +15,8 @@ export const refusals = {
     await stage.newsArrive()
     const user = await stage.user()
     const who = stage.stranger()
-    return [
-      forbidden(await user.knock(room.roomId, stage.resident.name)),
-      ...(await refusesSigned(stage, room, who, undefined)),
-    ]
+    const signed = await refusesSigned(stage, room, who, undefined)
+    return [...signed, forbidden(await user.knock(room.roomId, stage.resident.name))]
   },
 
   async invited(stage, kind) {
@@ -27,10 +25,8 @@ export const refusals = {
     const who = stage.stranger()
     for (const invited of [user.userId, who.id]) good(await room.moderator.invite(room.roomId, invited))
     await stage.newsArrive()
-    return [
-      forbidden(await user.knock(room.roomId, stage.resident.name)),
-      ...(await refusesSigned(stage, room, who, 'invite')),
-    ]
+    const signed = await refusesSigned(stage, room, who, 'invite')
+    return [...signed, forbidden(await user.knock(room.roomId, stage.resident.name))]
   },
 
   async joined(stage, kind) {
@@ -48,10 +44,8 @@ export const refusals = {
     const who = stage.stranger()
     for (const banned of [user.userId, who.id]) good(await room.moderator.ban(room.roomId, banned))
     await stage.newsArrive()
-    return [
-      forbidden(await user.knock(room.roomId, stage.resident.name)),
-      ...(await refusesSigned(stage, room, who, 'ban')),
-    ]
+    const signed = await refusesSigned(stage, room, who, 'ban')
+    return [...signed, forbidden(await user.knock(room.roomId, stage.resident.name))]
   },
 
   async deniedServer(stage, kind) {
@@ -141,7 +135,10 @@ async function setJoinRule({ roomId, moderator }: BesideRoom, rule: string): Pro
   good(await moderator.setState(roomId, 'm.room.join_rules', '', { join_rule: rule }))
 }
 
-/** Neither a template nor a knock made without one is to be had, and the user stays what they are. */
+/**
+ * Neither a template nor a knock made without one is to be had, and the user stays what they are. The template comes first:
+ * nothing but what the service knows already stands in its way.
+ */
 async function refusesSigned(
   stage: Stage,
   room: BesideRoom,
