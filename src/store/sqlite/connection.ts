@@ -15,6 +15,10 @@ const FULL = 2
 const APPLICATION_ID = 0x4b4e434b
 /** The log is cut back to this size once it has been copied into the database. */
 const LOG_LIMIT_BYTES = 64 * 1024 * 1024
+/** The system keeps the file in memory too: more than the pages of a few transactions would be kept twice. */
+const WRITER_CACHE_KIB = 4_000
+/** Every commit of the writer empties it. */
+const READER_CACHE_KIB = 2_000
 
 export interface WriterOptions {
   readonly path: string
@@ -66,7 +70,7 @@ function makeReady(db: Database, maxBytes: number | undefined): void {
   retryWhileBusy(() => db.exec('PRAGMA journal_mode = WAL'))
   db.exec('PRAGMA synchronous = FULL')
   db.exec(`PRAGMA journal_size_limit = ${LOG_LIMIT_BYTES}`)
-  db.exec('PRAGMA cache_size = -16000')
+  db.exec(`PRAGMA cache_size = -${WRITER_CACHE_KIB}`)
   // Else what a savepoint might undo is written to a temporary file: more than is written to the log.
   db.exec('PRAGMA temp_store = MEMORY')
   assertDurable(db)
@@ -88,7 +92,7 @@ export function closeWriter(db: Database): void {
 export function openReader(path: string): Database {
   const db = createDatabase(new DatabaseSync(path, { readOnly: true, timeout: READER_BUSY_MS }))
   db.exec('PRAGMA query_only = ON')
-  db.exec('PRAGMA cache_size = -8000')
+  db.exec(`PRAGMA cache_size = -${READER_CACHE_KIB}`)
   return db
 }
 

@@ -26,10 +26,14 @@ export async function startWriter(data: WriterData): Promise<WriterClient> {
   return createClient(worker)
 }
 
+/** It keeps little from one group of commits to the next: room to grow would be filled with garbage. */
+const YOUNG_GENERATION_MB = 2
+
 /** From source the thread needs the loader for TypeScript too; the built program does not have it. */
 function spawn(workerData: WriterData): Worker {
   if (!import.meta.url.endsWith('.ts')) {
-    return new Worker(new URL('./writer.js', import.meta.url), { workerData })
+    const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB }
+    return new Worker(new URL('./writer.js', import.meta.url), { workerData, resourceLimits })
   }
   // A thread does not take the loader over from `--import tsx`; it registers its own.
   const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx'))
