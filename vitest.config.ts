@@ -8,6 +8,8 @@ export default defineConfig({
   test: {
     // Many tests wait, for processes of their own or for time to pass: as many workers as cores leave the cores idle.
     maxWorkers: Math.ceil(1.5 * availableParallelism()),
+    // A second, as it is otherwise, is little on a machine that others use too.
+    expect: { poll: { timeout: 10_000 } },
     projects: [
       {
         extends: true,

@@ -10,6 +10,7 @@ export default defineConfig({
     globalSetup: ['test/faults/required-programs.ts', 'test/support/postgres-shared.ts', 'test/support/build.ts'],
     // Each file loads the machine by itself.
     fileParallelism: false,
+    expect: { poll: { timeout: 10_000 } },
     testTimeout: 120_000,
     hookTimeout: 60_000,
   },
