@@ -5,8 +5,13 @@ import { own } from './owned.ts'
 
 /** Starts a module; it ends when the channel closes. @param path from this folder on */
 export function forkTypeScript(path: string): ChildProcess {
+  return own(forkUntilDisconnected(path))
+}
+
+/** Starts a module that has to tidy up when the channel closes: it is never killed before it has. */
+export function forkUntilDisconnected(path: string): ChildProcess {
   const file = fileURLToPath(new URL(path, import.meta.url))
-  return own(fork(file, { execArgv: ['--import', 'tsx'], serialization: 'advanced' }))
+  return fork(file, { execArgv: ['--import', 'tsx'], serialization: 'advanced' })
 }
 
 /** The next message. @throws Error where the process ends before */

@@ -4,8 +4,9 @@ import { type Load, startLoad } from './load.ts'
 import { createSigner, publicKeyDer, type Signer } from './native-signing.ts'
 import { createDirectory, removeDirectory } from './owned.ts'
 import { type BenchRoom, type Knocker, knockOn, makeKnockRequest, planRoom, sendKnockRequest } from './rooms.ts'
-import { createServiceDirectory, type ServiceDirectory } from './service.ts'
-import { stageKeys, stageRoom, withStore } from './staging.ts'
+import { createServiceDirectory, type ServiceDirectory, type ServiceSections } from './service.ts'
+import { stageKeys, stageRoom } from './staging.ts'
+import { withStore } from './store-place.ts'
 
 export interface Scene {
   readonly here: Signer
@@ -23,13 +24,19 @@ export interface Scene {
 
 const REMOTES = 8
 
-/** Sets a scene with rooms in the store, and the keys of the remote servers. */
-export async function setScene(plan: (here: Signer) => readonly BenchRoom[]): Promise<Scene> {
+/**
+ * Sets a scene with rooms in the store, and the keys of the remote servers.
+ * @param sections of the service's configuration, where they are not the usual ones
+ */
+export async function setScene(
+  plan: (here: Signer) => readonly BenchRoom[],
+  sections: ServiceSections = {},
+): Promise<Scene> {
   const here = createSigner('here.bench.test')
   const remotes = Array.from({ length: REMOTES }, (_, index) => createSigner(`remote${index}.bench.test`))
   const rooms = plan(here)
-  const directory = await createServiceDirectory(here)
-  await withStore(directory.storePath, async (store) => {
+  const directory = await createServiceDirectory(here, sections)
+  await withStore(directory.store, async (store) => {
     await stageKeys(store, remotes)
     for (const room of rooms) await stageRoom(store, here, room)
   })

@@ -9,13 +9,14 @@ import { freePorts } from '../test/support/service-process.ts'
 import { type JsonRecord, signingKeyLine } from '../test/support/signing.ts'
 import type { Signer } from './native-signing.ts'
 import { createDirectory, own, removeDirectory, stopChild } from './owned.ts'
+import type { StorePlace } from './store-place.ts'
 
 /** Everything that the program needs, with nothing running on it. */
 export interface ServiceDirectory {
   readonly here: Signer
   readonly path: string
   readonly configPath: string
-  readonly storePath: string
+  readonly store: StorePlace
   readonly port: number
   readonly adminPort: number
   remove(): void
@@ -43,22 +44,30 @@ const READY_WITHIN_MS = 20_000
 const POLL_MS = 5
 const ERROR_LINE = /^\{"level":(?:50|60),.*$/m
 
-export async function createServiceDirectory(here: Signer): Promise<ServiceDirectory> {
+/** Sections of the configuration that differ from the usual: SQLite, and no homeserver. */
+export interface ServiceSections {
+  readonly store?: StorePlace
+  readonly homeserver?: JsonRecord
+  readonly federation?: JsonRecord
+}
+
+export async function createServiceDirectory(here: Signer, sections: ServiceSections = {}): Promise<ServiceDirectory> {
   const path = createDirectory()
   const [port = 0, adminPort = 0] = await freePorts(2)
   const configPath = join(path, 'config.yaml')
-  const storePath = join(path, 'knock.db')
-  const config: JsonRecord = {
+  const store: StorePlace = sections.store ?? { kind: 'sqlite', path: join(path, 'knock.db') }
+  const config = {
     server_name: here.identity.name,
     signing_key_path: join(path, 'signing.key'),
     listen: { host: '127.0.0.1', port },
     admin: { host: '127.0.0.1', port: adminPort },
-    store: { kind: 'sqlite', path: storePath },
     homeserver: { handover: 'none' },
+    ...sections,
+    store,
   }
   writeFileSync(join(path, 'signing.key'), signingKeyLine(here.identity), { mode: 0o600 })
   writeFileSync(configPath, JSON.stringify(config))
-  return { here, path, configPath, storePath, port, adminPort, remove: () => removeDirectory(path) }
+  return { here, path, configPath, store, port, adminPort, remove: () => removeDirectory(path) }
 }
 
 /** Starts the service and waits until it is ready. */

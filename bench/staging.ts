@@ -3,21 +3,11 @@ import type { Decision } from '../src/knock/ports.ts'
 import type { Store } from '../src/knock/store-ports.ts'
 import type { Pdu, RoomEvent } from '../src/matrix/event.ts'
 import type { EventId, KeyId, RoomId, ServerName, UserId } from '../src/matrix/identifiers.ts'
-import { openSqliteStore } from '../src/store/sqlite/sqlite-store.ts'
 import type { SignedEvent } from '../test/support/events.ts'
 import { ROOM_VERSION, type Signer } from './native-signing.ts'
 import { type BenchRoom, type Knocker, knockOn } from './rooms.ts'
 
 const KEY_LIFETIME_MS = 6 * 86_400_000
-
-export async function withStore(path: string, work: (store: Store) => Promise<void>): Promise<void> {
-  const store = await openSqliteStore({ path, clock: Date.now })
-  try {
-    await work(store)
-  } finally {
-    await store.close()
-  }
-}
 
 /** The keys of servers, as if they had been asked for. */
 export async function stageKeys(store: Store, signers: readonly Signer[]): Promise<void> {

@@ -6,7 +6,8 @@ import { type BenchRoom, planRoom } from '../rooms.ts'
 import { makeKnockRequests, type Scene, sendKnockRequests, setScene } from '../scene.ts'
 import { type RunningService, startService } from '../service.ts'
 import { untilQueued } from '../settled.ts'
-import { stageKnocks, withStore } from '../staging.ts'
+import { stageKnocks } from '../staging.ts'
+import { withStore } from '../store-place.ts'
 import { storedKnocks, storing } from '../stored-rows.ts'
 
 const KNOCKS = 10_000
@@ -60,7 +61,7 @@ function ratios(call: string, pairs: Pairs<CountedRun>): readonly Figure[] {
 async function grow(scene: Scene, room: BenchRoom): Promise<readonly string[]> {
   const knockers = Array.from({ length: KNOCKS }, (_, index) => scene.knocker('earlier', index))
   let extremities: readonly string[] = []
-  await withStore(scene.directory.storePath, async (store) => {
+  await withStore(scene.directory.store, async (store) => {
     extremities = await stageKnocks(store, scene.here, room, knockers)
   })
   if (extremities.length !== TIPS) throw new Error(`a template would name ${extremities.length} events, not ${TIPS}`)
@@ -90,7 +91,7 @@ function compareKnocks(
   prevEvents: readonly string[],
 ) {
   const { connections, requests: count } = SEND_KNOCK
-  const stored = () => storedKnocks(scene.directory.storePath)
+  const stored = () => storedKnocks(scene.directory.store)
   const { port } = scene.directory
   const run = async (requests: readonly string[]) => {
     const sent = () => storing(stored, () => scene.load.run({ port, connections, requests }))

@@ -22,7 +22,7 @@ async function measure(): Promise<readonly Figure[]> {
   const run = (port: number, requests: readonly string[]) =>
     scene.load.run({ port, connections: CONNECTIONS, requests })
   const inFloor = () => storedInFloor(join(scene.floorDirectory, 'floor.db'))
-  const inStore = () => storedKnocks(scene.directory.storePath)
+  const inStore = () => storedKnocks(scene.directory.store)
   const pairs = await inPairs(
     (pair) => sendKnockRequests(scene, scene.rooms, `pair${pair}`, REQUESTS),
     (requests) => counted(floor.cpuSeconds, () => storing(inFloor, () => run(floor.port, requests))),

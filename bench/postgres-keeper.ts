@@ -1,0 +1,15 @@
+/** Keeps a PostgreSQL server for as long as the channel to its parent is open, then removes it with all that it holds. */
+import { startPostgres } from '../test/support/postgres-server.ts'
+
+/** What an operator has who set nothing, but for the memory of the server: its usual, not that of tests. */
+const SETTINGS = { shared_buffers: '128MB', max_connections: '150' }
+
+const started = startPostgres(SETTINGS)
+process.once('disconnect', async () => {
+  await (await started).remove()
+  process.exit()
+})
+// A terminal interrupts all processes at once; this one ends when its parent has.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+
+process.send?.((await started).url)
