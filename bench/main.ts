@@ -10,6 +10,7 @@ import type { Figure, Part } from './figures.ts'
 import { cleanUpAtExit } from './owned.ts'
 import { ed25519Part } from './parts/ed25519.ts'
 import { makeKnockPart } from './parts/make-knock.ts'
+import { manyRoomsPart } from './parts/many-rooms.ts'
 import { memoryPart } from './parts/memory.ts'
 import { roomGrowthPart } from './parts/room-growth.ts'
 import { roomSizePart } from './parts/room-size.ts'
@@ -22,11 +23,12 @@ const PARTS: readonly Part[] = [
   sendKnockPart,
   roomSizePart,
   roomGrowthPart,
+  manyRoomsPart,
   memoryPart,
   startPart,
   ed25519Part,
 ]
-const MOST_MS = 10 * 60_000
+const MOST_MS = 30 * 60_000
 
 const { values, positionals } = parseArgs({ options: { json: { type: 'string' } }, allowPositionals: true })
 const unknown = positionals.filter((name) => PARTS.every((part) => part.name !== name))
