@@ -2,7 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { LoadConnection } from './load-connection.ts'
 import type { LoadResult, Order, Outcome, RunOrder, WatchOrder } from './load-protocol.ts'
-import { quantile } from './statistics.ts'
+import { latencySummary } from './statistics.ts'
 
 let stopped = false
 
@@ -29,7 +29,7 @@ async function run({ port, connections, requests }: RunOrder): Promise<LoadResul
   )
   const seconds = (performance.now() - start) / 1000
   for (const connection of open) connection.close()
-  return summary(latencies, seconds)
+  return latencySummary(latencies, seconds)
 }
 
 async function watch({ port, requests, pauseMs }: WatchOrder): Promise<LoadResult> {
@@ -43,18 +43,7 @@ async function watch({ port, requests, pauseMs }: WatchOrder): Promise<LoadResul
     await pause(pauseMs)
   }
   connection.close()
-  return summary(Float64Array.from(latencies), (performance.now() - start) / 1000)
-}
-
-function summary(latencies: Float64Array, seconds: number): LoadResult {
-  latencies.sort()
-  return {
-    answers: latencies.length,
-    seconds,
-    p50: quantile(latencies, 0.5),
-    p99: quantile(latencies, 0.99),
-    longest: latencies.at(-1) ?? Number.NaN,
-  }
+  return latencySummary(Float64Array.from(latencies), (performance.now() - start) / 1000)
 }
 
 function report(work: Promise<LoadResult>): void {

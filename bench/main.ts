@@ -15,12 +15,14 @@ import { memoryPart } from './parts/memory.ts'
 import { roomGrowthPart } from './parts/room-growth.ts'
 import { roomSizePart } from './parts/room-size.ts'
 import { sendKnockPart } from './parts/send-knock.ts'
+import { sendKnockPostgresPart } from './parts/send-knock-postgres.ts'
 import { startPart } from './parts/start.ts'
 import { jsonObject, table } from './report.ts'
 
 const PARTS: readonly Part[] = [
   makeKnockPart,
   sendKnockPart,
+  sendKnockPostgresPart,
   roomSizePart,
   roomGrowthPart,
   manyRoomsPart,

@@ -96,6 +96,13 @@ export interface Knocker {
   readonly server: Signer
 }
 
+/** A signed knock, with the room and the user that it is of. */
+export interface RoomKnock {
+  readonly room: BenchRoom
+  readonly knocker: Knocker
+  readonly event: SignedEvent
+}
+
 /** A signed knock. @param prevEvents the extremities that it builds on; the room's tips where nothing else is said */
 export function knockOn(
   room: BenchRoom,
@@ -131,11 +138,7 @@ export function makeKnockRequest({ roomId }: BenchRoom, { userId, server }: Knoc
 }
 
 /** The request that brings a signed knock, as it goes on the wire. */
-export function sendKnockRequest(
-  { roomId }: BenchRoom,
-  { server }: Knocker,
-  { eventId, pdu }: SignedEvent,
-  here: string,
-): string {
-  return signedRequest(server, here, { method: 'PUT', uri: sendKnockPath(roomId, eventId), content: pdu })
+export function sendKnockRequest({ room, knocker, event }: RoomKnock, here: string): string {
+  const uri = sendKnockPath(room.roomId, event.eventId)
+  return signedRequest(knocker.server, here, { method: 'PUT', uri, content: event.pdu })
 }

@@ -3,7 +3,15 @@ import { type Floor, type FloorName, startFloor } from './floor.ts'
 import { type Load, startLoad } from './load.ts'
 import { createSigner, publicKeyDer, type Signer } from './native-signing.ts'
 import { createDirectory, removeDirectory } from './owned.ts'
-import { type BenchRoom, type Knocker, knockOn, makeKnockRequest, planRoom, sendKnockRequest } from './rooms.ts'
+import {
+  type BenchRoom,
+  type Knocker,
+  knockOn,
+  makeKnockRequest,
+  planRoom,
+  type RoomKnock,
+  sendKnockRequest,
+} from './rooms.ts'
 import { createServiceDirectory, type ServiceDirectory, type ServiceSections } from './service.ts'
 import { stageKeys, stageRoom } from './staging.ts'
 import { withStore } from './store-place.ts'
@@ -77,18 +85,29 @@ export function makeKnockRequests(
 }
 
 /** Knocks of as many users on each of the rooms in turn. @param name keeps the users apart from others */
-export function sendKnockRequests(
-  { knocker, here }: Scene,
+export function knocksInTurn(
+  scene: Scene,
   rooms: readonly BenchRoom[],
   name: string,
   count: number,
   prevEvents?: readonly string[],
-): readonly string[] {
+): readonly RoomKnock[] {
   return Array.from({ length: count }, (_, index) => {
     const room = inTurn(rooms, index)
-    const who = knocker(name, index)
-    return sendKnockRequest(room, who, knockOn(room, who, prevEvents), here.identity.name)
+    const knocker = scene.knocker(name, index)
+    return { room, knocker, event: knockOn(room, knocker, prevEvents) }
   })
+}
+
+/** The requests that bring such knocks. */
+export function sendKnockRequests(scene: Scene, ...knocks: KnocksInTurn): readonly string[] {
+  return requestsOf(scene, knocksInTurn(scene, ...knocks))
+}
+
+type KnocksInTurn = Parameters<typeof knocksInTurn> extends [Scene, ...infer Rest] ? Rest : never
+
+export function requestsOf({ here }: Scene, knocks: readonly RoomKnock[]): readonly string[] {
+  return knocks.map((knock) => sendKnockRequest(knock, here.identity.name))
 }
 
 /** So that each of the remote servers meets each of the rooms. */
@@ -96,16 +115,16 @@ function inTurn(rooms: readonly BenchRoom[], index: number): BenchRoom {
   return rooms[Math.floor(index / REMOTES) % rooms.length] as BenchRoom
 }
 
-const ROOMS = 8
 const SERVERS = 20
 
 /**
  * Rooms of twenty servers. The others have names that may not be connected to (addresses for documentation): accepted
  * knocks are queued for them on disk and attempted, but receiving them is not done, nor measured, on this machine.
  */
-export function roomsOfTwentyServers(here: Signer): readonly BenchRoom[] {
+export function roomsOfTwentyServers(rooms: number): (here: Signer) => readonly BenchRoom[] {
   const others = Array.from({ length: SERVERS - 1 }, (_, index) => createSigner(`192.0.2.${index + 1}`))
-  return Array.from({ length: ROOMS }, (_, index) => {
-    return planRoom({ name: `room${index}`, here, others, members: SERVERS, tips: 1 })
-  })
+  return (here) =>
+    Array.from({ length: rooms }, (_, index) => {
+      return planRoom({ name: `room${index}`, here, others, members: SERVERS, tips: 1 })
+    })
 }

@@ -61,16 +61,26 @@ export async function stageKnocks(
 
 async function commit(store: Store, here: Signer, room: BenchRoom, knocker: Knocker, prevEvents?: readonly string[]) {
   const event = asRoomEvent(knockOn(room, knocker, prevEvents))
-  const roomId = room.roomId as RoomId
-  const sender = knocker.userId as UserId
-  const origin = knocker.server.identity.name as ServerName
-  const decision: Decision = {
+  const outcome = await store.commitKnock({
+    roomId: room.roomId as RoomId,
+    event,
+    sender: knocker.userId as UserId,
+    expect: { factsRevision: 1, membership: undefined },
+    decision: acceptedDecision(room, knocker, event.eventId),
+    skipServers: [here.identity.name, knocker.server.identity.name] as ServerName[],
+  })
+  return outcome.kind
+}
+
+/** The record of a knock that was accepted. */
+export function acceptedDecision(room: BenchRoom, { userId, server }: Knocker, eventId: string): Decision {
+  return {
     time: Date.now(),
     endpoint: 'send_knock',
-    roomId,
-    userId: sender,
-    origin,
-    eventId: event.eventId,
+    roomId: room.roomId as RoomId,
+    userId: userId as UserId,
+    origin: server.identity.name as ServerName,
+    eventId: eventId as EventId,
     outcome: 'accepted',
     status: 200,
     errcode: undefined,
@@ -78,15 +88,6 @@ async function commit(store: Store, here: Signer, room: BenchRoom, knocker: Knoc
     reason: 'accepted',
     facts: { roomVersion: ROOM_VERSION, revision: 1, joinRule: 'knock', membership: undefined, ageMs: undefined },
   }
-  const outcome = await store.commitKnock({
-    roomId,
-    event,
-    sender,
-    expect: { factsRevision: 1, membership: undefined },
-    decision,
-    skipServers: [here.identity.name as ServerName, origin],
-  })
-  return outcome.kind
 }
 
 function asRoomEvent({ eventId, pdu }: SignedEvent): RoomEvent {

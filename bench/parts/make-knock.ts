@@ -6,6 +6,7 @@ import { counted } from '../processor-time.ts'
 import { makeKnockRequests, roomsOfTwentyServers, setScene } from '../scene.ts'
 import { startService } from '../service.ts'
 
+const ROOMS = 8
 const CONNECTIONS = 16
 const REQUESTS = 4_000
 const AIM = 0.75
@@ -13,7 +14,7 @@ const AIM = 0.75
 export const makeKnockPart: Part = { name: 'make_knock', measure }
 
 async function measure(): Promise<readonly Figure[]> {
-  const scene = await setScene(roomsOfTwentyServers)
+  const scene = await setScene(roomsOfTwentyServers(ROOMS))
   const floor = await scene.startFloor('make-knock-floor')
   const service = await startService(scene.directory)
   const run = (port: number, cpuSeconds: () => Promise<number>) => (requests: readonly string[]) =>

@@ -3,13 +3,14 @@ import type { Figure, Part } from '../figures.ts'
 import { makeKnockRequests, roomsOfTwentyServers, sendKnockRequests, setScene } from '../scene.ts'
 import { startService } from '../service.ts'
 
+const ROOMS = 8
 const REQUESTS = 10_000
 const CONNECTIONS = 16
 
 export const memoryPart: Part = { name: 'memory', measure }
 
 async function measure(): Promise<readonly Figure[]> {
-  const scene = await setScene(roomsOfTwentyServers)
+  const scene = await setScene(roomsOfTwentyServers(ROOMS))
   const service = await startService(scene.directory)
   const resident = async () => (await service.metric('process_resident_memory_bytes')) / 1_000_000
   const { port } = scene.directory

@@ -9,6 +9,7 @@ import { startService } from '../service.ts'
 import { untilQueued } from '../settled.ts'
 import { storedInFloor, storedKnocks, storing } from '../stored-rows.ts'
 
+const ROOMS = 8
 const CONNECTIONS = 32
 const REQUESTS = 2_000
 const AIM = 0.5
@@ -16,7 +17,7 @@ const AIM = 0.5
 export const sendKnockPart: Part = { name: 'send_knock', measure }
 
 async function measure(): Promise<readonly Figure[]> {
-  const scene = await setScene(roomsOfTwentyServers)
+  const scene = await setScene(roomsOfTwentyServers(ROOMS))
   const floor = await scene.startFloor('send-knock-floor')
   const service = await startService(scene.directory)
   const run = (port: number, requests: readonly string[]) =>
