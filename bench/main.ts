@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util'
 import type { Figure, Part } from './figures.ts'
 import { cleanUpAtExit } from './owned.ts'
 import { ed25519Part } from './parts/ed25519.ts'
+import { fanoutPart } from './parts/fanout.ts'
 import { makeKnockPart } from './parts/make-knock.ts'
 import { manyRoomsPart } from './parts/many-rooms.ts'
 import { memoryPart } from './parts/memory.ts'
@@ -26,6 +27,7 @@ const PARTS: readonly Part[] = [
   roomSizePart,
   roomGrowthPart,
   manyRoomsPart,
+  fanoutPart,
   memoryPart,
   startPart,
   ed25519Part,
