@@ -18,12 +18,14 @@ import { roomSizePart } from './parts/room-size.ts'
 import { sendKnockPart } from './parts/send-knock.ts'
 import { sendKnockPostgresPart } from './parts/send-knock-postgres.ts'
 import { startPart } from './parts/start.ts'
+import { twoReplicasPart } from './parts/two-replicas.ts'
 import { jsonObject, table } from './report.ts'
 
 const PARTS: readonly Part[] = [
   makeKnockPart,
   sendKnockPart,
   sendKnockPostgresPart,
+  twoReplicasPart,
   roomSizePart,
   roomGrowthPart,
   manyRoomsPart,

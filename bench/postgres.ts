@@ -18,7 +18,7 @@ export async function startBenchPostgres(): Promise<BenchPostgres> {
   const server = await answerOf<string>(keeper)
   return {
     async createDatabase(name, poolSize) {
-      await query(server, `CREATE DATABASE ${name}`)
+      await query(server, `CREATE DATABASE "${name}"`)
       const url = new URL(server)
       url.pathname = `/${name}`
       return { kind: 'postgres', url: url.href, pool_size: poolSize }
