@@ -8,6 +8,7 @@ import { loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import type { Figure, Part } from './figures.ts'
 import { cleanUpAtExit } from './owned.ts'
+import { besideHomeserverPart } from './parts/beside-homeserver.ts'
 import { ed25519Part } from './parts/ed25519.ts'
 import { fanoutPart } from './parts/fanout.ts'
 import { makeKnockPart } from './parts/make-knock.ts'
@@ -30,6 +31,7 @@ const PARTS: readonly Part[] = [
   roomGrowthPart,
   manyRoomsPart,
   fanoutPart,
+  besideHomeserverPart,
   memoryPart,
   startPart,
   ed25519Part,

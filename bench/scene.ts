@@ -30,6 +30,8 @@ export interface Scene {
   close(): void
 }
 
+/** Our server's name. */
+export const HERE = 'here.bench.test'
 const REMOTES = 8
 
 /**
@@ -40,7 +42,7 @@ export async function setScene(
   plan: (here: Signer) => readonly BenchRoom[],
   sections: ServiceSections = {},
 ): Promise<Scene> {
-  const here = createSigner('here.bench.test')
+  const here = createSigner(HERE)
   const remotes = Array.from({ length: REMOTES }, (_, index) => createSigner(`remote${index}.bench.test`))
   const rooms = plan(here)
   const directory = await createServiceDirectory(here, sections)
