@@ -11,6 +11,7 @@ import { cleanUpAtExit } from './owned.ts'
 import { besideHomeserverPart } from './parts/beside-homeserver.ts'
 import { ed25519Part } from './parts/ed25519.ts'
 import { fanoutPart } from './parts/fanout.ts'
+import { firstKnockPart } from './parts/first-knock.ts'
 import { makeKnockPart } from './parts/make-knock.ts'
 import { manyRoomsPart } from './parts/many-rooms.ts'
 import { memoryPart } from './parts/memory.ts'
@@ -32,6 +33,7 @@ const PARTS: readonly Part[] = [
   manyRoomsPart,
   fanoutPart,
   besideHomeserverPart,
+  firstKnockPart,
   memoryPart,
   startPart,
   ed25519Part,
