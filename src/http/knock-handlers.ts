@@ -81,7 +81,8 @@ export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers
         if (roomId === undefined) return refused(INVALID_ROOM_ID, origin)
         if (userId === undefined) return refused(INVALID_USER_ID, origin, roomId)
         const versions = readVersions(request.target.query)
-        const outcome = await makeKnock(ports, { origin, roomId, userId, versions, deadline })
+        const original = originalOf('GET', request, undefined)
+        const outcome = await makeKnock(ports, { origin, roomId, userId, versions, deadline, original })
         if (!outcome.ok) return refused(outcome, origin, roomId)
         return accepted(JSON.stringify(outcome.template), origin, roomId)
       })
@@ -98,7 +99,7 @@ export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers
         if (roomId === undefined) return refused(INVALID_ROOM_ID, origin)
         if (eventId === undefined) return refused(INVALID_EVENT_ID, origin, roomId)
         const keyDeadline = Math.min(deadline, clock() + keyLookupMs)
-        const original = { ...originalOf(request), body: content.bytes }
+        const original = originalOf('PUT', request, content.bytes)
         const submitted = { origin, roomId, eventId, body: content.object, keyDeadline, deadline, original }
         const outcome = await sendKnock(ports, submitted)
         return outcome.ok ? accepted(outcome.body, origin, roomId) : refused(outcome, origin, roomId)
@@ -122,9 +123,13 @@ function readSegment<Id>(segment: string, parse: (text: string) => Id | undefine
   return text === undefined ? undefined : parse(text)
 }
 
-function originalOf({ target, rawHeaders }: KnockRequest): Omit<OriginalRequest, 'body'> {
+function originalOf(
+  method: OriginalRequest['method'],
+  { target, rawHeaders }: KnockRequest,
+  body: Uint8Array | undefined,
+): OriginalRequest {
   const authorization = rawHeaders.filter((_, at) => at % 2 === 1 && /^authorization$/i.test(rawHeaders[at - 1] ?? ''))
-  return { method: 'PUT', uri: target.uri, authorization }
+  return { method, uri: target.uri, authorization, body }
 }
 
 interface Content {
