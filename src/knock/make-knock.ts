@@ -180,7 +180,7 @@ function recordRefusal(
   room: OpenRoom | undefined,
   refused: Refusal,
 ): void {
-  ports.store.recordRefusal({
+  ports.store.recordDecision({
     time: ports.clock(),
     endpoint: 'make_knock',
     roomId,
