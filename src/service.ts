@@ -6,6 +6,7 @@ import type { OperatorFiles } from './config/operator-files.ts'
 import type { Config } from './config/schema.ts'
 import { createConfiguredFederation } from './configured-federation.ts'
 import { type ConfiguredHomeserver, createConfiguredHomeserver } from './configured-homeserver.ts'
+import { createConfiguredKnocks } from './configured-knocks.ts'
 import { createDeliveryWorker, type DeliveryWorker } from './federation/delivery-worker.ts'
 import type { Federation } from './federation/federation.ts'
 import { createAdminServer } from './http/admin-server.ts'
@@ -13,8 +14,6 @@ import { createDrain } from './http/drain.ts'
 import { createFederationApp } from './http/federation-app.ts'
 import { listen, type Place } from './http/listen.ts'
 import { compileAdmission } from './knock/admission.ts'
-import { createKnockPorts } from './knock/knock-ports.ts'
-import { createKnockPolicy } from './knock/policy.ts'
 import type { Clock } from './knock/ports.ts'
 import type { Store } from './knock/store-ports.ts'
 import { nativeEd25519 } from './matrix/ed25519.ts'
@@ -153,17 +152,9 @@ function createInbound(
 ) {
   const { server_name: serverName, federation, limits, timeouts, listen: listening } = config
   const logRequest = createRequestLog(logging, clock)
-  const { per_user: perUser, per_room: perRoom, per_server: perServer } = limits
-  const policy = createKnockPolicy(
-    {
-      ...(perUser && { perUser: { knocks: perUser.knocks, perSeconds: perUser.per_seconds } }),
-      ...(perRoom && { perRoom: { knocks: perRoom.knocks, perSeconds: perRoom.per_seconds } }),
-      ...(perServer && { perServer: { knocks: perServer.knocks, perSeconds: perServer.per_seconds } }),
-    },
-    clock,
-  )
   return createFederationApp({
-    ports: createKnockPorts({ serverName, store, keyring, ed25519: nativeEd25519, policy, clock }, homeserver),
+    ports: { serverName, keyring, ed25519: nativeEd25519, clock },
+    knocks: createConfiguredKnocks({ config, store, keyring, clock }, homeserver),
     admission: compileAdmission({ allow: federation.allow_servers, deny: federation.deny_servers }),
     keyLookupMs: timeouts.key_lookup_seconds * 1000,
     requestMs: timeouts.request_seconds * 1000,

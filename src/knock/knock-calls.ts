@@ -1,0 +1,18 @@
+/** The two calls, whoever knows the rooms: this service, or the homeserver alone. */
+import type { Refusal } from '../matrix/errors.ts'
+import type { KnockPorts } from './knock-ports.ts'
+import { type MakeKnockAnswer, type MakeKnockRequest, makeKnock } from './make-knock.ts'
+import { type SendKnockAnswer, type SendKnockRequest, sendKnock } from './send-knock.ts'
+
+export interface KnockCalls {
+  makeKnock(request: MakeKnockRequest): Promise<MakeKnockAnswer | Refusal>
+  sendKnock(request: SendKnockRequest): Promise<SendKnockAnswer | Refusal>
+}
+
+/** Decided on the rooms as they are known here. */
+export function knocksOnKnownRooms(ports: KnockPorts): KnockCalls {
+  return {
+    makeKnock: (request) => makeKnock(ports, request),
+    sendKnock: (request) => sendKnock(ports, request),
+  }
+}
