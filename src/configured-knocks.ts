@@ -1,10 +1,11 @@
 /** The use cases behind the listener that the configuration describes, with the operator's limits. */
 import type { Config } from './config/schema.ts'
-import type { ConfiguredHomeserver } from './configured-homeserver.ts'
-import { type KnockCalls, knocksOnKnownRooms } from './knock/knock-calls.ts'
-import { createKnockPorts } from './knock/knock-ports.ts'
+import type { Upstream } from './knock/homeserver-ports.ts'
+import { type KnockCalls, knocksOnKnownRooms, knocksPassedOn } from './knock/knock-calls.ts'
+import { createKnockPorts, type KnockHomeserver } from './knock/knock-ports.ts'
 import { createKnockPolicy, type KnockPolicy } from './knock/policy.ts'
 import type { Clock, Keyring } from './knock/ports.ts'
+import { createSeenVersions } from './knock/seen-versions.ts'
 import type { Store } from './knock/store-ports.ts'
 import { nativeEd25519 } from './matrix/ed25519.ts'
 
@@ -13,16 +14,18 @@ export interface ConfiguredKnocksParts {
   readonly store: Store
   readonly keyring: Keyring
   readonly clock: Clock
+  /** Undefined where this store is the authority of its rooms, or where they cannot be read. */
+  readonly homeserver: KnockHomeserver | undefined
+  /** The homeserver whose rooms cannot be read. */
+  readonly upstream: Upstream | undefined
 }
 
-/** @param homeserver undefined where this store is the authority of its rooms */
-export function createConfiguredKnocks(
-  { config, store, keyring, clock }: ConfiguredKnocksParts,
-  homeserver: ConfiguredHomeserver | undefined,
-): KnockCalls {
+export function createConfiguredKnocks(parts: ConfiguredKnocksParts): KnockCalls {
+  const { config, store, keyring, clock, homeserver, upstream } = parts
   const policy = createConfiguredPolicy(config, clock)
   const ports = { serverName: config.server_name, store, keyring, ed25519: nativeEd25519, policy, clock }
-  return knocksOnKnownRooms(createKnockPorts(ports, homeserver))
+  if (upstream === undefined) return knocksOnKnownRooms(createKnockPorts(ports, homeserver))
+  return knocksPassedOn({ ...ports, upstream, versions: createSeenVersions() })
 }
 
 function createConfiguredPolicy({ limits }: Config, clock: Clock): KnockPolicy {

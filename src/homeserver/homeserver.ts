@@ -56,8 +56,8 @@ export interface Homeserver {
 }
 
 export function createHomeserver(options: HomeserverOptions): Homeserver {
-  const { serverName, signingKey, ed25519, keyring, store, clock, handoverMs, observer } = options
-  const marker = markerOf(serverName, signingKey.seed)
+  const { serverName, ed25519, keyring, store, clock, handoverMs, observer } = options
+  const marker = markerOf(options)
   const client = createHomeserverClient({ ...options, marker })
   const localUsers = createLocalUsers(options.localUsers, `@matrix-knock:${serverName}` as UserId)
   const acceptance = createAcceptance({ client, localUsers, clock })

@@ -2,6 +2,9 @@
 import type { Refusal } from '../matrix/errors.ts'
 import type { KnockPorts } from './knock-ports.ts'
 import { type MakeKnockAnswer, type MakeKnockRequest, makeKnock } from './make-knock.ts'
+import { passOnMakeKnock } from './pass-on-make-knock.ts'
+import type { PassOnPorts } from './pass-on-ports.ts'
+import { passOnSendKnock } from './pass-on-send-knock.ts'
 import { type SendKnockAnswer, type SendKnockRequest, sendKnock } from './send-knock.ts'
 
 export interface KnockCalls {
@@ -14,5 +17,13 @@ export function knocksOnKnownRooms(ports: KnockPorts): KnockCalls {
   return {
     makeKnock: (request) => makeKnock(ports, request),
     sendKnock: (request) => sendKnock(ports, request),
+  }
+}
+
+/** Decided by the homeserver, which alone knows its rooms. */
+export function knocksPassedOn(ports: PassOnPorts): KnockCalls {
+  return {
+    makeKnock: (request) => passOnMakeKnock(ports, request),
+    sendKnock: (request) => passOnSendKnock(ports, request),
   }
 }

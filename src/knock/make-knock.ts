@@ -22,7 +22,7 @@ import {
 } from './decision.ts'
 import type { OriginalRequest, Upstream } from './homeserver-ports.ts'
 import type { KnockPorts } from './knock-ports.ts'
-import type { Extremity } from './ports.ts'
+import type { Extremity, RoomHead } from './ports.ts'
 import type { ClosedRoom, OpenRoom } from './rooms.ts'
 import { askForTemplate, noTemplate } from './upstream-template.ts'
 
@@ -49,9 +49,7 @@ const MAX_ATTEMPTS = 3
 
 /** Answers one authenticated make_knock. A refusal is recorded, a template changes nothing. */
 export async function makeKnock(ports: KnockPorts, request: MakeKnockRequest): Promise<MakeKnockAnswer | Refusal> {
-  if (request.versions.length === 0) {
-    return refusal('M_MISSING_PARAM', 'The query parameter ver is missing', 'make_knock: ver')
-  }
+  if (request.versions.length === 0) return VER_MISSING
   let room: OpenRoom | ClosedRoom | undefined
   let notBefore: number | undefined
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
@@ -79,10 +77,8 @@ async function decide(
   const { origin, roomId, userId } = request
   const room = admitServer(opened, origin)
   if (!room.ok) return room
-  if (serverNameOf(userId) !== origin) {
-    return refusal('M_FORBIDDEN', 'The user does not belong to the requesting server', 'make_knock: user of the origin')
-  }
-  const version = negotiateVersion(room, request.versions)
+  if (serverNameOf(userId) !== origin) return USER_OF_ANOTHER_SERVER
+  const version = negotiateVersion(room.head, request.versions)
   if (!version.ok) return version
   const verdict = judgeCurrentState(knockBy(userId, roomId), room.facts, room.member, version.version)
   if (!verdict.allowed) return forbidden(verdict)
@@ -97,19 +93,28 @@ async function decide(
   return { ok: true, template: { room_version: version.version.id, event } }
 }
 
-function negotiateVersion(
-  room: AdmittedRoom,
+export const VER_MISSING = refusal('M_MISSING_PARAM', 'The query parameter ver is missing', 'make_knock: ver')
+
+export const USER_OF_ANOTHER_SERVER = refusal(
+  'M_FORBIDDEN',
+  'The user does not belong to the requesting server',
+  'make_knock: user of the origin',
+)
+
+/** The room's version, if the caller supports it and users can knock in it. */
+export function negotiateVersion(
+  room: Pick<RoomHead, 'version'>,
   versions: readonly string[],
 ): { ok: true; version: RoomVersion } | Refusal {
-  if (!versions.includes(room.head.version)) {
+  if (!versions.includes(room.version)) {
     return refusal(
       'M_INCOMPATIBLE_ROOM_VERSION',
       'Your server does not support the version of the room',
       'make_knock: ver',
-      { room_version: room.head.version },
+      { room_version: room.version },
     )
   }
-  return requireKnockableVersion(room.head)
+  return requireKnockableVersion(room)
 }
 
 /**
