@@ -221,7 +221,7 @@ const settings = z.strictObject({
   }),
   signing_key_path: setting(text.default('./data/signing.key'), {
     description:
-      "The homeserver's signing key file, as Synapse (ed25519 a_1 SEED) or Dendrite (PEM) writes it. Must be readable by its owner alone.",
+      "The homeserver's signing key file, as Synapse (ed25519 a_1 SEED) or Dendrite (PEM) writes it. Must be readable by its owner alone. May be missing with homeserver.template upstream alone.",
     allowed: 'a path',
   }),
   old_verify_keys: setting(verifyKeys.prefault({}), {
