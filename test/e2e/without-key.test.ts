@@ -318,6 +318,15 @@ describe('what an operator without the signing key is told', () => {
     expect([code, stderr]).toEqual([1, expect.stringContaining('signing_key_path')])
   })
 
+  it('by explain, which does not guess', async () => {
+    const { code, stdout, stderr } = await service.command('explain', open().roomId, stranger().id)
+    expect([code, stdout, stderr]).toEqual([
+      1,
+      '',
+      expect.stringMatching(/signing_key_path: .* the homeserver alone can say/),
+    ])
+  })
+
   it('by the log, where homeserver.url leads back to the service', async () => {
     const [port = 0] = await freePorts(1)
     const looping = await start(`http://127.0.0.1:${port}`, { listen: { host: '127.0.0.1', port } })
