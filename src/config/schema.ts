@@ -201,7 +201,10 @@ function seconds(fallback: number, description: string) {
 const timeouts = z.strictObject({
   request_seconds: seconds(25, 'Longest time for one request. Keep it under the time-out of the proxy.'),
   key_lookup_seconds: seconds(10, "Longest wait for another server's keys."),
-  handover_seconds: seconds(15, 'Longest time for handing one knock over to the homeserver, proof included.'),
+  handover_seconds: seconds(
+    15,
+    'Longest time for handing one knock over to the homeserver, proof included, or for its event template.',
+  ),
   delivery_seconds: seconds(60, 'Longest time for one delivery to another server.'),
 })
 
