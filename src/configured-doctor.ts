@@ -2,12 +2,12 @@
 import type { OperatorFiles } from './config/operator-files.ts'
 import type { Config } from './config/schema.ts'
 import { type Checked, note, ok, runChecks } from './doctor/check.ts'
-import { homeserverChecks } from './doctor/homeserver-checks.ts'
+import { homeserverChecks, keylessChecks } from './doctor/homeserver-checks.ts'
 import { publicCheck } from './doctor/public-check.ts'
 import { createHomeserverClient, type HomeserverClient, markerOf } from './homeserver/homeserver-client.ts'
 import type { Clock } from './knock/ports.ts'
 import type { Store } from './knock/store-ports.ts'
-import { nativeEd25519, type SigningKey } from './matrix/ed25519.ts'
+import { nativeEd25519 } from './matrix/ed25519.ts'
 
 export interface ConfiguredDoctor {
   readonly config: Config
@@ -36,53 +36,46 @@ export async function runConfiguredDoctor(parts: ConfiguredDoctor): Promise<read
           }),
     },
   ]
-  const { signingKey } = files
-  if (signingKey === undefined) return first
   const clients: HomeserverClient[] = []
   const clientAt = (url: string, marker: string): HomeserverClient => {
-    const client = createHomeserverClient({ ...shared(parts, signingKey), url, marker })
+    const client = createHomeserverClient({ ...shared(parts), signingKey: files.signingKey, url, marker })
     clients.push(client)
     return client
   }
   try {
-    return [
-      ...first,
-      ...(await checkHomeserver(parts, signingKey, clientAt)),
-      ...(await checkPublic(parts, publicUrl, clientAt)),
-    ]
+    return [...first, ...(await checkHomeserver(parts, clientAt)), ...(await checkPublic(parts, publicUrl, clientAt))]
   } finally {
     await Promise.all(clients.map((client) => client.close()))
   }
 }
 
-function shared({ config, files, clock }: ConfiguredDoctor, signingKey: SigningKey) {
+function shared({ config, files, clock }: ConfiguredDoctor) {
   const { caCertificates } = files
-  return { serverName: config.server_name, signingKey, ed25519: nativeEd25519, clock, caCertificates }
+  return { serverName: config.server_name, ed25519: nativeEd25519, clock, caCertificates }
 }
 
 type ClientAt = (url: string, marker: string) => HomeserverClient
 
-async function checkHomeserver(
-  parts: ConfiguredDoctor,
-  signingKey: SigningKey,
-  clientAt: ClientAt,
-): Promise<readonly Checked[]> {
+async function checkHomeserver(parts: ConfiguredDoctor, clientAt: ClientAt): Promise<readonly Checked[]> {
   const { config, files } = parts
   const { url } = config.homeserver
   if (url === undefined) return [{ name: 'homeserver', ...note('none: homeserver.handover is none') }]
-  const marker = markerOf(config.server_name, signingKey.seed)
-  const { registration } = files
+  const { signingKey, registration } = files
+  const marker = markerOf({ serverName: config.server_name, signingKey, url })
+  const inReach = { ...shared(parts), client: clientAt(url, marker), url, marker }
+  if (signingKey === undefined) return runChecks(keylessChecks(inReach))
   const appservice = registration && { id: registration.id, asToken: registration.asToken }
-  return runChecks(
-    homeserverChecks({ ...shared(parts, signingKey), client: clientAt(url, marker), url, marker, appservice }),
-  )
+  return runChecks(homeserverChecks({ ...inReach, signingKey, appservice }))
 }
 
 async function checkPublic(
-  { config, clock }: ConfiguredDoctor,
+  { config, files, clock }: ConfiguredDoctor,
   url: string | undefined,
   clientAt: ClientAt,
 ): Promise<readonly Checked[]> {
   if (url === undefined) return [{ name: 'reverse proxy', ...note('not tried: give --public-url https://HOST[:PORT]') }]
+  if (files.signingKey === undefined) {
+    return [{ name: 'reverse proxy', ...note('not tried: a knock of our own name takes the signing key') }]
+  }
   return runChecks([publicCheck({ client: clientAt(url, 'doctor'), url, serverName: config.server_name, clock })])
 }

@@ -13,15 +13,11 @@ export interface ConfiguredFederationParts {
   readonly onLookup?: NonNullable<FederationOptions['onLookup']>
 }
 
-/**
- * The caller closes it.
- * @throws Error with a reason for the operator where there is no signing key
- */
+/** The caller closes it. */
 export function createConfiguredFederation(parts: ConfiguredFederationParts): Federation {
   const { config, files, keyStore, clock, onLookup } = parts
   const { federation, server_name: serverName, timeouts } = config
   const { signingKey } = files
-  if (signingKey === undefined) throw new Error(`signing_key_path: ${config.signing_key_path} cannot be read`)
   return createFederation({
     serverName,
     signingKey,

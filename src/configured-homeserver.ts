@@ -34,13 +34,14 @@ export interface ConfiguredHomeserverParts {
 /** @returns undefined with `handover: none` */
 export function createConfiguredHomeserver(parts: ConfiguredHomeserverParts): ConfiguredHomeserver | undefined {
   const { config, files, log, metrics } = parts
-  const { handover, url } = config.homeserver
+  const { handover, template, url } = config.homeserver
   if (handover === undefined || handover === 'none' || url === undefined || files.signingKey === undefined)
     return undefined
   const homeserver = createHomeserver({
     serverName: config.server_name,
     url,
     handover,
+    template,
     caCertificates: files.caCertificates,
     signingKey: files.signingKey,
     ed25519: nativeEd25519,
@@ -64,9 +65,9 @@ export function createConfiguredHomeserver(parts: ConfiguredHomeserverParts): Co
     },
   })
   const feed = createFeed(parts, homeserver)
-  const { supply, handover: handingOver, marker } = homeserver
+  const { supply, handover: handingOver, templates, marker } = homeserver
   return {
-    ...{ supply, handover: handingOver, marker },
+    ...{ supply, handover: handingOver, templates, marker },
     start: async () => feed?.start(),
     async stop() {
       feed?.stop()

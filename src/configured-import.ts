@@ -21,9 +21,12 @@ export interface ConfiguredImport {
 /** Bytes of a file that are read at a time. */
 const CHUNK_BYTES = 256 * 1024
 
-/** @throws Error where the file cannot be read or the store cannot be written; nothing is changed then */
+/** @throws Error where the file or the signing key cannot be read, or the store cannot be written; nothing is changed then */
 export async function importConfiguredRoom(order: ConfiguredImport): Promise<RoomImportReport> {
-  const { config, store, clock, file, discardKnocks } = order
+  const { config, files, store, clock, file, discardKnocks } = order
+  if (files.signingKey === undefined) {
+    throw new Error(`signing_key_path: ${config.signing_key_path} cannot be read, and rooms are of no use without it`)
+  }
   const federation = createConfiguredFederation({ ...order, keyStore: store })
   try {
     return await importRoom(

@@ -6,6 +6,8 @@ import type { OperatorFiles } from './config/operator-files.ts'
 import type { Config } from './config/schema.ts'
 import { createConfiguredFederation } from './configured-federation.ts'
 import { type ConfiguredHomeserver, createConfiguredHomeserver } from './configured-homeserver.ts'
+import { createConfiguredKnocks } from './configured-knocks.ts'
+import { type ConfiguredUpstream, createConfiguredUpstream } from './configured-upstream.ts'
 import { createDeliveryWorker, type DeliveryWorker } from './federation/delivery-worker.ts'
 import type { Federation } from './federation/federation.ts'
 import { createAdminServer } from './http/admin-server.ts'
@@ -13,8 +15,6 @@ import { createDrain } from './http/drain.ts'
 import { createFederationApp } from './http/federation-app.ts'
 import { listen, type Place } from './http/listen.ts'
 import { compileAdmission } from './knock/admission.ts'
-import { createKnockPorts } from './knock/knock-ports.ts'
-import { createKnockPolicy } from './knock/policy.ts'
 import type { Clock } from './knock/ports.ts'
 import type { Store } from './knock/store-ports.ts'
 import { nativeEd25519 } from './matrix/ed25519.ts'
@@ -57,7 +57,8 @@ export async function startService(parts: ServiceParts): Promise<Service> {
   const deliveries = createDeliveries(parts, federation, metrics)
   const audit = createAudit(parts, federation)
   const homeserver = createConfiguredHomeserver({ ...parts, log, metrics, keyring: federation.keyring })
-  const app = await createInbound(parts, federation, metrics, deliveries, homeserver)
+  const upstream = createConfiguredUpstream(parts)
+  const app = await createInbound(parts, federation, metrics, deliveries, { homeserver, upstream })
   const { server } = app
   const drain = createDrain(server, { idleMs: IDLE_BEFORE_CLOSE_MS, mostMs: config.timeouts.request_seconds * 1000 })
   let state: 'starting' | 'serving' | 'stopping' = 'starting'
@@ -75,7 +76,7 @@ export async function startService(parts: ServiceParts): Promise<Service> {
   async function stop(): Promise<void> {
     state = 'stopping'
     await drain.begin()
-    await Promise.all([deliveries.stop(DELIVERIES_DRAIN_MS), audit.stop(), homeserver?.stop()])
+    await Promise.all([deliveries.stop(DELIVERIES_DRAIN_MS), audit.stop(), homeserver?.stop(), upstream?.stop()])
     await federation.close()
     await app.close()
     admin.close()
@@ -144,26 +145,24 @@ function createAudit({ store, clock, logging: { log } }: ServiceParts, { keyring
   })
 }
 
+/** One of them, or none. */
+interface NextDoor {
+  readonly homeserver: ConfiguredHomeserver | undefined
+  readonly upstream: ConfiguredUpstream | undefined
+}
+
 function createInbound(
   { config, files, store, logging, clock }: ServiceParts,
   { keyring }: Federation,
   metrics: Metrics,
   { heardFrom }: DeliveryWorker,
-  homeserver: ConfiguredHomeserver | undefined,
+  { homeserver, upstream }: NextDoor,
 ) {
   const { server_name: serverName, federation, limits, timeouts, listen: listening } = config
   const logRequest = createRequestLog(logging, clock)
-  const { per_user: perUser, per_room: perRoom, per_server: perServer } = limits
-  const policy = createKnockPolicy(
-    {
-      ...(perUser && { perUser: { knocks: perUser.knocks, perSeconds: perUser.per_seconds } }),
-      ...(perRoom && { perRoom: { knocks: perRoom.knocks, perSeconds: perRoom.per_seconds } }),
-      ...(perServer && { perServer: { knocks: perServer.knocks, perSeconds: perServer.per_seconds } }),
-    },
-    clock,
-  )
   return createFederationApp({
-    ports: createKnockPorts({ serverName, store, keyring, ed25519: nativeEd25519, policy, clock }, homeserver),
+    ports: { serverName, keyring, ed25519: nativeEd25519, clock },
+    knocks: createConfiguredKnocks({ config, store, keyring, clock, homeserver, upstream: upstream?.upstream }),
     admission: compileAdmission({ allow: federation.allow_servers, deny: federation.deny_servers }),
     keyLookupMs: timeouts.key_lookup_seconds * 1000,
     requestMs: timeouts.request_seconds * 1000,
@@ -171,7 +170,7 @@ function createInbound(
     addressLimit: { perSecond: limits.per_address.per_second, burst: limits.per_address.burst },
     tls: files.tls,
     heardFrom,
-    ownMarker: homeserver?.marker,
+    ownMarker: (homeserver ?? upstream)?.marker,
     observer: {
       answered(request) {
         metrics.answered(request)

@@ -1,4 +1,5 @@
 /** `explain`: whether a user could knock on a room now, by which rule, and on which facts. */
+import { loadSigningKey } from '../config/operator-files.ts'
 import type { Config } from '../config/schema.ts'
 import { compileAdmission, OWN_SERVER, SERVER_DENIED } from '../knock/admission.ts'
 import { explainKnock, type KnockExplanation } from '../knock/explain-knock.ts'
@@ -14,7 +15,7 @@ export interface ExplainOptions {
   readonly json?: boolean
 }
 
-/** @returns 0 where there is an answer, whichever; 1 where the store does not have the room */
+/** @returns 0 where there is an answer, whichever; 1 where the store does not have the room, or no room can be read */
 export async function explain(
   store: Store,
   config: Config,
@@ -25,6 +26,11 @@ export async function explain(
   const roomId = readRoomId(room, output)
   const userId = readUserId(user, output)
   if (roomId === undefined || userId === undefined) return 2
+  const key = await loadSigningKey(config)
+  if (key.ok && key.value.signingKey === undefined) {
+    output.err(`signing_key_path: ${config.signing_key_path} cannot be read, so the homeserver alone can say`)
+    return 1
+  }
   const explanation = await explainFor(store, config, roomId, userId)
   if (json === true) output.out(JSON.stringify(explanationObject(roomId, userId, explanation), null, 2))
   else for (const line of told(roomId, userId, explanation)) output.out(line)

@@ -80,7 +80,7 @@ async function serve(context: RunContext, { config, files, line }: Checked, logg
     context.output.err((error as Error).message)
     return 1
   }
-  announce(log, config, service)
+  announce(log, config, files, service)
   flush()
   await untilStopped(config, service, store, log, flush)
   return 0
@@ -102,10 +102,10 @@ async function importAll(
   return undefined
 }
 
-function announce(log: Log, config: Config, { address, adminAddress }: Running): void {
+function announce(log: Log, config: Config, { signingKey }: OperatorFiles, { address, adminAddress }: Running): void {
   log.info({ server_name: config.server_name, address, admin: adminAddress, store: config.store.kind }, 'listening')
   const { handover, url } = config.homeserver
-  log.info({ handover, url }, WHOSE_ROOMS[handover ?? 'none'])
+  log.info({ handover, url }, WHOSE_ROOMS[signingKey === undefined ? 'unread' : (handover ?? 'none')])
 }
 
 const WHOSE_ROOMS = {
@@ -114,6 +114,8 @@ const WHOSE_ROOMS = {
     'rooms are read from the homeserver; accepted knocks are given to it, and sent to the other servers from here',
   forward:
     'rooms are read from the homeserver; accepted knocks are sent on to it, and it sends them to the other servers',
+  unread:
+    'rooms cannot be read without the signing key: knocks that are what they say are sent on to the homeserver, which decides by the rules of its rooms and sends them to the other servers',
 } as const
 
 /** Ends with the process: by a signal with code 0, by an uncaught exception or with the store with code 1. */

@@ -27,6 +27,9 @@ const READABLE = 'expected a readable file'
 const WITHOUT_KEY =
   'the service runs without it and leaves the rules of rooms to the homeserver, as homeserver.template upstream allows'
 
+const NOT_LISTENING =
+  'homeserver.appservice: without the signing key no rooms are kept, so there is nothing to be told of: nobody listens there, leave the section out'
+
 const WRITE_REGISTRATION = 'write it with `matrix-knock generate-registration -c CONFIG`'
 
 export type Loaded<Value> =
@@ -44,6 +47,7 @@ export async function loadOperatorFiles(config: Config): Promise<Loaded<Operator
   ])
   const problems = [key, registration, authorities, tls, store].flatMap((result) => (result.ok ? [] : result.problems))
   if (!key.ok || !registration.ok || !authorities.ok || !tls.ok || !store.ok) return { ok: false, problems }
+  const unread = key.value.signingKey === undefined && config.homeserver.appservice !== undefined ? [NOT_LISTENING] : []
   return {
     ok: true,
     value: {
@@ -51,7 +55,7 @@ export async function loadOperatorFiles(config: Config): Promise<Loaded<Operator
       registration: registration.value.registration,
       caCertificates: authorities.value,
       tls: tls.value,
-      warnings: [...key.value.warnings, ...registration.value.warnings, ...store.value.warnings],
+      warnings: [...key.value.warnings, ...registration.value.warnings, ...unread, ...store.value.warnings],
     },
   }
 }

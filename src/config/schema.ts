@@ -201,7 +201,10 @@ function seconds(fallback: number, description: string) {
 const timeouts = z.strictObject({
   request_seconds: seconds(25, 'Longest time for one request. Keep it under the time-out of the proxy.'),
   key_lookup_seconds: seconds(10, "Longest wait for another server's keys."),
-  handover_seconds: seconds(15, 'Longest time for handing one knock over to the homeserver, proof included.'),
+  handover_seconds: seconds(
+    15,
+    'Longest time for handing one knock over to the homeserver, proof included, or for its event template.',
+  ),
   delivery_seconds: seconds(60, 'Longest time for one delivery to another server.'),
 })
 
@@ -221,7 +224,7 @@ const settings = z.strictObject({
   }),
   signing_key_path: setting(text.default('./data/signing.key'), {
     description:
-      "The homeserver's signing key file, as Synapse (ed25519 a_1 SEED) or Dendrite (PEM) writes it. Must be readable by its owner alone.",
+      "The homeserver's signing key file, as Synapse (ed25519 a_1 SEED) or Dendrite (PEM) writes it. Must be readable by its owner alone. May be missing with homeserver.template upstream alone.",
     allowed: 'a path',
   }),
   old_verify_keys: setting(verifyKeys.prefault({}), {

@@ -9,14 +9,18 @@ import type { ServerName } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject } from '../matrix/json.ts'
 import { type Check, type Finding, failed, note, ok } from './check.ts'
 
-export interface HomeserverUnderTest {
+/** A homeserver that can be asked without a signing key. */
+export interface HomeserverInReach {
   readonly client: HomeserverClient
   readonly url: string
   readonly serverName: ServerName
-  readonly signingKey: SigningKey
   readonly clock: Clock
   /** Of our own requests. */
   readonly marker: string
+}
+
+export interface HomeserverUnderTest extends HomeserverInReach {
+  readonly signingKey: SigningKey
   readonly appservice: { readonly id: string; readonly asToken: string } | undefined
 }
 
@@ -27,19 +31,35 @@ const OPERATING = 'docs/operating.md'
 
 export function homeserverChecks(subject: HomeserverUnderTest): readonly Check[] {
   return [
-    { name: 'homeserver', run: () => checkReachable(subject) },
-    { name: 'homeserver.url', run: () => checkNotOurselves(subject) },
-    { name: 'clock', run: () => checkClock(subject) },
+    ...reachChecks(subject),
     { name: 'signing key', run: () => checkKey(subject) },
     { name: 'reading as the homeserver', run: () => checkOwnRequests(subject) },
     { name: 'application service', run: () => checkAppservice(subject) },
   ]
 }
 
+/** Of a homeserver that keeps its key to itself: knocks are sent on to it, so it must have knocking. */
+export function keylessChecks(subject: HomeserverInReach): readonly Check[] {
+  const withoutKey = note('none: rooms cannot be read, their rules are left to the homeserver')
+  return [
+    ...reachChecks(subject),
+    { name: 'signing key', run: async () => withoutKey },
+    { name: 'knocking of the homeserver', run: () => checkKnocking(subject) },
+  ]
+}
+
+function reachChecks(subject: HomeserverInReach): readonly Check[] {
+  return [
+    { name: 'homeserver', run: () => checkReachable(subject) },
+    { name: 'homeserver.url', run: () => checkNotOurselves(subject) },
+    { name: 'clock', run: () => checkClock(subject) },
+  ]
+}
+
 const VERSION = '/_matrix/federation/v1/version'
 
-async function checkReachable({ client, url, clock }: HomeserverUnderTest): Promise<Finding> {
-  const answer = await client.get(VERSION, clock() + WITHIN_MS)
+async function checkReachable({ client, url, clock }: HomeserverInReach): Promise<Finding> {
+  const answer = await client.getUnsigned(VERSION, clock() + WITHIN_MS)
   if (answer.kind === 'failed') {
     return failed(
       `${url} cannot be reached: ${answer.reason}`,
@@ -56,16 +76,30 @@ async function checkReachable({ client, url, clock }: HomeserverUnderTest): Prom
 }
 
 /** The running service answers its own requests with its marker: then the URL is that of the public proxy. */
-async function checkNotOurselves({ client, url, serverName, clock, marker }: HomeserverUnderTest): Promise<Finding> {
-  const path = `/_matrix/federation/v1/make_knock/${encodeURIComponent(`!doctor:${serverName}`)}/${encodeURIComponent(`@doctor:${serverName}`)}`
-  const answer = await client.get(path, clock() + WITHIN_MS)
+async function checkNotOurselves(subject: HomeserverInReach): Promise<Finding> {
+  const { url, marker } = subject
+  const answer = await askForKnock(subject)
   if (answer.kind !== 'answered' || answer.header(MARKER_HEADER) !== marker) return ok(`${url} does not lead back here`)
   const remedy = 'homeserver.url: name the homeserver itself, past the reverse proxy'
   return failed(`${url} leads back to this service`, remedy, OPERATING)
 }
 
-async function checkClock({ client, clock }: HomeserverUnderTest): Promise<Finding> {
-  const answer = await client.get(VERSION, clock() + WITHIN_MS)
+/** Whatever it says to a request that nobody has signed, it must know the call. */
+async function checkKnocking(subject: HomeserverInReach): Promise<Finding> {
+  const answer = await askForKnock(subject)
+  if (answer.kind === 'failed') return failed(`make_knock: ${answer.reason}`, 'homeserver.url', OPERATING)
+  if (answer.body?.errcode !== 'M_UNRECOGNIZED') return ok('the homeserver knows make_knock')
+  const remedy = 'homeserver.handover: inject, for which this service needs the signing key'
+  return failed('the homeserver has no make_knock', remedy, OPERATING)
+}
+
+function askForKnock({ client, serverName, clock }: HomeserverInReach): Promise<HomeserverAnswer> {
+  const [room, user] = [`!doctor:${serverName}`, `@doctor:${serverName}`].map(encodeURIComponent)
+  return client.getUnsigned(`/_matrix/federation/v1/make_knock/${room}/${user}?ver=11`, clock() + WITHIN_MS)
+}
+
+async function checkClock({ client, clock }: HomeserverInReach): Promise<Finding> {
+  const answer = await client.getUnsigned(VERSION, clock() + WITHIN_MS)
   const date = answer.kind === 'answered' ? Date.parse(answer.header('date') ?? '') : Number.NaN
   if (Number.isNaN(date)) return note('the homeserver does not tell its time')
   const difference = Math.abs(clock() - date)

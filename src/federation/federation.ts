@@ -19,7 +19,8 @@ import { createWellKnown } from './well-known.ts'
 
 export interface FederationOptions {
   readonly serverName: ServerName
-  readonly signingKey: SigningKey
+  /** Undefined where the homeserver keeps it to itself: keys of others can be had without, deliveries cannot be made. */
+  readonly signingKey: SigningKey | undefined
   readonly ed25519: Ed25519
   readonly keyStore: KeyStore
   readonly clock: Clock

@@ -14,8 +14,8 @@ import { stands } from './pause.ts'
 export interface KeyringOptions extends KeyLookupOptions {
   readonly serverName: ServerName
   readonly store: KeyStore
-  /** Answers for our own name, without the network. */
-  readonly signingKey: Pick<SigningKey, 'keyId' | 'publicKey'>
+  /** Answers for our own name, without the network. Undefined where the homeserver keeps it to itself. */
+  readonly signingKey: Pick<SigningKey, 'keyId' | 'publicKey'> | undefined
   /** Our earlier keys: good for events, never for requests. */
   readonly oldVerifyKeys?: ReadonlyMap<KeyId, Uint8Array>
   /** Told about each look-up that left memory, for metrics. */
@@ -164,12 +164,17 @@ export function createKeyring(options: KeyringOptions): Keyring {
   const always = Number.MAX_SAFE_INTEGER
   const ownKeys: readonly VerifyKey[] = [
     ...[...(options.oldVerifyKeys ?? [])].map(([keyId, key]) => ({ keyId, key, validUntil: always, old: true })),
-    { keyId: signingKey.keyId, key: signingKey.publicKey, validUntil: always, old: false },
+    ...(signingKey === undefined
+      ? []
+      : [{ keyId: signingKey.keyId, key: signingKey.publicKey, validUntil: always, old: false }]),
   ]
 
   return {
     async keysFor(server, keyIds, at, use, deadline) {
       if (server === serverName) {
+        if (signingKey === undefined && use === 'request') {
+          return { kind: 'unavailable', reason: 'our own key is not known here (signing_key_path)' }
+        }
         const wanted = ({ keyId, old }: VerifyKey) => keyIds.includes(keyId) && (use === 'event' || !old)
         return { kind: 'keys', keys: ownKeys.filter(wanted) }
       }

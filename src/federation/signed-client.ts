@@ -28,19 +28,24 @@ export interface FederationClient {
 
 export interface FederationClientOptions {
   readonly serverName: ServerName
-  readonly signingKey: SigningKey
+  /** Undefined where the homeserver keeps it to itself: then nothing can be sent. */
+  readonly signingKey: SigningKey | undefined
   readonly ed25519: Ed25519
   readonly discovery: Discovery
   readonly agent: HttpAgent
 }
 
 const MAX_RESPONSE_BYTES = 256 * 1024
+const WITHOUT_KEY: OutboundResponse = {
+  kind: 'failed',
+  reason: 'requests to other servers need the signing key (signing_key_path)',
+}
 
 export function createFederationClient(options: FederationClientOptions): FederationClient {
   const { serverName, signingKey, ed25519, discovery, agent } = options
 
   /** Names are the undelegated ones: delegation says where to connect, never who is meant. */
-  function authorization({ method, uri, destination, content }: FederationRequest): string {
+  function authorization({ method, uri, destination, content }: FederationRequest, signingKey: SigningKey): string {
     const named = { method, uri, origin: serverName, destination }
     return authorizationOf(content === undefined ? named : { ...named, content }, signingKey, ed25519)
   }
@@ -48,12 +53,13 @@ export function createFederationClient(options: FederationClientOptions): Federa
   return {
     async request(request) {
       const { method, destination, uri, content, deadline, signal } = request
+      if (signingKey === undefined) return WITHOUT_KEY
       const found = await discovery.discover(destination, deadline)
       if (found.kind === 'failed') {
         discovery.unreachable(destination)
         return found
       }
-      const headers = { accept: 'application/json', authorization: authorization(request) }
+      const headers = { accept: 'application/json', authorization: authorization(request, signingKey) }
       const wanted = { method, path: uri, headers, maxBytes: MAX_RESPONSE_BYTES, deadline, ...(signal && { signal }) }
       const response = await agent.requestAny(
         found.targets,

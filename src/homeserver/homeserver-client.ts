@@ -37,7 +37,9 @@ export type HomeserverStream = ByteStream | HomeserverAnswer
 export interface HomeserverClient {
   /** Asks as the homeserver itself. @param uri from `/_matrix/` on @param deadline absolute time in milliseconds */
   get(uri: string, deadline: number): Promise<HomeserverAnswer>
-  /** The same for a long answer: a 200 is given as a stream. */
+  /** Asks without saying who asks. */
+  getUnsigned(uri: string, deadline: number): Promise<HomeserverAnswer>
+  /** Asks as the homeserver itself for a long answer: a 200 is given as a stream. */
   stream(uri: string, deadline: number): Promise<HomeserverStream>
   put(uri: string, content: JsonObject, deadline: number): Promise<HomeserverAnswer>
   /** Asks the client-server API with an access token. */
@@ -68,9 +70,14 @@ const MAX_STREAM_BYTES = 1024 * 1024 * 1024
 /** A short answer takes no longer, so that a homeserver that comes back is not waited for in vain. */
 const SHORT_ANSWER_MS = 10_000
 
-/** The marker of all processes that serve this name with this key. */
-export function markerOf(serverName: ServerName, secret: Uint8Array): string {
-  return createHash('sha256').update('matrix-knock marker\0').update(serverName).update(secret).digest('base64url')
+/** The marker of all processes that serve this name with this key, or without one before this homeserver. */
+export function markerOf({
+  serverName,
+  signingKey,
+  url,
+}: Pick<HomeserverClientOptions, 'serverName' | 'signingKey' | 'url'>): string {
+  const known = signingKey?.seed ?? url
+  return createHash('sha256').update('matrix-knock marker\0').update(serverName).update(known).digest('base64url')
 }
 
 export function createHomeserverClient(options: HomeserverClientOptions): HomeserverClient {
@@ -124,6 +131,8 @@ export function createHomeserverClient(options: HomeserverClientOptions): Homese
   return {
     get: (uri, deadline) =>
       ask({ method: 'GET', uri, headers: usual(signed('GET', uri)) }, Math.min(deadline, clock() + SHORT_ANSWER_MS)),
+    getUnsigned: (uri, deadline) =>
+      ask({ method: 'GET', uri, headers: usual({}) }, Math.min(deadline, clock() + SHORT_ANSWER_MS)),
     async stream(uri, deadline) {
       const response = await send({ method: 'GET', uri, headers: usual(signed('GET', uri)) }, deadline)
       if ('kind' in response) return response

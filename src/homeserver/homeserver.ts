@@ -2,7 +2,7 @@
  * The homeserver next door put together: one connection behind the supply of rooms, the handover of knocks and the feed of
  * events. docs/decisions/0008-rooms-from-a-homeserver.md
  */
-import type { Handover, HandoverOutcome, RoomSupply } from '../knock/homeserver-ports.ts'
+import type { Handover, HandoverOutcome, RoomSupply, Upstream } from '../knock/homeserver-ports.ts'
 import type { Clock, Keyring } from '../knock/ports.ts'
 import type { Store } from '../knock/store-ports.ts'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
@@ -15,11 +15,14 @@ import { createHomeserverClient, type HomeserverClient, markerOf } from './homes
 import { createInject } from './inject.ts'
 import { createLocalUsers } from './local-users.ts'
 import { createRoomSupply, type HomeserverRooms } from './room-supply.ts'
+import { createUpstream } from './upstream.ts'
 
 export interface HomeserverOptions {
   readonly serverName: ServerName
   readonly url: string
   readonly handover: 'inject' | 'forward'
+  /** Whose event templates are given out. */
+  readonly template: 'own' | 'upstream'
   /** Certificate authorities beside the usual, each a PEM text. */
   readonly caCertificates: readonly string[]
   readonly signingKey: SigningKey
@@ -44,6 +47,8 @@ export interface Homeserver {
   readonly client: HomeserverClient
   readonly supply: RoomSupply
   readonly handover: Handover
+  /** Who writes the event templates, where that is the homeserver. */
+  readonly templates: Upstream | undefined
   readonly feed: AppserviceFeed
   /** The marker header of our own requests. */
   readonly marker: string
@@ -51,8 +56,8 @@ export interface Homeserver {
 }
 
 export function createHomeserver(options: HomeserverOptions): Homeserver {
-  const { serverName, signingKey, ed25519, keyring, store, clock, handoverMs, observer } = options
-  const marker = markerOf(serverName, signingKey.seed)
+  const { serverName, ed25519, keyring, store, clock, handoverMs, observer } = options
+  const marker = markerOf(options)
   const client = createHomeserverClient({ ...options, marker })
   const localUsers = createLocalUsers(options.localUsers, `@matrix-knock:${serverName}` as UserId)
   const acceptance = createAcceptance({ client, localUsers, clock })
@@ -66,15 +71,17 @@ export function createHomeserver(options: HomeserverOptions): Homeserver {
     observer: { read: observer.roomRead, failed: observer.roomFailed },
   })
   const feed: AppserviceFeed = createAppserviceFeed({ serverName, rooms, localUsers, acceptance, clock })
-  const driver = { client, acceptance, clock, handoverMs }
+  const upstream = createUpstream({ client, clock, withinMs: handoverMs })
+  const driver = { acceptance, clock, handoverMs }
   const handover =
     options.handover === 'forward'
-      ? createForward(driver)
-      : createInject({ ...driver, serverName, newTransactionId: options.newTransactionId })
+      ? createForward({ ...driver, upstream })
+      : createInject({ ...driver, client, serverName, newTransactionId: options.newTransactionId })
   return {
     client,
     supply: rooms,
     handover: doubting(noting(handover, rooms)),
+    templates: options.template === 'upstream' ? upstream : undefined,
     feed,
     marker,
     close: () => client.close(),

@@ -3,19 +3,19 @@
  * https://spec.matrix.org/latest/server-server-api/#knocking-upon-a-room
  */
 import type { OriginalRequest } from '../knock/homeserver-ports.ts'
-import type { KnockPorts } from '../knock/knock-ports.ts'
-import { makeKnock } from '../knock/make-knock.ts'
-import { sendKnock } from '../knock/send-knock.ts'
+import type { KnockCalls } from '../knock/knock-calls.ts'
 import { type Refusal, refusal } from '../matrix/errors.ts'
 import { parseEventId, parseRoomId, parseUserId, type RoomId, type ServerName } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, parseJson } from '../matrix/json.ts'
 import type { ServerAcl } from '../matrix/server-acl.ts'
-import { type AuthenticationFailure, authenticate } from './authenticate.ts'
+import { type AuthenticationFailure, type AuthenticationPorts, authenticate } from './authenticate.ts'
 import type { Body } from './read-body.ts'
 import { decodeSegment, type KnockTarget, readVersions } from './request-target.ts'
 
 export interface KnockHandlerOptions {
-  readonly ports: KnockPorts
+  readonly ports: Omit<AuthenticationPorts, 'admission'>
+  /** What is asked once it is known who asks. */
+  readonly knocks: KnockCalls
   /** Servers that the operator lets in at all. */
   readonly admission: ServerAcl
   /** Longest wait for keys, in milliseconds. */
@@ -47,9 +47,9 @@ export interface KnockHandlers {
 }
 
 export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers {
-  const { ports, admission, keyLookupMs, requestMs, heardFrom } = options
-  const { serverName, keyring, ed25519, clock } = ports
-  const authentication = { serverName, keyring, ed25519, clock, admission }
+  const { ports, knocks, admission, keyLookupMs, requestMs, heardFrom } = options
+  const { clock } = ports
+  const authentication = { ...ports, admission }
 
   /** Everything is given up a little before the request is, so that the answer says what was waited for. */
   const deadlineFrom = (start: number): number => start + Math.max(requestMs - ANSWER_MARGIN_MS, requestMs / 2)
@@ -81,7 +81,8 @@ export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers
         if (roomId === undefined) return refused(INVALID_ROOM_ID, origin)
         if (userId === undefined) return refused(INVALID_USER_ID, origin, roomId)
         const versions = readVersions(request.target.query)
-        const outcome = await makeKnock(ports, { origin, roomId, userId, versions, deadline })
+        const original = originalOf('GET', request, undefined)
+        const outcome = await knocks.makeKnock({ origin, roomId, userId, versions, deadline, original })
         if (!outcome.ok) return refused(outcome, origin, roomId)
         return accepted(JSON.stringify(outcome.template), origin, roomId)
       })
@@ -98,9 +99,9 @@ export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers
         if (roomId === undefined) return refused(INVALID_ROOM_ID, origin)
         if (eventId === undefined) return refused(INVALID_EVENT_ID, origin, roomId)
         const keyDeadline = Math.min(deadline, clock() + keyLookupMs)
-        const original = { ...originalOf(request), body: content.bytes }
+        const original = originalOf('PUT', request, content.bytes)
         const submitted = { origin, roomId, eventId, body: content.object, keyDeadline, deadline, original }
-        const outcome = await sendKnock(ports, submitted)
+        const outcome = await knocks.sendKnock(submitted)
         return outcome.ok ? accepted(outcome.body, origin, roomId) : refused(outcome, origin, roomId)
       })
     },
@@ -122,9 +123,13 @@ function readSegment<Id>(segment: string, parse: (text: string) => Id | undefine
   return text === undefined ? undefined : parse(text)
 }
 
-function originalOf({ target, rawHeaders }: KnockRequest): Omit<OriginalRequest, 'body'> {
+function originalOf(
+  method: OriginalRequest['method'],
+  { target, rawHeaders }: KnockRequest,
+  body: Uint8Array | undefined,
+): OriginalRequest {
   const authorization = rawHeaders.filter((_, at) => at % 2 === 1 && /^authorization$/i.test(rawHeaders[at - 1] ?? ''))
-  return { method: 'PUT', uri: target.uri, authorization }
+  return { method, uri: target.uri, authorization, body }
 }
 
 interface Content {

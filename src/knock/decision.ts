@@ -43,7 +43,7 @@ export function noAnswerInTime(rule: string, detail: string): Refusal {
 }
 
 /** The room's version if users can knock in it. */
-export function requireKnockableVersion(head: RoomHead): { ok: true; version: RoomVersion } | Refusal {
+export function requireKnockableVersion(head: Pick<RoomHead, 'version'>): { ok: true; version: RoomVersion } | Refusal {
   if (roomVersion(head.version) === undefined) {
     return refusal('M_UNSUPPORTED_ROOM_VERSION', 'This server does not support the version of the room', 'room version')
   }

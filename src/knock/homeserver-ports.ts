@@ -3,6 +3,7 @@
 import type { Refusal } from '../matrix/errors.ts'
 import type { RoomEvent } from '../matrix/event.ts'
 import type { RoomId } from '../matrix/identifiers.ts'
+import type { JsonObject } from '../matrix/json.ts'
 
 /** On every request to the homeserver. One that comes in with our own value has gone round in a circle. */
 export const MARKER_HEADER = 'x-matrix-knock'
@@ -35,6 +36,21 @@ export interface OriginalRequest {
   readonly authorization: readonly string[]
   /** As received; undefined where there was none. */
   readonly body: Uint8Array | undefined
+}
+
+/** What the homeserver itself answers to a request that was sent on to it. */
+export type UpstreamAnswer =
+  /** 200. The body is undefined where it is no JSON object. */
+  | { readonly kind: 'answered'; readonly body: JsonObject | undefined }
+  /** An answer that the remote is given in its turn. */
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  /** None that the remote could be given, or none by the deadline. The reason is for the operator. */
+  | { readonly kind: 'unknown'; readonly reason: string }
+
+/** The homeserver's own knocking. */
+export interface Upstream {
+  /** Sends a request on, byte for byte. @param deadline absolute time in milliseconds */
+  passOn(original: OriginalRequest, deadline: number): Promise<UpstreamAnswer>
 }
 
 /** A knock that has passed every check here. */

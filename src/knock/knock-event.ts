@@ -49,10 +49,13 @@ export function checkSubmittedKnock(submission: Submission, version: RoomVersion
   const signedBytes = signedForm(pdu, version)
   const eventId = eventIdOfSignedForm(signedBytes, version)
   if (eventId !== submission.eventId) {
-    return invalid('The event id is not that of the path', 'send_knock: event id of the path')
+    return WRONG_EVENT_ID
   }
   return { ok: true, pdu, eventId, sender, signedBytes }
 }
+
+/** Also what comes out where an event is looked at in another version than that of its room. */
+export const WRONG_EVENT_ID = invalid('The event id is not that of the path', 'send_knock: event id of the path')
 
 function shapeFlaw(pdu: Pdu, sender: UserId, { origin, roomId }: Submission): Refusal | undefined {
   if (pdu.type !== 'm.room.member') return invalid('Not a knock event', 'send_knock: type m.room.member')

@@ -1,7 +1,7 @@
 /** What the two use cases are given: our name, the rooms, the keys, the time and the operator's policy. */
 import type { Ed25519 } from '../matrix/ed25519.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
-import type { Handover, RoomSupply } from './homeserver-ports.ts'
+import type { Handover, RoomSupply, Upstream } from './homeserver-ports.ts'
 import type { KnockPolicy } from './policy.ts'
 import type { Clock, Keyring, RoomStore } from './ports.ts'
 import { createRooms, type Rooms } from './rooms.ts'
@@ -16,6 +16,8 @@ export interface KnockPorts {
   readonly policy: KnockPolicy
   /** How accepted knocks come into their rooms on a homeserver; undefined where this store is the rooms' authority. */
   readonly handover: Handover | undefined
+  /** The homeserver where it writes the event templates; undefined where we do. */
+  readonly templates: Upstream | undefined
   readonly clock: Clock
 }
 
@@ -26,13 +28,15 @@ const MAX_ROOMS_IN_MEMORY = 1_000
 export interface KnockHomeserver {
   readonly supply: RoomSupply
   readonly handover: Handover
+  /** It writes the event templates itself; undefined where we do. */
+  readonly templates: Upstream | undefined
 }
 
 /** The ports with a cache of rooms over the store. */
 export function createKnockPorts(
-  ports: Omit<KnockPorts, 'rooms' | 'handover'>,
+  ports: Omit<KnockPorts, 'rooms' | 'handover' | 'templates'>,
   homeserver: KnockHomeserver | undefined,
 ): KnockPorts {
   const rooms = createRooms(ports.store, MAX_ROOMS_IN_MEMORY, homeserver?.supply)
-  return { ...ports, rooms, handover: homeserver?.handover }
+  return { ...ports, rooms, handover: homeserver?.handover, templates: homeserver?.templates }
 }

@@ -26,11 +26,20 @@ export async function checkKnockSignatures(
   version: RoomVersion,
   deadline: number,
 ): Promise<KnockSignatures | Refusal> {
-  if ((await judgeSignature(ports, knock, serverNameOf(knock.sender), deadline)) !== 'good') {
-    return refusal('M_INVALID_PARAM', 'The event is not signed by the server of its sender', 'send_knock: signature')
-  }
+  const refused = await refuseUnsigned(ports, knock, deadline)
+  if (refused !== undefined) return refused
   const authoriser = version.authorisingUserSignature ? authorisingServer(knock.pdu) : undefined
   const authorisingServerSigned =
     authoriser !== undefined && (await judgeSignature(ports, knock, authoriser, deadline)) === 'good'
   return { ok: true, authorisingServerSigned }
+}
+
+/** A refusal where the sender's server has not validly signed. @param deadline absolute time in milliseconds for fetching keys */
+export async function refuseUnsigned(
+  ports: SignaturePorts,
+  knock: SubmittedKnock,
+  deadline: number,
+): Promise<Refusal | undefined> {
+  if ((await judgeSignature(ports, knock, serverNameOf(knock.sender), deadline)) === 'good') return undefined
+  return refusal('M_INVALID_PARAM', 'The event is not signed by the server of its sender', 'send_knock: signature')
 }

@@ -4,9 +4,9 @@
  */
 import { selectAuthEvents } from '../matrix/auth/auth-events.ts'
 import { type Refusal, refusal } from '../matrix/errors.ts'
-import { MAX_DEPTH } from '../matrix/event.ts'
-import { type RoomId, type ServerName, serverNameOf, type UserId } from '../matrix/identifiers.ts'
-import type { JsonObject } from '../matrix/json.ts'
+import { MAX_AUTH_EVENTS, MAX_DEPTH, MAX_PREV_EVENTS } from '../matrix/event.ts'
+import { type EventId, type RoomId, type ServerName, serverNameOf, type UserId } from '../matrix/identifiers.ts'
+import type { JsonObject, JsonValue } from '../matrix/json.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
 import {
   type AdmittedRoom,
@@ -16,12 +16,15 @@ import {
   forbidden,
   judgeCurrentState,
   knockBy,
+  noAnswerInTime,
   refusePolicyServer,
   requireKnockableVersion,
 } from './decision.ts'
+import type { OriginalRequest, Upstream } from './homeserver-ports.ts'
 import type { KnockPorts } from './knock-ports.ts'
-import type { Extremity } from './ports.ts'
+import type { Extremity, RoomHead } from './ports.ts'
 import type { ClosedRoom, OpenRoom } from './rooms.ts'
+import { askForTemplate, noTemplate } from './upstream-template.ts'
 
 export interface MakeKnockRequest {
   /** The authenticated server. */
@@ -32,6 +35,8 @@ export interface MakeKnockRequest {
   readonly versions: readonly string[]
   /** Absolute time in milliseconds after which the homeserver is no longer waited for. */
   readonly deadline: number
+  /** The request as it came, where it may have to be sent on. */
+  readonly original: OriginalRequest
 }
 
 export interface MakeKnockAnswer {
@@ -39,34 +44,47 @@ export interface MakeKnockAnswer {
   readonly template: { readonly room_version: string; readonly event: JsonObject }
 }
 
+/** How often a room is looked at anew because the homeserver's template names events that are not known here. */
+const MAX_ATTEMPTS = 3
+
 /** Answers one authenticated make_knock. A refusal is recorded, a template changes nothing. */
 export async function makeKnock(ports: KnockPorts, request: MakeKnockRequest): Promise<MakeKnockAnswer | Refusal> {
-  if (request.versions.length === 0) {
-    return refusal('M_MISSING_PARAM', 'The query parameter ver is missing', 'make_knock: ver')
+  if (request.versions.length === 0) return VER_MISSING
+  let room: OpenRoom | ClosedRoom | undefined
+  let notBefore: number | undefined
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    room = await ports.rooms.open(request.roomId, request.userId, request.deadline, notBefore)
+    const outcome = await decide(ports, request, room)
+    if (outcome !== 'ahead') {
+      if (!outcome.ok) recordRefusal(ports, request, asOpen(room), outcome)
+      return outcome
+    }
+    notBefore = ports.clock()
   }
-  const room = await ports.rooms.open(request.roomId, request.userId, request.deadline)
-  const outcome = await decide(ports, request, room)
-  if (!outcome.ok) recordRefusal(ports, request, asOpen(room), outcome)
-  return outcome
+  const busy = noAnswerInTime(
+    'homeserver: template',
+    'make_knock names events that the room as it is read does not have',
+  )
+  recordRefusal(ports, request, asOpen(room), busy)
+  return busy
 }
 
 async function decide(
   ports: KnockPorts,
   request: MakeKnockRequest,
   opened: OpenRoom | ClosedRoom | undefined,
-): Promise<MakeKnockAnswer | Refusal> {
+): Promise<MakeKnockAnswer | Refusal | 'ahead'> {
   const { origin, roomId, userId } = request
   const room = admitServer(opened, origin)
   if (!room.ok) return room
-  if (serverNameOf(userId) !== origin) {
-    return refusal('M_FORBIDDEN', 'The user does not belong to the requesting server', 'make_knock: user of the origin')
-  }
-  const version = negotiateVersion(room, request.versions)
+  if (serverNameOf(userId) !== origin) return USER_OF_ANOTHER_SERVER
+  const version = negotiateVersion(room.head, request.versions)
   if (!version.ok) return version
   const verdict = judgeCurrentState(knockBy(userId, roomId), room.facts, room.member, version.version)
   if (!verdict.allowed) return forbidden(verdict)
   const refused = (await refusePolicyServer(ports, roomId, room.facts)) ?? ports.policy.check(request)
   if (refused !== undefined) return refused
+  if (ports.templates !== undefined) return upstreamTemplate(ports, request, room, ports.templates)
   const selection = await ports.rooms.extremities(room.head)
   if (selection === undefined || selection.extremities.length === 0) {
     return refusal('M_NOT_FOUND', 'The state of the room is not available', 'forward extremities known')
@@ -75,19 +93,28 @@ async function decide(
   return { ok: true, template: { room_version: version.version.id, event } }
 }
 
-function negotiateVersion(
-  room: AdmittedRoom,
+export const VER_MISSING = refusal('M_MISSING_PARAM', 'The query parameter ver is missing', 'make_knock: ver')
+
+export const USER_OF_ANOTHER_SERVER = refusal(
+  'M_FORBIDDEN',
+  'The user does not belong to the requesting server',
+  'make_knock: user of the origin',
+)
+
+/** The room's version, if the caller supports it and users can knock in it. */
+export function negotiateVersion(
+  room: Pick<RoomHead, 'version'>,
   versions: readonly string[],
 ): { ok: true; version: RoomVersion } | Refusal {
-  if (!versions.includes(room.head.version)) {
+  if (!versions.includes(room.version)) {
     return refusal(
       'M_INCOMPATIBLE_ROOM_VERSION',
       'Your server does not support the version of the room',
       'make_knock: ver',
-      { room_version: room.head.version },
+      { room_version: room.version },
     )
   }
-  return requireKnockableVersion(room.head)
+  return requireKnockableVersion(room)
 }
 
 /**
@@ -116,13 +143,49 @@ function buildTemplate(
   }
 }
 
+/**
+ * The homeserver's template, if our own send_knock will know what it builds upon.
+ * @returns `ahead` where the homeserver is further than the room as it was read
+ */
+async function upstreamTemplate(
+  ports: KnockPorts,
+  request: MakeKnockRequest,
+  { head }: AdmittedRoom,
+  upstream: Upstream,
+): Promise<MakeKnockAnswer | Refusal | 'ahead'> {
+  const template = await askForTemplate(upstream, request)
+  if (!template.ok) return template
+  const { roomVersion, event } = template
+  if (roomVersion !== head.version) return noTemplate('its room_version is not that of the room')
+  const prevEvents = idsIn(event.prev_events, MAX_PREV_EVENTS)
+  const authEvents = idsIn(event.auth_events, MAX_AUTH_EVENTS)
+  if (prevEvents === undefined || authEvents === undefined || prevEvents.length === 0) {
+    return noTemplate('its event does not name the events that it follows')
+  }
+  const question = { roomId: request.roomId, sender: request.userId, eventId: NO_EVENT, prevEvents, authEvents }
+  const context = await ports.store.readContext(question)
+  const known =
+    context !== undefined &&
+    prevEvents.every((id) => context.branches.has(id)) &&
+    authEvents.every((id) => context.authEvents.has(id))
+  return known ? { ok: true, template: { room_version: roomVersion, event } } : 'ahead'
+}
+
+/** The event of a template has no id yet. */
+const NO_EVENT = '' as EventId
+
+function idsIn(value: JsonValue | undefined, most: number): readonly EventId[] | undefined {
+  if (!Array.isArray(value) || value.length > most) return undefined
+  return value.every((id) => typeof id === 'string') ? (value as EventId[]) : undefined
+}
+
 function recordRefusal(
   ports: KnockPorts,
   { origin, roomId, userId }: MakeKnockRequest,
   room: OpenRoom | undefined,
   refused: Refusal,
 ): void {
-  ports.store.recordRefusal({
+  ports.store.recordDecision({
     time: ports.clock(),
     endpoint: 'make_knock',
     roomId,

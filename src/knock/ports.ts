@@ -143,8 +143,11 @@ export interface RoomStore {
   hasJoinedMember(roomId: RoomId, server: ServerName): Promise<boolean>
   readContext(question: KnockQuestion): Promise<KnockContext | undefined>
   commitKnock(commit: KnockCommit): Promise<CommitOutcome>
-  /** Keeps the record of a refusal. Returns at once; bounded in memory and on disk, the newest win. */
-  recordRefusal(decision: Decision): void
+  /**
+   * Keeps the record of a decision that changes no room here: a refusal, or a knock that was left to the homeserver.
+   * Returns at once; bounded in memory, refusals on disk too: the newest win.
+   */
+  recordDecision(decision: Decision): void
 }
 
 /** A public key of a server as our keyring knows it. Times in milliseconds since the epoch. */

@@ -264,6 +264,6 @@ function refuse(
     reason: refused.error,
     facts: decisionFacts(room),
   }
-  ports.store.recordRefusal(decision)
+  ports.store.recordDecision(decision)
   return refused
 }

@@ -2,9 +2,10 @@
 import type { ImportOutcome } from '../knock/store-ports.ts'
 import type { Retention } from './retention.ts'
 
-export interface RefusalRow {
+export interface DecisionRow {
   readonly roomId: string
   readonly userId: string
+  readonly refused: boolean
   readonly json: string
 }
 
@@ -36,7 +37,7 @@ export interface PruneJob extends Retention {
 }
 
 export interface CommonJobs {
-  refusals: { input: { now: number; rows: readonly RefusalRow[] }; output: null }
+  decisions: { input: { now: number; rows: readonly DecisionRow[] }; output: null }
   beginImport: { input: BeginImport; output: number }
   stage: { input: { now: number; snapshot: number; rows: readonly StageRow[] }; output: null }
   touchImport: { input: { now: number; snapshot: number }; output: null }

@@ -56,11 +56,6 @@ describe.each(['check-config', 'run'])('%s with a bad configuration', (command) 
   it.each<[string, Record<string, never> | object, RegExp]>([
     ['no handover', { homeserver: {} }, /config\.yaml: homeserver\.handover: is missing; expected none/],
     [
-      'the template of the homeserver, which is not built',
-      { homeserver: { handover: 'forward', url: 'http://127.0.0.1:8008', template: 'upstream' } },
-      /config\.yaml: homeserver\.template: "upstream" is not in this build yet; expected own$/,
-    ],
-    [
       'another store',
       { store: { kind: 'mariadb' } },
       /config\.yaml: store\.kind is "mariadb"; expected sqlite, postgres or memory/,

@@ -97,8 +97,8 @@ describe('knocks list', () => {
 
   it('tells event id, rule, reason and facts, newest first, for people and as JSON', async () => {
     await onStore(async (store) => {
-      store.recordRefusal(decision)
-      store.recordRefusal({ ...decision, time: decision.time + 1000, endpoint: 'make_knock', eventId: undefined })
+      store.recordDecision(decision)
+      store.recordDecision({ ...decision, time: decision.time + 1000, endpoint: 'make_knock', eventId: undefined })
     })
     const { out } = await work.run('knocks', 'list', '-c', config)
     const [, newest = '', oldest = ''] = out.split('\n')
@@ -124,7 +124,7 @@ describe('knocks list', () => {
   })
 
   it('keeps to a room and a user', async () => {
-    await onStore(async (store) => store.recordRefusal(decision))
+    await onStore(async (store) => store.recordDecision(decision))
     const count = async (...filter: string[]): Promise<number> =>
       JSON.parse((await work.run('knocks', 'list', '--json', '-c', config, ...filter)).out).length
     expect(await count('--room', decision.roomId, '--user', decision.userId)).toBe(1)

@@ -92,6 +92,23 @@ describe('the files that the configuration names', () => {
     expect(await missing({ handover: 'forward', url, template: 'upstream' })).toMatchObject({ ok: false })
   })
 
+  it('an application service that there is no use for without a key is told of', async () => {
+    await writeFile(at('r.yaml'), writeRegistration({ url: 'http://a:1', asToken: 'as', hsToken: 'hs' }), {
+      mode: 0o600,
+    })
+    const homeserver = { handover: 'forward', url: 'http://a:1', template: 'upstream' }
+    const beside = async (key: string) => {
+      const appservice = { registration_path: at('r.yaml') }
+      const configured = await config({ signing_key_path: at(key), homeserver: { ...homeserver, appservice } })
+      return (await value(loadOperatorFiles(configured))).warnings
+    }
+    expect(await beside('signing.key')).toEqual([])
+    expect(await beside('no')).toEqual([
+      expect.stringMatching(/^signing_key_path: /),
+      expect.stringMatching(/^homeserver\.appservice: without the signing key .* leave the section out$/),
+    ])
+  })
+
   it('a missing key is told with its remedy', async () => {
     const missing = await config({ signing_key_path: at('none.key') })
     expect(await problems(missing)).toEqual([

@@ -197,6 +197,47 @@ describe('doctor', () => {
     expect((await examine({}, '--public-url', url())).code).toBe(1)
   })
 
+  it('looks at what can be seen without the signing key, and says what cannot', async () => {
+    const beside = { handover: 'forward', template: 'upstream', url: url() }
+    const keyless = async (...options: readonly string[]) => {
+      const config = await work.configure({ homeserver: beside, signing_key_path: work.at('none.key') })
+      const { code, out } = await work.run('doctor', '-c', config, '--json', ...options)
+      const findings = JSON.parse(out) as { name: string; outcome: string; detail: string; remedy?: string }[]
+      return { code, findings, of: (name: string) => findings.find((finding) => finding.name === name) }
+    }
+    let authorization: unknown = 'none yet'
+    replies['/_matrix/federation/v1/make_knock/'] = ({ headers }) => {
+      authorization = headers.authorization
+      return { status: 401, body: { errcode: 'M_UNAUTHORIZED', error: 'who are you?' } }
+    }
+    const fine = await keyless('--public-url', url())
+    expect(fine.code).toBe(0)
+    expect(authorization).toBeUndefined()
+    expect(fine.findings.map(({ name, outcome }) => [name, outcome])).toEqual([
+      ['configuration', 'ok'],
+      ['files', 'note'],
+      ['store', 'ok'],
+      ['homeserver', 'ok'],
+      ['homeserver.url', 'ok'],
+      ['clock', 'ok'],
+      ['signing key', 'note'],
+      ['knocking of the homeserver', 'ok'],
+      ['reverse proxy', 'note'],
+    ])
+    expect(fine.of('reverse proxy')?.detail).toMatch(/takes the signing key/)
+    replies['/_matrix/federation/v1/make_knock/'] = (request) => ({
+      status: 500,
+      headers: { [MARKER_HEADER]: String(request.headers[MARKER_HEADER]) },
+    })
+    expect((await keyless()).of('homeserver.url')).toMatchObject({ outcome: 'failed' })
+    replies['/_matrix/federation/v1/make_knock/'] = { status: 404, body: { errcode: 'M_UNRECOGNIZED', error: '?' } }
+    const { code, of } = await keyless()
+    expect([code, of('knocking of the homeserver')]).toEqual([
+      1,
+      expect.objectContaining({ outcome: 'failed', remedy: expect.stringMatching(/handover: inject/) }),
+    ])
+  })
+
   it('refuses a public address that is none', async () => {
     const { code, err } = await examine({}, '--public-url', 'https://x/path')
     expect([code, err]).toEqual([2, expect.stringContaining('--public-url')])

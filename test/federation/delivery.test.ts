@@ -48,6 +48,13 @@ describe('transactions', () => {
     expect(verifyText(text, sig, world.signingKey.publicKey)).toBe(true)
   })
 
+  it('are not sent without the signing key, and the operator is told why', async () => {
+    federation = world.federation({ signingKey: undefined })
+    const reason = 'requests to other servers need the signing key (signing_key_path)'
+    expect(await send()).toEqual({ kind: 'failed', reason })
+    expect(world.machine.visits).toEqual([])
+  })
+
   it.each(['', 'garbage', '[]', 'x'.repeat(300_000)])('G3 a 200 is a receipt whatever its body (%#)', async (body) => {
     says(200, body)
     expect(await send()).toEqual({ kind: 'delivered' })

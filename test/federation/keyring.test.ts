@@ -330,6 +330,27 @@ describe('keyring', () => {
     expect(world.dns.questions).toEqual([])
   })
 
+  it('our own name is answered without the network where our key is kept from us, its earlier keys for events', async () => {
+    const old = createIdentity(OURS, 'ed25519:old')
+    const oldVerifyKeys = new Map([[old.keyId as KeyId, old.publicKey]])
+    const { keyring } = world.federation({ signingKey: undefined, oldVerifyKeys })
+    const asked = (use: 'request' | 'event') => {
+      return keyring.keysFor(OURS, [old.keyId as KeyId, 'ed25519:ours' as KeyId], world.now(), use, world.now() + 500)
+    }
+    const reason = 'our own key is not known here (signing_key_path)'
+    expect(await asked('request')).toEqual({ kind: 'unavailable', reason })
+    expect(await asked('event')).toMatchObject({ kind: 'keys', keys: [{ keyId: old.keyId }] })
+    publishes()
+    expect(
+      await keyring.keysFor(there, [identity.keyId as KeyId], world.now(), 'request', world.now() + 5_000),
+    ).toEqual(
+      await world
+        .federation()
+        .keyring.keysFor(there, [identity.keyId as KeyId], world.now(), 'request', world.now() + 5_000),
+    )
+    expect(world.dns.questions.some((question) => JSON.stringify(question).includes('ours'))).toBe(false)
+  })
+
   it('a key server that hangs costs no more than the deadline', async () => {
     hangs()
     const start = Date.now()

@@ -48,6 +48,7 @@ export async function beside({ character = 'synapse', ...changes }: BesideOption
     serverName: HERE.name as ServerName,
     url: resident.url,
     handover: 'inject',
+    template: 'own',
     caCertificates: [],
     signingKey: keyOf(HERE),
     ed25519: nativeEd25519,

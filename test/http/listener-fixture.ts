@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { AnsweredRequest } from '../../src/http/answered-request.ts'
 import { createFederationApp, type FederationAppOptions } from '../../src/http/federation-app.ts'
+import { knocksOnKnownRooms } from '../../src/knock/knock-calls.ts'
 import { createKnockPorts } from '../../src/knock/knock-ports.ts'
 import { createKnockPolicy } from '../../src/knock/policy.ts'
 import type { Clock, KeyLookup, Keyring, VerifyKey } from '../../src/knock/ports.ts'
@@ -65,8 +66,10 @@ export async function openListener(changes: ListenerChanges = {}): Promise<Liste
   const failures: unknown[] = []
   const serverName = resident.name as ServerName
   const policy = createKnockPolicy({}, clock)
+  const ports = { serverName, keyring: keys, ed25519: nativeEd25519, clock }
   const app = await createFederationApp({
-    ports: createKnockPorts({ serverName, store, keyring: keys, ed25519: nativeEd25519, policy, clock }, undefined),
+    ports,
+    knocks: knocksOnKnownRooms(createKnockPorts({ ...ports, store, policy }, undefined)),
     admission: compileServerAcl({ allow: ['*'] }),
     keyLookupMs: 10_000,
     requestMs: 25_000,

@@ -52,7 +52,7 @@ async function beside(
       return play.freshness
     },
   }
-  const set = await stage(room, { ...options, homeserver: { supply, handover } })
+  const set = await stage(room, { ...options, homeserver: { supply, handover, templates: undefined } })
   const play: Play = {
     ...{ ...set, handed, refreshed, anew, freshness: FRESH, outcome: ACCEPTED },
     meanwhile: async () => undefined,

@@ -57,7 +57,7 @@ describe('recording a knock', () => {
       },
     }
     const room = usualRoom('10')
-    const { send, become, delivered } = await stage(room, { homeserver: { supply, handover } })
+    const { send, become, delivered } = await stage(room, { homeserver: { supply, handover, templates: undefined } })
     await become({ ...usualRoom('10', [knocks]), roomId: room.roomId })
     const { tip } = usualRoom('10', [knocks])
     expect(await send(tip)).toMatchObject({ ok: true })

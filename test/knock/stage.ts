@@ -158,6 +158,7 @@ export async function stage(room: TestRoom = usualRoom(), options: StageOptions 
         userId: id as UserId,
         versions: [room.version],
         deadline: NOW + 20_000,
+        original: { method: 'GET', uri: '', authorization: [], body: undefined },
         ...changes,
       }),
     send: ({ eventId, pdu }, changes) =>

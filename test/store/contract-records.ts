@@ -23,7 +23,7 @@ export function recordContract(subject: StoreUnderTest): void {
   describe('decisions', () => {
     it('are listed newest first, complete, accepted and refused', async () => {
       await importRoom(subject.store)
-      subject.store.recordRefusal(refused({ endpoint: 'make_knock', time: 5 }))
+      subject.store.recordDecision(refused({ endpoint: 'make_knock', time: 5 }))
       expect(await subject.store.listDecisions({ limit: 10 })).toEqual([refused({ endpoint: 'make_knock', time: 5 })])
       await accept(subject.store, knock('k', CAROL, ['bob']))
       const [newest, older] = await subject.store.listDecisions({ limit: 10 })
@@ -35,7 +35,7 @@ export function recordContract(subject: StoreUnderTest): void {
     it('are filtered by room, by user, by both', async () => {
       const other = '!other:here.test' as RoomId
       for (const roomId of [ROOM, other]) {
-        for (const userId of [CAROL, DAVE]) subject.store.recordRefusal(refused({ roomId, userId }))
+        for (const userId of [CAROL, DAVE]) subject.store.recordDecision(refused({ roomId, userId }))
       }
       const count = async (filter: object) => (await subject.store.listDecisions({ limit: 10, ...filter })).length
       expect(await count({})).toBe(4)
@@ -49,12 +49,15 @@ export function recordContract(subject: StoreUnderTest): void {
     it('of refusals are bounded and the newest win; those of accepted knocks stay', async () => {
       await importRoom(subject.store)
       await accept(subject.store, knock('k', CAROL, ['bob']))
-      for (let time = 0; time < 3 * MAX_REFUSALS; time++) subject.store.recordRefusal(refused({ time }))
+      // Left to a homeserver: of a room that is not known here.
+      subject.store.recordDecision(decision({ roomId: '!elsewhere:here.test' as RoomId, time: 7 }))
+      for (let time = 0; time < 3 * MAX_REFUSALS; time++) subject.store.recordDecision(refused({ time }))
       await subject.store.listDecisions({ limit: 1 })
       await subject.store.prune()
       const kept = await subject.store.listDecisions({ limit: 1_000 })
       expect(kept.map(({ time, outcome }) => (outcome === 'accepted' ? outcome : time))).toEqual([
         ...Array.from({ length: MAX_REFUSALS }, (_, at) => 3 * MAX_REFUSALS - 1 - at),
+        'accepted',
         'accepted',
       ])
     })
@@ -75,10 +78,10 @@ export function recordContract(subject: StoreUnderTest): void {
     it('is forgotten 90 days after it was recorded: decisions, accepted and refused', async () => {
       await importRoom(subject.store)
       await accept(subject.store, knock('k', CAROL, ['bob']))
-      subject.store.recordRefusal(refused())
+      subject.store.recordDecision(refused())
       await subject.store.listDecisions({ limit: 1 })
       subject.advance(90 * DAY - 1)
-      subject.store.recordRefusal(refused({ reason: 'younger' }))
+      subject.store.recordDecision(refused({ reason: 'younger' }))
       await subject.store.listDecisions({ limit: 1 })
       await subject.store.prune()
       expect(await subject.store.listDecisions({ limit: 9 })).toHaveLength(3)

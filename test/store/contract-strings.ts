@@ -66,7 +66,7 @@ export function stringContract(subject: StoreUnderTest): void {
       expect((await store.readRoom(room, user))?.member).toEqual(odd)
       const [accepted] = await store.listDecisions({ roomId: room, userId: user, limit: 5 })
       expect(accepted).toEqual(decision({ userId: user, roomId: room, eventId: odd.eventId }))
-      store.recordRefusal(decision({ userId: user, roomId: room, reason: ODD }))
+      store.recordDecision(decision({ userId: user, roomId: room, reason: ODD }))
       expect((await store.listDecisions({ userId: user, limit: 1 }))[0]?.reason).toBe(ODD)
       while (await store.expand());
       const claimed = await store.claim(subject.now(), 10)

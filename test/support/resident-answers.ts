@@ -2,7 +2,15 @@
  * What a homeserver that asks itself is answered, as Synapse and as Dendrite do it: docs/homeservers.md says what was
  * measured. https://spec.matrix.org/latest/server-server-api/#retrieving-events
  */
-import { authEventsOfJoin, findEvent, isJoined, type ResidentRoom, stateAt, tipsOf } from './resident-rooms.ts'
+import {
+  authEventsOfJoin,
+  findEvent,
+  isJoined,
+  mayKnock,
+  type ResidentRoom,
+  stateAt,
+  tipsOf,
+} from './resident-rooms.ts'
 import type { Identity, JsonRecord } from './signing.ts'
 
 export type Character = 'synapse' | 'dendrite'
@@ -10,6 +18,7 @@ export type Character = 'synapse' | 'dendrite'
 export type Call =
   | 'make_leave'
   | 'make_join'
+  | 'make_knock'
   | 'state'
   | 'state_ids'
   | 'event'
@@ -47,6 +56,7 @@ const EXTREMITIES: Readonly<Record<Character, number>> = { synapse: 10, dendrite
 export const READ: Readonly<Record<string, (resident: Resident, asked: Asked) => Told>> = {
   make_leave: (resident, asked) => template(resident, asked, 'make_leave'),
   make_join: (resident, asked) => template(resident, asked, 'make_join'),
+  make_knock: knockTemplate,
   state(resident, asked) {
     const state = readState(resident, asked)
     if (!(state instanceof Map)) return state as Told
@@ -117,6 +127,31 @@ function template(resident: Resident, { first, second: userId }: Asked, call: 'm
   const event = { prev_events: named, depth, auth_events: authEventsOfJoin(room, userId), room_id: first }
   return { status: 200, body: { room_version: room.resolved.version, event } }
 }
+
+/** As Synapse writes it, without `origin`; Dendrite has no knocking. */
+function knockTemplate(resident: Resident, { first, second: userId, query }: Asked): Told {
+  const { character, rooms } = resident
+  const room = rooms.get(first)
+  if (character === 'dendrite') return refuses(404, 'M_UNRECOGNIZED')
+  if (room === undefined) return refuses(404, 'M_NOT_FOUND')
+  const { version, authEventsFor } = room.resolved
+  if (!query.getAll('ver').includes(version)) {
+    const { status, body } = refuses(400, 'M_INCOMPATIBLE_ROOM_VERSION')
+    return { status, body: { ...body, room_version: version } }
+  }
+  if (!mayKnock(room, userId)) return refuses(403, 'M_FORBIDDEN')
+  const event = {
+    ...{ type: 'm.room.member', room_id: first, sender: userId, state_key: userId, content: { membership: 'knock' } },
+    ...{ prev_events: tipsOf(room).slice(0, EXTREMITIES.synapse), auth_events: authEventsFor(userId) },
+    depth: Math.max(...room.branches.map(({ tip }) => Number(tip.pdu.depth))) + 1,
+    // Told apart by it from a template that somebody else wrote.
+    origin_server_ts: NATIVE_TEMPLATE_TIME,
+  }
+  return { status: 200, body: { room_version: version, event } }
+}
+
+/** `origin_server_ts` of each template that the fake homeserver writes for a knock, in milliseconds since the epoch. */
+export const NATIVE_TEMPLATE_TIME = 1_700_000_000_123
 
 function readState(
   resident: Resident,

@@ -91,6 +91,11 @@ function prefix({ branches }: ResidentRoom, eventId: string): TestRoom {
   return { ...branch, timeline: branch.timeline.slice(0, at + 1) }
 }
 
+/** Whether the homeserver itself gives this user a template. */
+export function mayKnock({ resolved }: ResidentRoom, userId: string): boolean {
+  return lets(stateAfter(resolved.timeline), { sender: userId })
+}
+
 /** Whether a state lets a user knock, as far as tests ask. */
 function lets(state: ReadonlyMap<string, SignedEvent>, { sender }: JsonRecord): boolean {
   const rule = contentOf(state.get('m.room.join_rules|')).join_rule

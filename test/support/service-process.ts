@@ -32,6 +32,8 @@ export interface ServiceOptions {
   readonly rooms: readonly TestRoom[]
   /** Keys of the configuration, by section, that replace or add to the usual ones. */
   readonly config?: Readonly<Record<string, JsonRecord>>
+  /** There is no file where its signing key should be. */
+  readonly withoutKey?: boolean
   /** A socket that is handed over to it, to listen on in place of a port of its own. */
   readonly socket?: BoundSocket
 }
@@ -74,7 +76,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const [freePort = 0, adminPort = 0] = await freePorts(2)
   const port = options.socket?.port ?? freePort
   const config = join(directory, 'config.yaml')
-  await writeFile(join(directory, 'signing.key'), signingKeyLine(options.identity), { mode: 0o600 })
+  if (options.withoutKey !== true) {
+    await writeFile(join(directory, 'signing.key'), signingKeyLine(options.identity), { mode: 0o600 })
+  }
   await writeFile(join(directory, 'ca.pem'), options.ca)
   await writeFile(config, JSON.stringify(configuration(directory, port, adminPort, options)))
   const command = (...args: readonly string[]): Promise<Finished> => runProgram([...args, '-c', config])

@@ -61,7 +61,7 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
       enqueue(commit.event, servers.sort())
       return outcome
     },
-    recordRefusal: decisions.add,
+    recordDecision: decisions.add,
     listDecisions: async (filter) => decisions.list(filter),
     readServerKeys: async (server) => keys.get(server),
     async writeServerKeys(stored) {

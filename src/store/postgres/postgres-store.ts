@@ -1,9 +1,9 @@
 /** The store for several processes at once: one PostgreSQL database. docs/decisions/0007-several-processes-on-postgresql.md */
 import type { Clock } from '../../knock/ports.ts'
 import type { Store } from '../../knock/store-ports.ts'
+import { createDecisionQueue } from '../decision-queue.ts'
 import type { CommonJobs } from '../jobs.ts'
 import { type Maintenance, startMaintenance } from '../maintenance.ts'
-import { createRefusalQueue } from '../refusal-queue.ts'
 import { type Retention, retentionOf } from '../retention.ts'
 import { beginRoomImport } from '../room-import.ts'
 import { createClaimHolder } from './claim-holder.ts'
@@ -49,8 +49,8 @@ export interface PostgresStoreOptions extends Partial<Retention> {
 export interface PostgresStore extends Store {
   /** Removes everything that is no longer kept, in bounded passes. The store does so by itself every minute. */
   prune(): Promise<void>
-  /** Records of refusals that were lost because too many waited or the database was. */
-  lostRefusals(): number
+  /** Records of decisions that were lost because too many waited or the database was. */
+  lostDecisions(): number
 }
 
 const DEFAULT_POOL_SIZE = 10
@@ -87,7 +87,7 @@ function assemble(database: Database, options: PostgresStoreOptions): PostgresSt
   const events = createEventReader()
   database.onLost(events.forget)
   const jobs = createJobRunner<CommonJobs>({
-    refusals: createDecisionWriter(database),
+    decisions: createDecisionWriter(database),
     ...createImportStaging(database),
     ...createKnockKeeping(database),
     ...createImportSwap(database),
@@ -98,7 +98,7 @@ function assemble(database: Database, options: PostgresStoreOptions): PostgresSt
     maxRefusals: options.maxRefusals ?? DEFAULT_MAX_REFUSALS,
     abandonedMs: options.abandonedMs ?? DEFAULT_ABANDONED_MS,
   })
-  const refusals = createRefusalQueue(jobs, clock)
+  const waitingDecisions = createDecisionQueue(jobs, clock)
   const listDecisions = createDecisionReader(database)
   const record = createKnockCommit(database, clock)
   const holder = createClaimHolder(database)
@@ -119,9 +119,9 @@ function assemble(database: Database, options: PostgresStoreOptions): PostgresSt
       return outcome
     },
     onEnqueued: (listener) => listeners.push(listener),
-    recordRefusal: refusals.add,
+    recordDecision: waitingDecisions.add,
     async listDecisions(filter) {
-      await refusals.flush()
+      await waitingDecisions.flush()
       return listDecisions(filter)
     },
     beginImport: (header) => beginRoomImport(jobs, header, clock),
@@ -132,10 +132,10 @@ function assemble(database: Database, options: PostgresStoreOptions): PostgresSt
     // A database that was lost is waited for.
     onLost: () => undefined,
     prune: maintenance.now,
-    lostRefusals: refusals.lost,
+    lostDecisions: waitingDecisions.lost,
     async close() {
       maintenance.stop()
-      await refusals.flush()
+      await waitingDecisions.flush()
       await holder.end()
       await database.close()
     },

@@ -6,13 +6,13 @@ import { decodeDecision } from '../stored-decision.ts'
 import type { Database } from './database.ts'
 import type { Handlers } from './jobs.ts'
 
-export function createDecisionWriter(db: Database): Pick<Handlers, 'refusals'> {
+export function createDecisionWriter(db: Database): Pick<Handlers, 'decisions'> {
   const insert = db.prepare(
-    'INSERT INTO decisions (refused, recorded_at, room_id, user_id, json) VALUES (1, ?, ?, ?, ?)',
+    'INSERT INTO decisions (refused, recorded_at, room_id, user_id, json) VALUES (?, ?, ?, ?, ?)',
   )
   return {
-    refusals({ now, rows }) {
-      for (const { roomId, userId, json } of rows) insert.run(now, roomId, userId, json)
+    decisions({ now, rows }) {
+      for (const { roomId, userId, refused, json } of rows) insert.run(refused ? 1 : 0, now, roomId, userId, json)
       return null
     },
   }

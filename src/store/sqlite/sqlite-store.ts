@@ -3,8 +3,8 @@ import type { Clock, CommitOutcome, KnockCommit } from '../../knock/ports.ts'
 import type { Store } from '../../knock/store-ports.ts'
 import { canonicalJsonText } from '../../matrix/canonical-json.ts'
 import { prevEventIds } from '../../matrix/event.ts'
+import { createDecisionQueue } from '../decision-queue.ts'
 import { type Maintenance, startMaintenance } from '../maintenance.ts'
-import { createRefusalQueue } from '../refusal-queue.ts'
 import { type Retention, retentionOf } from '../retention.ts'
 import { beginRoomImport } from '../room-import.ts'
 import { encodeDecision } from '../stored-decision.ts'
@@ -37,8 +37,8 @@ export interface SqliteStoreOptions extends Partial<Retention> {
 export interface SqliteStore extends Store {
   /** Removes everything that is no longer kept, in bounded passes. The store does so by itself every minute. */
   prune(): Promise<void>
-  /** Records of refusals that were lost because too many waited or the disk was full. */
-  lostRefusals(): number
+  /** Records of decisions that were lost because too many waited or the disk was full. */
+  lostDecisions(): number
 }
 
 const DEFAULT_MAX_REFUSALS = 100_000
@@ -72,7 +72,7 @@ function assemble(
   const rooms = createRoomReader(db, events, { clock, historyMs })
   const list = createRoomList(db, events)
   const copyRoom = createRoomCopy(db)
-  const refusals = createRefusalQueue(writer, clock)
+  const waitingDecisions = createDecisionQueue(writer, clock)
   const decisions = createDecisionReader(db)
   const keys = createKeyReader(db)
   const unchecked = createUncheckedReader(db, events)
@@ -92,7 +92,7 @@ function assemble(
       if (outcome.kind === 'committed') for (const listener of listeners) listener()
       return outcome
     },
-    recordRefusal: (decision) => refusals.add(decision),
+    recordDecision: (decision) => waitingDecisions.add(decision),
     readServerKeys: async (server) => keys(server),
     async writeServerKeys({ server, fetchedAt, keys: verifyKeys }) {
       await writer.demand('writeKeys', { server, fetchedAt, json: encodeKeys(verifyKeys) })
@@ -102,7 +102,7 @@ function assemble(
     copyRoom: async (roomId) => copyRoom(roomId),
     roomSummary: async (roomId) => list.summary(roomId),
     async listDecisions(filter) {
-      await refusals.flush()
+      await waitingDecisions.flush()
       return decisions(filter)
     },
     unverifiedEvents: async (limit) => unchecked(limit),
@@ -113,10 +113,10 @@ function assemble(
     flaws: async () => findFlaws(db),
     onLost: writer.onLost,
     prune: maintenance.now,
-    lostRefusals: refusals.lost,
+    lostDecisions: waitingDecisions.lost,
     async close() {
       maintenance.stop()
-      await refusals.flush()
+      await waitingDecisions.flush()
       await writer.close()
       if (db.isOpen) db.close()
     },

@@ -14,6 +14,8 @@ export interface BesideOptions {
   /** Certificates that it trusts beside the usual, PEM. */
   readonly ca: string
   readonly handover: 'inject' | 'forward'
+  /** Its own event templates, or those of the homeserver: with the signing key, or as if the homeserver kept it. */
+  readonly template?: 'own' | 'upstream' | 'upstream without key'
   /** Where the homeserver tells it of events; without it rooms are read by age. */
   readonly appservice: { readonly port: number; readonly registrationPath: string } | undefined
   readonly maxStateAgeSeconds: number
@@ -77,7 +79,7 @@ export async function startServiceBeside(options: BesideOptions): Promise<Servic
 }
 
 function configuration(
-  { homeserver, handover, appservice, maxStateAgeSeconds }: BesideOptions,
+  { homeserver, handover, template = 'own', appservice, maxStateAgeSeconds }: BesideOptions,
   directory: string,
   port: number,
   adminPort: number,
@@ -88,12 +90,13 @@ function configuration(
   }
   return {
     server_name: homeserver.name,
-    signing_key_path: homeserver.signingKeyPath,
+    signing_key_path: template === 'upstream without key' ? join(directory, 'none.key') : homeserver.signingKeyPath,
     listen: { host: '127.0.0.1', port },
     admin: { host: '127.0.0.1', port: adminPort },
     store: { kind: 'sqlite', path: join(directory, 'knock.db') },
     homeserver: {
       handover,
+      template: template === 'own' ? template : 'upstream',
       url: homeserver.clientUrl,
       max_state_age_seconds: maxStateAgeSeconds,
       ...(listener && { appservice: listener }),

@@ -33,7 +33,7 @@ async function everything(store: PostgresStore): Promise<void> {
   await store.roomSummary(ROOM)
   await store.listDecisions({ roomId: ROOM, limit: 5 })
   await store.listDecisions({ userId: CAROL, limit: 5 })
-  store.recordRefusal(decision())
+  store.recordDecision(decision({ outcome: 'refused' }))
   await store.listDecisions({ roomId: ROOM, userId: CAROL, limit: 5 })
   await store.readServerKeys(HERE)
   await store.writeServerKeys({ server: HERE, fetchedAt: 1, keys: [] })

@@ -40,7 +40,7 @@ async function filled() {
   await importRoom(store, { header: { roomId: OTHER } })
   await accept(store, knock('other', CAROL, ['bob']), OTHER)
   await accept(store, knock('k2', CAROL, ['k1', 'bob']))
-  store.recordRefusal(decision({ outcome: 'refused', status: 403, reason: 'a\0b' }))
+  store.recordDecision(decision({ outcome: 'refused', status: 403, reason: 'a\0b' }))
   await store.listDecisions({ limit: 1 })
   const key = { keyId: 'ed25519:a_1' as KeyId, key: new Uint8Array([1, 2, 255]), validUntil: 77, old: false }
   await store.writeServerKeys({ server: THERE, fetchedAt: NOW, keys: [key] })
@@ -100,7 +100,7 @@ describe('a store moved from SQLite to PostgreSQL', () => {
     const store = await schema.open(options)
     expect(await accept(store, knock('k2', CAROL, ['k1', 'bob']))).toEqual({ kind: 'duplicate' })
     expect(await accept(store, knock('k4', CAROL, ['k3']))).toMatchObject({ kind: 'committed' })
-    store.recordRefusal(decision({ outcome: 'refused', reason: 'newest' }))
+    store.recordDecision(decision({ outcome: 'refused', reason: 'newest' }))
     expect((await store.listDecisions({ limit: 1 }))[0]?.reason).toBe('newest')
     expect(await importRoom(store)).toMatchObject({ kind: 'imported', keptKnocks: 2 })
     expect(await importRoom(store, { header: { roomId: '!new:here.test' as RoomId, ownServer: HERE } })).toMatchObject({

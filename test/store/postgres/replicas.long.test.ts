@@ -183,7 +183,7 @@ describe('upkeep by several processes', () => {
     await Promise.all([first.prune(), second.prune()])
     await importRoom(first)
     await importRoom(first)
-    for (let time = 0; time < 20; time++) first.recordRefusal(decision({ time }))
+    for (let time = 0; time < 20; time++) first.recordDecision(decision({ time, outcome: 'refused' }))
     await first.listDecisions({ limit: 1 })
     now += DAY
     const held = schema.query(`

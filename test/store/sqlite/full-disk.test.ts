@@ -30,7 +30,7 @@ describe('a full disk', () => {
     const { outbox = 0, decisions = 0, knocks = 0 } = file.rows()
     expect([outbox, decisions, knocks]).toEqual([accepted, accepted, accepted])
     // What is smaller than a knock may still fit in, and does not make the store ready.
-    store.recordRefusal(decision({ outcome: 'refused', status: 403, eventId: undefined }))
+    store.recordDecision(decision({ outcome: 'refused', status: 403, eventId: undefined }))
     expect((await store.listDecisions({ roomId: ROOM, limit: 1 }))[0]).toMatchObject({ outcome: 'refused' })
     expect(await store.check()).toEqual({ ok: false, reason: expect.stringMatching(/cannot be written.*full/) })
 

@@ -1,22 +1,22 @@
-/** Refusals on their way to the disk: bounded in memory, written together, never waited for. */
+/** Decisions that change no room on their way to the disk: bounded in memory, written together, never waited for. */
 import type { Clock, Decision } from '../knock/ports.ts'
 import type { JobRunner } from './jobs.ts'
 import { encodeDecision } from './stored-decision.ts'
 
-/** Refusals that wait at most; beyond it the oldest are forgotten. */
+/** Decisions that wait at most; beyond it the oldest are forgotten. */
 const MAX_WAITING = 10_000
 const BATCH = 500
 const DELAY_MS = 50
 
-export interface RefusalQueue {
+export interface DecisionQueue {
   add(decision: Decision): void
   /** Writes all that wait. */
   flush(): Promise<void>
-  /** Refusals that were forgotten because too many waited or could not be written. */
+  /** Decisions that were forgotten because too many waited or could not be written. */
   lost(): number
 }
 
-export function createRefusalQueue(writer: Pick<JobRunner, 'run'>, clock: Clock): RefusalQueue {
+export function createDecisionQueue(writer: Pick<JobRunner, 'run'>, clock: Clock): DecisionQueue {
   const waiting: Decision[] = []
   let lost = 0
   let timer: NodeJS.Timeout | undefined
@@ -28,9 +28,10 @@ export function createRefusalQueue(writer: Pick<JobRunner, 'run'>, clock: Clock)
       const rows = batch.map((decision) => ({
         roomId: decision.roomId,
         userId: decision.userId,
+        refused: decision.outcome === 'refused',
         json: encodeDecision(decision),
       }))
-      const result = await writer.run('refusals', { now: clock(), rows })
+      const result = await writer.run('decisions', { now: clock(), rows })
       if (!result.ok) lost += batch.length
     }
   }

@@ -1,23 +1,23 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import type { JobRunner, RefusalRow } from '../../src/store/jobs.ts'
-import { createRefusalQueue } from '../../src/store/refusal-queue.ts'
+import { createDecisionQueue } from '../../src/store/decision-queue.ts'
+import type { DecisionRow, JobRunner } from '../../src/store/jobs.ts'
 import { decision } from './sample-room.ts'
 
 /** A writer that keeps what it is given, or says that the disk is full. */
 function writerOf(written: string[], full = { now: false }): Pick<JobRunner, 'run'> {
   const run = async (_: string, input: unknown) => {
     if (full.now) return { ok: false, reason: 'full' }
-    for (const { json } of (input as { rows: readonly RefusalRow[] }).rows) written.push(json)
+    for (const { json } of (input as { rows: readonly DecisionRow[] }).rows) written.push(json)
     return { ok: true, output: null }
   }
   return { run } as unknown as JobRunner
 }
 
-describe('refusals on their way to the disk', () => {
+describe('decisions on their way to the disk', () => {
   it('are written without anybody asking', async () => {
     const written: string[] = []
-    const queue = createRefusalQueue(writerOf(written), Date.now)
+    const queue = createDecisionQueue(writerOf(written), Date.now)
     queue.add(decision({ time: 1 }))
     queue.add(decision({ time: 2 }))
     expect(written).toEqual([])
@@ -28,7 +28,7 @@ describe('refusals on their way to the disk', () => {
 
   it('are written after a flush that found none', async () => {
     const written: string[] = []
-    const queue = createRefusalQueue(writerOf(written), Date.now)
+    const queue = createDecisionQueue(writerOf(written), Date.now)
     await queue.flush()
     queue.add(decision())
     await queue.flush()
@@ -39,7 +39,7 @@ describe('refusals on their way to the disk', () => {
 
   it('are bounded: the oldest are forgotten and counted', async () => {
     const written: string[] = []
-    const queue = createRefusalQueue(writerOf(written), Date.now)
+    const queue = createDecisionQueue(writerOf(written), Date.now)
     for (let time = 0; time < 10_100; time++) queue.add(decision({ time }))
     await queue.flush()
     expect(written).toHaveLength(10_000)
@@ -50,7 +50,7 @@ describe('refusals on their way to the disk', () => {
   it('are counted as lost while they cannot be written, and written again after', async () => {
     const written: string[] = []
     const full = { now: true }
-    const queue = createRefusalQueue(writerOf(written, full), Date.now)
+    const queue = createDecisionQueue(writerOf(written, full), Date.now)
     queue.add(decision())
     await queue.flush()
     expect([written.length, queue.lost()]).toEqual([0, 1])

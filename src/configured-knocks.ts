@@ -1,0 +1,41 @@
+/** The use cases behind the listener that the configuration describes, with the operator's limits. */
+import type { Config } from './config/schema.ts'
+import type { Upstream } from './knock/homeserver-ports.ts'
+import { type KnockCalls, knocksOnKnownRooms, knocksPassedOn } from './knock/knock-calls.ts'
+import { createKnockPorts, type KnockHomeserver } from './knock/knock-ports.ts'
+import { createKnockPolicy, type KnockPolicy } from './knock/policy.ts'
+import type { Clock, Keyring } from './knock/ports.ts'
+import { createSeenVersions } from './knock/seen-versions.ts'
+import type { Store } from './knock/store-ports.ts'
+import { nativeEd25519 } from './matrix/ed25519.ts'
+
+export interface ConfiguredKnocksParts {
+  readonly config: Config
+  readonly store: Store
+  readonly keyring: Keyring
+  readonly clock: Clock
+  /** Undefined where this store is the authority of its rooms, or where they cannot be read. */
+  readonly homeserver: KnockHomeserver | undefined
+  /** The homeserver whose rooms cannot be read. */
+  readonly upstream: Upstream | undefined
+}
+
+export function createConfiguredKnocks(parts: ConfiguredKnocksParts): KnockCalls {
+  const { config, store, keyring, clock, homeserver, upstream } = parts
+  const policy = createConfiguredPolicy(config, clock)
+  const ports = { serverName: config.server_name, store, keyring, ed25519: nativeEd25519, policy, clock }
+  if (upstream === undefined) return knocksOnKnownRooms(createKnockPorts(ports, homeserver))
+  return knocksPassedOn({ ...ports, upstream, versions: createSeenVersions() })
+}
+
+function createConfiguredPolicy({ limits }: Config, clock: Clock): KnockPolicy {
+  const { per_user: perUser, per_room: perRoom, per_server: perServer } = limits
+  return createKnockPolicy(
+    {
+      ...(perUser && { perUser: { knocks: perUser.knocks, perSeconds: perUser.per_seconds } }),
+      ...(perRoom && { perRoom: { knocks: perRoom.knocks, perSeconds: perRoom.per_seconds } }),
+      ...(perServer && { perServer: { knocks: perServer.knocks, perSeconds: perServer.per_seconds } }),
+    },
+    clock,
+  )
+}

@@ -1,0 +1,76 @@
+/**
+ * `send_knock` where no room can be read: the knock is checked as far as it speaks for itself, and given to the homeserver,
+ * which decides by the room's rules. Its 200 is ours.
+ * https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv1send_knockroomideventid
+ */
+import type { Refusal } from '../matrix/errors.ts'
+import { contentHashHolds } from '../matrix/event.ts'
+import { parseUserId } from '../matrix/identifiers.ts'
+import { noAnswerInTime } from './decision.ts'
+import type { UpstreamAnswer } from './homeserver-ports.ts'
+import { checkSubmittedKnock, type Submission, type SubmittedKnock, WRONG_EVENT_ID } from './knock-event.ts'
+import { refuseUnsigned } from './knock-signatures.ts'
+import { type PassedOnAcceptance, type PassOnPorts, recordPassedOn } from './pass-on-ports.ts'
+import { type SeenVersions, TELLING_VERSIONS } from './seen-versions.ts'
+import type { SendKnockAnswer, SendKnockRequest } from './send-knock.ts'
+
+interface Taken extends SendKnockAnswer, PassedOnAcceptance {}
+
+/** Answers one authenticated send_knock. A 200 means that the homeserver has answered 200. */
+export async function passOnSendKnock(
+  ports: PassOnPorts,
+  request: SendKnockRequest,
+): Promise<SendKnockAnswer | Refusal> {
+  const { origin, roomId, eventId, body } = request
+  const outcome = await decide(ports, request)
+  const userId = typeof body.sender === 'string' ? parseUserId(body.sender) : undefined
+  if (userId !== undefined) {
+    const version = ports.versions.of(roomId)
+    recordPassedOn(ports, { endpoint: 'send_knock', origin, roomId, userId, eventId, version }, outcome)
+  }
+  return outcome.ok ? { ok: true, body: outcome.body } : outcome
+}
+
+async function decide(ports: PassOnPorts, request: SendKnockRequest): Promise<Taken | Refusal> {
+  const { origin, roomId, original, deadline } = request
+  const knock = checkInItsVersion(ports.versions, request)
+  if (!knock.ok) return knock
+  const unsigned = await refuseUnsigned(ports, knock, request.keyDeadline)
+  if (unsigned !== undefined) return unsigned
+  const reserved = ports.policy.reserve({ origin, userId: knock.sender, roomId })
+  if (!reserved.ok) return reserved
+  const outcome = takenBy(await ports.upstream.passOn(original, deadline), knock)
+  if (!outcome.ok) reserved.release()
+  return outcome
+}
+
+/**
+ * The knock in the version of its room. Where nobody has named that, it is the one in which the event has the id of the
+ * path: the id is the hash of what is signed, so the versions that agree on it agree on the signature.
+ */
+function checkInItsVersion(versions: SeenVersions, submission: Submission): SubmittedKnock | Refusal {
+  const seen = versions.of(submission.roomId)
+  for (const version of seen === undefined ? TELLING_VERSIONS : [seen]) {
+    const knock = checkSubmittedKnock(submission, version)
+    if (knock !== WRONG_EVENT_ID) return knock
+  }
+  return WRONG_EVENT_ID
+}
+
+/** What its answer means for the remote. */
+function takenBy(answer: UpstreamAnswer, { pdu }: SubmittedKnock): Taken | Refusal {
+  if (answer.kind === 'refused') return answer.refusal
+  if (answer.kind === 'unknown') return noAnswerInTime(TAKING, answer.reason)
+  const body = Array.isArray(answer.body?.knock_room_state) ? JSON.stringify(answer.body) : ''
+  if (body === '') return noAnswerInTime(TAKING, 'send_knock answers 200, but without a list knock_room_state')
+  if (Buffer.byteLength(body) > MAX_BODY_BYTES) {
+    return noAnswerInTime(TAKING, `send_knock answers 200 with more than ${MAX_BODY_BYTES} bytes`)
+  }
+  return { ok: true, body, rule: 'handover: the homeserver', reason: contentHashHolds(pdu) ? LEFT : LEFT_REDACTED }
+}
+
+const TAKING = 'homeserver: taking the knock'
+/** Twice what the events that belong there can have together. */
+const MAX_BODY_BYTES = 2 * 1024 * 1024
+const LEFT = 'accepted by the homeserver, to which the rules of the room are left: there is no signing key'
+const LEFT_REDACTED = `${LEFT}; the content hash is wrong: it counts in its redacted form`
