@@ -11,6 +11,8 @@ import type { PostgresPlace } from './store-place.ts'
 export interface CommitFloor {
   /** Records all knocks. @throws Error where one was not recorded */
   record(knocks: readonly RoomKnock[]): Promise<LoadResult>
+  /** The same, after asking for each of them what the service asks before it decides. */
+  readAndRecord(knocks: readonly RoomKnock[]): Promise<LoadResult>
   /** Seconds of processor time that it has taken; the database's are not included. */
   cpuSeconds(): Promise<number>
   close(): Promise<void>
@@ -30,10 +32,13 @@ export async function startCommitFloor(
     throw new Error(answer.kind === 'failed' ? answer.reason : `the floor answered ${answer.kind}`)
   }
   await ask({ kind: 'start', url, connections }, 'ready')
+  const rowsOf = (knocks: readonly RoomKnock[]) => knocks.map((knock) => rowOf(knock, here))
   return {
     async record(knocks) {
-      const rows = knocks.map((knock) => rowOf(knock, here))
-      return (await ask({ kind: 'record', knocks: rows }, 'recorded')).result
+      return (await ask({ kind: 'record', knocks: rowsOf(knocks) }, 'recorded')).result
+    },
+    async readAndRecord(knocks) {
+      return (await ask({ kind: 'read and record', knocks: rowsOf(knocks) }, 'recorded')).result
     },
     async cpuSeconds() {
       return (await ask({ kind: 'cpu seconds' }, 'cpu seconds')).seconds
@@ -54,6 +59,7 @@ function rowOf({ room, knocker, event }: RoomKnock, here: string): KnockRow {
     sender: knocker.userId,
     json: canonical(pdu),
     prevEvents: pdu.prev_events as readonly string[],
+    authEvents: pdu.auth_events as readonly string[],
     decision: JSON.stringify(acceptedDecision(room, knocker, eventId)),
     skipServers: JSON.stringify([here, knocker.server.identity.name]),
     depth: Number(pdu.depth),

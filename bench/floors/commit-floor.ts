@@ -1,12 +1,13 @@
 /**
  * The floor of send_knock on PostgreSQL: the statement by which a knock is recorded, through the bare driver, in a loop
- * per connection. No HTTP, no signatures, no rules, nothing read before, nothing delivered after. What comes in for a room
+ * per connection. No HTTP, no signatures, no rules, nothing read before where nothing else is said, nothing delivered after. What comes in for a room
  * while a statement on it is under way shares the next one, as a careful server lets it.
  */
 import { randomUUID } from 'node:crypto'
 import { Pool } from 'pg'
 import type { LoadResult } from '../load-protocol.ts'
 import { latencySummary } from '../statistics.ts'
+import { CONTEXT, ROOM } from './knock-reads.ts'
 
 /** A knock as the statement takes it. */
 export interface KnockRow {
@@ -16,6 +17,7 @@ export interface KnockRow {
   /** Canonical. */
   readonly json: string
   readonly prevEvents: readonly string[]
+  readonly authEvents: readonly string[]
   readonly decision: string
   readonly skipServers: string
   readonly depth: number
@@ -24,7 +26,7 @@ export interface KnockRow {
 /** What the floor is told: once where to connect to, then knocks to record, or a question. */
 export type CommitFloorMessage =
   | { readonly kind: 'start'; readonly url: string; readonly connections: number }
-  | { readonly kind: 'record'; readonly knocks: readonly KnockRow[] }
+  | { readonly kind: 'record' | 'read and record'; readonly knocks: readonly KnockRow[] }
   | { readonly kind: 'cpu seconds' }
 
 /** How it answers: to each message with one. */
@@ -39,6 +41,7 @@ const RECORD = `SELECT kind, made_revision AS revision FROM record_knocks($1, $2
 /** As the service's own connections have them. */
 const SESSION = '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off'
 const MOST_TOGETHER = 50
+const HISTORY_MS = 7 * 86_400_000
 /** Of a room that was imported once. */
 const FACTS_REVISION = 1
 
@@ -50,6 +53,7 @@ interface Prepared {
   readonly sender: Buffer
   readonly json: Buffer
   readonly prevEvents: readonly Buffer[]
+  readonly authEvents: readonly Buffer[]
   readonly decision: Buffer
   readonly skipServers: Buffer
   readonly depth: number
@@ -94,7 +98,15 @@ function openFloor(url: string, connections: number) {
     })
   }
 
-  return async (rows: readonly KnockRow[]): Promise<LoadResult> => {
+  async function readAndRecord(knock: Prepared): Promise<void> {
+    const { roomId, sender, eventId, prevEvents, authEvents } = knock
+    await pool.query({ name: 'room', text: ROOM, values: [roomId, sender] })
+    const asked = [roomId, sender, eventId, prevEvents, authEvents, Date.now() - HISTORY_MS]
+    await pool.query({ name: 'context', text: CONTEXT, values: asked })
+    await record(knock)
+  }
+
+  const inLoops = async (rows: readonly KnockRow[], once: (knock: Prepared) => Promise<void>): Promise<LoadResult> => {
     const knocks = rows.map(prepare)
     const latencies = new Float64Array(knocks.length)
     const share = Math.ceil(knocks.length / connections)
@@ -102,12 +114,16 @@ function openFloor(url: string, connections: number) {
     const loop = async (from: number): Promise<void> => {
       for (const [index, knock] of knocks.slice(from, from + share).entries()) {
         const begun = performance.now()
-        await record(knock)
+        await once(knock)
         latencies[from + index] = performance.now() - begun
       }
     }
     await Promise.all(Array.from({ length: connections }, (_, index) => loop(index * share)))
     return latencySummary(latencies, (performance.now() - start) / 1000)
+  }
+  return {
+    record: (rows: readonly KnockRow[]) => inLoops(rows, record),
+    'read and record': (rows: readonly KnockRow[]) => inLoops(rows, readAndRecord),
   }
 }
 
@@ -120,6 +136,7 @@ function prepare(row: KnockRow): Prepared {
     sender: Buffer.from(row.sender),
     json: Buffer.from(row.json),
     prevEvents: row.prevEvents.map((id) => Buffer.from(id)),
+    authEvents: row.authEvents.map((id) => Buffer.from(id)),
     decision: Buffer.from(row.decision),
     skipServers: Buffer.from(row.skipServers),
     depth: row.depth,
@@ -157,7 +174,7 @@ async function answer(message: CommitFloorMessage): Promise<CommitFloorAnswer> {
     return { kind: 'ready' }
   }
   if (floor === undefined) throw new Error('the floor was not told where to connect to')
-  return { kind: 'recorded', result: await floor(message.knocks) }
+  return { kind: 'recorded', result: await floor[message.kind](message.knocks) }
 }
 
 process.once('disconnect', () => process.exit())
