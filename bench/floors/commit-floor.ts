@@ -1,7 +1,8 @@
 /**
  * The floor of send_knock on PostgreSQL: the statement by which a knock is recorded, through the bare driver, in a loop
- * per connection. No HTTP, no signatures, no rules, nothing read before where nothing else is said, nothing delivered after. What comes in for a room
- * while a statement on it is under way shares the next one, as a careful server lets it.
+ * per connection. No HTTP, no signatures, no rules, nothing delivered after; the questions of the service before it only
+ * where they are asked for. What comes in for a room while a statement on it is under way shares the next one, as a careful
+ * server lets it.
  */
 import { randomUUID } from 'node:crypto'
 import { Pool } from 'pg'
