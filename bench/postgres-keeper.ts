@@ -12,4 +12,5 @@ process.once('disconnect', async () => {
 // A terminal interrupts all processes at once; this one ends when its parent has.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
 
-process.send?.((await started).url)
+const { url } = await started
+if (process.connected) process.send?.(url)
