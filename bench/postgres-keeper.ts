@@ -5,12 +5,14 @@ import { startPostgres } from '../test/support/postgres-server.ts'
 const SETTINGS = { shared_buffers: '128MB', max_connections: '150' }
 
 const started = startPostgres(SETTINGS)
-process.once('disconnect', async () => {
+const end = async (): Promise<void> => {
   await (await started).remove()
   process.exit()
-})
+}
+process.once('disconnect', end)
 // A terminal interrupts all processes at once; this one ends when its parent has.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
 
 const { url } = await started
 if (process.connected) process.send?.(url)
+else await end()
