@@ -80,9 +80,11 @@ async function serve(context: RunContext, { config, files, line }: Checked, logg
     context.output.err((error as Error).message)
     return 1
   }
+  // Who reads that it listens may stop it at once.
+  const stopped = untilStopped(config, service, store, log, flush)
   announce(log, config, files, service)
   flush()
-  await untilStopped(config, service, store, log, flush)
+  await stopped
   return 0
 }
 
