@@ -29,6 +29,13 @@ export interface BeginImport {
   readonly discardKnocks: boolean
 }
 
+export interface AttemptRow {
+  readonly eventId: string
+  readonly begunAt: number
+  readonly json: string
+  readonly decision: string
+}
+
 export interface PruneJob extends Retention {
   readonly now: number
   readonly abandonedMs: number
@@ -37,6 +44,8 @@ export interface PruneJob extends Retention {
 
 export interface CommonJobs {
   refusals: { input: { now: number; rows: readonly RefusalRow[] }; output: null }
+  beginAttempt: { input: AttemptRow; output: null }
+  endAttempt: { input: { eventId: string }; output: null }
   beginImport: { input: BeginImport; output: number }
   stage: { input: { now: number; snapshot: number; rows: readonly StageRow[] }; output: null }
   touchImport: { input: { now: number; snapshot: number }; output: null }
