@@ -37,6 +37,14 @@ describe.each<Character>(['synapse', 'dendrite'])('looking for knocks in a room 
     expect(world.resident.count('state_ids')).toBe(1)
   })
 
+  it('finds it as often as it is looked for', async () => {
+    const room = await open(character)
+    const knock = knockEvent(room, CAROL)
+    world.resident.has([withEvent(room, knock)])
+    world.resident.happens(room.roomId, says(BOB, 'who is that?'))
+    for (let times = 0; times < 2; times++) expect(await whichAreIn(room, knock)).toEqual(idsOf(knock))
+  })
+
   it('finds none that was left out of it', async () => {
     const room = await open(character)
     const knock = knockEvent(room, CAROL)
@@ -85,6 +93,9 @@ describe.each<Character>(['synapse', 'dendrite'])('looking for knocks in a room 
     expect(world.resident.requests).toEqual([])
     world.resident.fails({ status: 503 }, 'make_leave')
     expect(await whichAreIn(room, knock, other)).toEqual(idsOf(knock))
+    world.resident.heals()
+    world.resident.has([withEvent(room, other)])
+    expect(await whichAreIn(room, knock, other)).toEqual(idsOf(knock, other))
   })
 
   it('has a room read anew in which it found one: what came after the knock may be known here', async () => {
