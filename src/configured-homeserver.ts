@@ -6,6 +6,7 @@ import { type AppservicePing, createAppservicePing } from './homeserver/appservi
 import { createHomeserver, type Homeserver } from './homeserver/homeserver.ts'
 import { createAppserviceServer } from './http/appservice-server.ts'
 import { listen } from './http/listen.ts'
+import type { RoomWitness } from './knock/homeserver-ports.ts'
 import type { KnockHomeserver } from './knock/knock-ports.ts'
 import type { Clock, Keyring } from './knock/ports.ts'
 import type { Store } from './knock/store-ports.ts'
@@ -14,6 +15,7 @@ import type { Log } from './observability/log.ts'
 import type { Metrics } from './observability/metrics.ts'
 
 export interface ConfiguredHomeserver extends KnockHomeserver {
+  readonly witness: RoomWitness
   /** Of our own requests to it: a request that comes in with this value went round in a circle. */
   readonly marker: string
   /** @throws Error where the address for the application service cannot be listened on */
@@ -65,9 +67,9 @@ export function createConfiguredHomeserver(parts: ConfiguredHomeserverParts): Co
     },
   })
   const feed = createFeed(parts, homeserver)
-  const { supply, handover: handingOver, templates, marker } = homeserver
+  const { supply, handover: handingOver, templates, witness, marker } = homeserver
   return {
-    ...{ supply, handover: handingOver, templates, marker },
+    ...{ supply, handover: handingOver, templates, witness, marker },
     start: async () => feed?.start(),
     async stop() {
       feed?.stop()

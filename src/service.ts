@@ -21,6 +21,7 @@ import { nativeEd25519 } from './matrix/ed25519.ts'
 import type { OpenLog } from './observability/log.ts'
 import { createMetrics, type Metrics } from './observability/metrics.ts'
 import { createRequestLog } from './observability/request-log.ts'
+import { type AttemptSettling, createAttemptSettling } from './rooms/attempt-settling.ts'
 import { createSignatureAudit, type SignatureAudit } from './rooms/signature-audit.ts'
 
 export interface Service {
@@ -43,6 +44,8 @@ export interface ServiceParts {
 /** A connection that a proxy keeps open may carry a request that was sent before it could know that we leave. */
 const IDLE_BEFORE_CLOSE_MS = 500
 const DELIVERIES_DRAIN_MS = 3_000
+/** A knock that was seen in its room at the last moment is recorded by who waited for it. */
+const RECORDED_WITHIN_MS = 1_000
 const DAY_MS = 86_400_000
 
 /**
@@ -57,6 +60,7 @@ export async function startService(parts: ServiceParts): Promise<Service> {
   const deliveries = createDeliveries(parts, federation, metrics)
   const audit = createAudit(parts, federation)
   const homeserver = createConfiguredHomeserver({ ...parts, log, metrics, keyring: federation.keyring })
+  const settling = createSettling(parts, homeserver, metrics)
   const upstream = createConfiguredUpstream(parts)
   const app = await createInbound(parts, federation, metrics, deliveries, { homeserver, upstream })
   const { server } = app
@@ -76,7 +80,8 @@ export async function startService(parts: ServiceParts): Promise<Service> {
   async function stop(): Promise<void> {
     state = 'stopping'
     await drain.begin()
-    await Promise.all([deliveries.stop(DELIVERIES_DRAIN_MS), audit.stop(), homeserver?.stop(), upstream?.stop()])
+    const nextDoor = [settling?.stop(), homeserver?.stop(), upstream?.stop()]
+    await Promise.all([deliveries.stop(DELIVERIES_DRAIN_MS), audit.stop(), ...nextDoor])
     await federation.close()
     await app.close()
     admin.close()
@@ -91,6 +96,7 @@ export async function startService(parts: ServiceParts): Promise<Service> {
     state = 'serving'
     deliveries.start()
     audit.start()
+    settling?.start()
     return { address, adminAddress, stop }
   } catch (error) {
     await stop()
@@ -141,6 +147,28 @@ function createAudit({ store, clock, logging: { log } }: ServiceParts, { keyring
           'a signature of an imported event is wrong: it is left out',
         ),
       failed: (error) => log.error({ err: error }, 'the audit of signatures failed'),
+    },
+  })
+}
+
+/** @returns undefined where no homeserver takes knocks that we deliver */
+function createSettling(
+  { config, store, clock, logging: { log } }: ServiceParts,
+  homeserver: ConfiguredHomeserver | undefined,
+  metrics: Metrics,
+): AttemptSettling | undefined {
+  if (homeserver === undefined || homeserver.handover.homeserverDelivers) return undefined
+  return createAttemptSettling({
+    serverName: config.server_name,
+    store,
+    witness: homeserver.witness,
+    clock,
+    underWayMs: config.timeouts.handover_seconds * 1000 + RECORDED_WITHIN_MS,
+    observer: {
+      settled: ({ event: { eventId }, decision: { roomId } }) =>
+        log.info({ room: roomId, event: eventId }, 'a knock was seen in its room later: recorded'),
+      waiting: metrics.attempts,
+      failed: (error) => log.error({ err: error }, 'attempts to hand knocks over could not be settled'),
     },
   })
 }

@@ -2,13 +2,13 @@
  * The homeserver next door put together: one connection behind the supply of rooms, the handover of knocks and the feed of
  * events. docs/decisions/0008-rooms-from-a-homeserver.md
  */
-import type { Handover, HandoverOutcome, RoomSupply, Upstream } from '../knock/homeserver-ports.ts'
+import type { Handover, HandoverOutcome, RoomSupply, RoomWitness, Upstream } from '../knock/homeserver-ports.ts'
 import type { Clock, Keyring } from '../knock/ports.ts'
 import type { Store } from '../knock/store-ports.ts'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
 import type { RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
 import { within } from '../waiting/within.ts'
-import { createAcceptance } from './acceptance.ts'
+import { type Acceptance, createAcceptance } from './acceptance.ts'
 import { type AppserviceFeed, createAppserviceFeed } from './appservice-feed.ts'
 import { createForward } from './forward.ts'
 import { createHomeserverClient, type HomeserverClient, markerOf } from './homeserver-client.ts'
@@ -49,6 +49,7 @@ export interface Homeserver {
   readonly handover: Handover
   /** Who writes the event templates, where that is the homeserver. */
   readonly templates: Upstream | undefined
+  readonly witness: RoomWitness
   readonly feed: AppserviceFeed
   /** The marker header of our own requests. */
   readonly marker: string
@@ -82,6 +83,7 @@ export function createHomeserver(options: HomeserverOptions): Homeserver {
     supply: rooms,
     handover: doubting(noting(handover, rooms)),
     templates: options.template === 'upstream' ? upstream : undefined,
+    witness: createWitness(acceptance, rooms),
     feed,
     marker,
     close: () => client.close(),
@@ -97,6 +99,24 @@ function noting(handover: Handover, rooms: Pick<HomeserverRooms, 'knocked'>): Ha
       if (outcome.kind === 'accepted') rooms.knocked(knock.roomId)
       return outcome
     },
+  }
+}
+
+/** Looks for knocks in rooms that nobody has asked for yet, too: reading one finds a user in whose name to ask. */
+function createWitness(acceptance: Acceptance, rooms: Pick<HomeserverRooms, 'refresh' | 'changed'>): RoomWitness {
+  return {
+    async whichAreIn(roomId, knocks, deadline) {
+      let found = await acceptance.look(roomId, knocks, deadline)
+      if (found === 'absent' && (await rooms.refresh(roomId, deadline)).kind === 'fresh') {
+        found = await acceptance.look(roomId, knocks, deadline)
+      }
+      if (found === 'unavailable') return undefined
+      if (found === 'absent') return new Set()
+      // What came after them may be known here, and their record will be laid over it.
+      if (found.size > 0) rooms.changed(roomId)
+      return found
+    },
+    onTold: acceptance.onUnawaited,
   }
 }
 

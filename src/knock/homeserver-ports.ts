@@ -2,7 +2,7 @@
 
 import type { Refusal } from '../matrix/errors.ts'
 import type { RoomEvent } from '../matrix/event.ts'
-import type { RoomId } from '../matrix/identifiers.ts'
+import type { EventId, RoomId } from '../matrix/identifiers.ts'
 import type { JsonObject } from '../matrix/json.ts'
 
 /** On every request to the homeserver. One that comes in with our own value has gone round in a circle. */
@@ -73,6 +73,18 @@ export type HandoverOutcome =
   | { readonly kind: 'overtaken' }
   /** It may be in the room or not: nothing was seen by the deadline. The reason is for the operator. */
   | { readonly kind: 'unknown'; readonly reason: string }
+
+/** The homeserver as the witness of what came into its rooms. */
+export interface RoomWitness {
+  /**
+   * Looks once which of some knocks are in their room.
+   * @param deadline absolute time in milliseconds
+   * @returns those that are; one that is not can come into it yet. Undefined where the homeserver does not answer
+   */
+  whichAreIn(roomId: RoomId, knocks: readonly EventId[], deadline: number): Promise<ReadonlySet<EventId> | undefined>
+  /** Calls back when the homeserver tells of a knock by itself and nobody has waited for it. */
+  onTold(listener: () => void): void
+}
 
 /** The homeserver as the one who takes knocks into its rooms. */
 export interface Handover {

@@ -3,13 +3,13 @@ import type { Ed25519 } from '../matrix/ed25519.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
 import type { Handover, RoomSupply, Upstream } from './homeserver-ports.ts'
 import type { KnockPolicy } from './policy.ts'
-import type { Clock, Keyring, RoomStore } from './ports.ts'
+import type { AttemptStore, Clock, Keyring, RoomStore } from './ports.ts'
 import { createRooms, type Rooms } from './rooms.ts'
 
 export interface KnockPorts {
   /** Our own, undelegated name. */
   readonly serverName: ServerName
-  readonly store: RoomStore
+  readonly store: RoomStore & Pick<AttemptStore, 'beginAttempt' | 'endAttempt'>
   readonly rooms: Rooms
   readonly keyring: Keyring
   readonly ed25519: Ed25519

@@ -150,6 +150,29 @@ export interface RoomStore {
   recordDecision(decision: Decision): void
 }
 
+/** A knock that passed every check here and is given to the homeserver, whose outcome is not known yet. */
+export interface KnockAttempt {
+  readonly event: RoomEvent
+  /** Its record if it came into the room. Its time is when the attempt began. */
+  readonly decision: Decision
+}
+
+/**
+ * Attempts, in the order of their beginnings. An attempt ends with the commit of its event as one that is in the room, in
+ * the same transaction. At most 10,000 are kept, each for a day.
+ */
+export interface AttemptStore {
+  /**
+   * Keeps an attempt; an event that has one already keeps that. Where there are too many, it is not kept.
+   * @returns false where the store cannot write
+   */
+  beginAttempt(attempt: KnockAttempt): Promise<boolean>
+  /** Nothing is left to find out about an event. Where that cannot be written, its attempt stays. */
+  endAttempt(eventId: EventId): Promise<void>
+  /** The oldest. @param after those that began after this one, or at the same time and are named after it */
+  listAttempts(limit: number, after?: KnockAttempt): Promise<readonly KnockAttempt[]>
+}
+
 /** A public key of a server as our keyring knows it. Times in milliseconds since the epoch. */
 export interface VerifyKey {
   readonly keyId: KeyId

@@ -5,7 +5,7 @@
 import { membershipOf } from '../matrix/auth/knock-rules.ts'
 import { type Refusal, refusal } from '../matrix/errors.ts'
 import { authEventIds, contentHashHolds, type Pdu, prevEventIds, type RoomEvent } from '../matrix/event.ts'
-import { parseUserId, serverNameOf, type UserId } from '../matrix/identifiers.ts'
+import { parseUserId, type UserId } from '../matrix/identifiers.ts'
 import { redact } from '../matrix/redaction.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
 import { without } from '../matrix/signed-json.ts'
@@ -14,16 +14,16 @@ import {
   type AdmittedRoom,
   admitServer,
   decisionFacts,
-  noAnswerInTime,
   refusePolicyServer,
   requireKnockableVersion,
 } from './decision.ts'
-import type { Handover, KnockToHandOver, OriginalRequest } from './homeserver-ports.ts'
+import { handOver, notRecorded } from './hand-over.ts'
+import type { OriginalRequest } from './homeserver-ports.ts'
 import { checkSubmittedKnock, type Submission, type SubmittedKnock } from './knock-event.ts'
 import type { KnockPorts } from './knock-ports.ts'
 import { checkKnockSignatures, type KnockSignatures } from './knock-signatures.ts'
-import type { Knocker } from './policy.ts'
-import type { Decision, KnockContext } from './ports.ts'
+import type { Decision, KnockAttempt, KnockContext } from './ports.ts'
+import { recordKnock } from './record-knock.ts'
 import type { RoomFacts } from './room-facts.ts'
 
 export interface SendKnockRequest extends Submission {
@@ -128,9 +128,11 @@ async function decideOnce(
   const reserved = ports.policy.reserve(knocker)
   if (!reserved.ok) return reserved
   const isRefusedNow = () => isRefusedInRoom(ports, request, sender, authentic)
+  const grounds = { head: context.head, facts, member: context.member, ageMs }
+  const decision = acceptance(ports, request, { userId: sender, rule: authorised.rule }, grounds)
   const outcome =
-    (await handOver(ports.handover, { roomId, event, original, deadline, isRefusedNow })) ??
-    (await record(ports, event, knocker, { facts, context, ageMs, rule: authorised.rule }))
+    (await handOver(ports, { roomId, event, original, deadline, isRefusedNow }, decision)) ??
+    (await record(ports, { event, decision }, { facts, context }))
   if (outcome === 'recorded') return { ok: true, body: facts.sendKnockResponse }
   reserved.release()
   return outcome
@@ -188,58 +190,42 @@ function authorisingUserOf(pdu: Pdu, { authorisingServerSigned: signed }: KnockS
   return userId === undefined ? undefined : { userId, signed }
 }
 
-/** What an acceptance rests on. */
-interface Grounds {
-  readonly facts: RoomFacts
-  readonly context: KnockContext
-  readonly ageMs: number | undefined
-  readonly rule: string
+/** The record of a knock that comes into the room. */
+function acceptance(
+  ports: KnockPorts,
+  { roomId, origin, eventId }: SendKnockRequest,
+  { userId, rule }: { readonly userId: UserId; readonly rule: string },
+  grounds: Parameters<typeof decisionFacts>[0],
+): Decision {
+  return {
+    time: ports.clock(),
+    endpoint: 'send_knock',
+    roomId,
+    userId,
+    origin,
+    eventId,
+    outcome: 'accepted',
+    status: 200,
+    errcode: undefined,
+    rule,
+    reason: 'accepted',
+    facts: decisionFacts(grounds),
+  }
 }
 
-/** Lets the homeserver take the knock into the room. @returns why it did not, or is not known to have */
-async function handOver(
-  handover: Handover | undefined,
-  knock: KnockToHandOver,
-): Promise<Refusal | 'overtaken' | undefined> {
-  const outcome = await handover?.handOver(knock)
-  if (outcome?.kind === 'overtaken') return 'overtaken'
-  if (outcome?.kind === 'refused') return outcome.refusal
-  return outcome?.kind === 'unknown' ? noAnswerInTime('homeserver: taking the knock', outcome.reason) : undefined
-}
-
-/** One transaction: the event, the membership, the extremities, the decision and the order to deliver. */
 async function record(
   ports: KnockPorts,
-  event: RoomEvent,
-  { origin, userId, roomId }: Knocker,
-  { facts, context, ageMs, rule }: Grounds,
+  accepted: KnockAttempt,
+  { facts, context }: { readonly facts: RoomFacts; readonly context: KnockContext },
 ): Promise<'recorded' | 'overtaken' | Refusal> {
-  const { handover, serverName, store, clock } = ports
-  const outcome = await store.commitKnock({
-    roomId,
-    event,
-    sender: userId,
-    expect: handover ? 'in the room' : { factsRevision: facts.factsRevision, membership: membershipOf(context.member) },
-    decision: {
-      time: clock(),
-      endpoint: 'send_knock',
-      roomId,
-      userId,
-      origin,
-      eventId: event.eventId,
-      outcome: 'accepted',
-      status: 200,
-      errcode: undefined,
-      rule,
-      reason: 'accepted',
-      facts: decisionFacts({ head: context.head, facts, member: context.member, ageMs }),
-    },
-    skipServers: handover?.homeserverDelivers ? 'all' : [serverName, serverNameOf(userId)],
-  })
+  const { handover } = ports
+  const read = { factsRevision: facts.factsRevision, membership: membershipOf(context.member) }
+  const deliveredBy = handover?.homeserverDelivers ? 'homeserver' : 'us'
+  const outcome = await recordKnock(ports, accepted, handover ? 'in the room' : read, deliveredBy)
   if (outcome.kind === 'committed') return 'recorded'
   // A duplicate was recorded by another request meanwhile: looking again finds it accepted.
   if (outcome.kind === 'conflict' || outcome.kind === 'duplicate') return 'overtaken'
-  return refusal('M_UNKNOWN', 'The knock could not be recorded, try again', 'recording the knock')
+  return notRecorded()
 }
 
 function refuse(

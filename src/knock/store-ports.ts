@@ -2,7 +2,7 @@
 import type { RoomEvent } from '../matrix/event.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
 import type { DeliveryAdministration, DeliveryQueue } from './delivery-ports.ts'
-import type { Decision, KeyStore, RoomHead, RoomStore } from './ports.ts'
+import type { AttemptStore, Decision, KeyStore, RoomHead, RoomStore } from './ports.ts'
 
 /** What an import file says of the whole room. */
 export interface ImportHeader {
@@ -97,6 +97,7 @@ export interface StoreHealth {
 /** A whole store with its lifetime. */
 export interface Store
   extends RoomStore,
+    AttemptStore,
     KeyStore,
     DeliveryQueue,
     DeliveryAdministration,

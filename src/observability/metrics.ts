@@ -14,6 +14,8 @@ export interface Metrics {
   deliveryFailed(): void
   roomRead(outcome: 'read' | 'failed'): void
   gaveUp(events: number): void
+  /** How many attempts of unknown outcome there are. */
+  attempts(count: number): void
   /** The text of `/metrics`. */
   expose(): Promise<string>
   readonly contentType: string
@@ -73,6 +75,11 @@ export function createMetrics({ queue, clock }: MetricsOptions): Metrics {
     labelNames: ['outcome'],
     registers,
   })
+  const attempts = new Gauge({
+    name: 'matrix_knock_handover_attempts',
+    help: 'Knocks that were given to the homeserver and have not been seen in their room',
+    registers,
+  })
   const atHand = new Map<string, ReturnType<typeof requests.labels>>()
   const durations = new Map<string, ReturnType<typeof seconds.labels>>()
 
@@ -99,6 +106,7 @@ export function createMetrics({ queue, clock }: MetricsOptions): Metrics {
       deliveries.outcomes.inc({ outcome: 'delivered' })
       deliveries.events.inc(count)
     },
+    attempts: (count) => attempts.set(count),
     roomRead: (outcome) => roomReads.inc({ outcome }),
     deliveryFailed: () => deliveries.outcomes.inc({ outcome: 'failed' }),
     gaveUp: (count) => deliveries.dropped.inc(count),

@@ -30,6 +30,13 @@ export interface BeginImport {
   readonly discardKnocks: boolean
 }
 
+export interface AttemptRow {
+  readonly eventId: string
+  readonly begunAt: number
+  readonly json: string
+  readonly decision: string
+}
+
 export interface PruneJob extends Retention {
   readonly now: number
   readonly abandonedMs: number
@@ -38,6 +45,8 @@ export interface PruneJob extends Retention {
 
 export interface CommonJobs {
   decisions: { input: { now: number; rows: readonly DecisionRow[] }; output: null }
+  beginAttempt: { input: AttemptRow; output: null }
+  endAttempt: { input: { eventId: string }; output: null }
   beginImport: { input: BeginImport; output: number }
   stage: { input: { now: number; snapshot: number; rows: readonly StageRow[] }; output: null }
   touchImport: { input: { now: number; snapshot: number }; output: null }

@@ -12,6 +12,9 @@ export interface Retention {
   readonly keyMs: number
 }
 
+/** Attempts of unknown outcome: a day after it began, what was not seen in its room is given up. In milliseconds. */
+export const ATTEMPT_MS = DAY_MS
+
 const DEFAULTS: Retention = { historyMs: 7 * DAY_MS, decisionMs: 90 * DAY_MS, keyMs: 365 * DAY_MS }
 
 /** What the operator said, and the defaults for the rest. */

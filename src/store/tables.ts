@@ -134,5 +134,10 @@ export const TABLES: readonly Table[] = [
       txn_at: 'number',
     },
   },
+  {
+    name: 'knock_attempts',
+    key: ['event_id'],
+    columns: { event_id: 'name', begun_at: 'number', json: 'name', decision: 'name' },
+  },
   { name: 'server_keys', key: ['server'], columns: { server: 'name', fetched_at: 'number', json: 'name' } },
 ]

@@ -56,17 +56,19 @@ describe('metrics', () => {
     expect(found).toContain('matrix_knock_authentication_failures_total{reason="wrong_signature"} 1')
   })
 
-  it('show the delivery queue as it is when they are read', async () => {
+  it('show the delivery queue as it is when they are read, and the attempts as they were seen last', async () => {
     const metrics = createMetrics({ queue: { depth }, clock: () => 0 })
     metrics.delivered(3)
     metrics.deliveryFailed()
     metrics.gaveUp(7)
     metrics.keyLookup('failed')
+    metrics.attempts(6)
     const found = await lines(metrics)
     expect(found).toContain('matrix_knock_delivery_waiting 4')
     expect(found).toContain('matrix_knock_delivery_failing_servers 1')
     expect(found).toContain('matrix_knock_delivery_oldest_seconds 5.5')
     expect(found).toContain('matrix_knock_delivered_events_total 3')
+    expect(found).toContain('matrix_knock_handover_attempts 6')
     expect(found).toContain('matrix_knock_deliveries_total{outcome="delivered"} 1')
     expect(found).toContain('matrix_knock_deliveries_total{outcome="failed"} 1')
     expect(found).toContain('matrix_knock_dropped_events_total 7')

@@ -1,6 +1,7 @@
 /** What every store does, whatever it is made of: run against each implementation. */
 import { afterEach, beforeEach, describe, expect } from 'vitest'
 import type { Store } from '../../src/knock/store-ports.ts'
+import { attemptContract } from './contract-attempts.ts'
 import { claimContract } from './contract-claims.ts'
 import { commitContract } from './contract-commits.ts'
 import { copyContract } from './contract-copies.ts'
@@ -62,6 +63,7 @@ export function storeContract(kind: StoreKind): void {
     stringContract(subject)
     commitContract(subject)
     handedOverContract(subject)
+    attemptContract(subject)
     historyContract(subject)
     importContract(subject)
     reimportContract(subject)

@@ -3,7 +3,8 @@ import { LRUCache } from 'lru-cache'
 import type { Clock, Decision, StoredServerKeys } from '../../knock/ports.ts'
 import type { Store } from '../../knock/store-ports.ts'
 import type { RoomId, ServerName } from '../../matrix/identifiers.ts'
-import { type Retention, retentionOf } from '../retention.ts'
+import { ATTEMPT_MS, type Retention, retentionOf } from '../retention.ts'
+import { createAttempts } from './attempts.ts'
 import { commitInMemory } from './commit-knock.ts'
 import { forgetAccepted, forgetEnded } from './forget.ts'
 import { createOutbox } from './outbox.ts'
@@ -35,6 +36,7 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
   const keys = new LRUCache<ServerName, StoredServerKeys>({ max: MAX_KEY_SERVERS })
   const outbox = createOutbox(clock)
   const decisions = createDecisions(maxDecisions, clock)
+  const { end: endAttempt, forget: forgetAttempts, ...attempts } = createAttempts()
   const prune = () => {
     const recorded = clock() - decisionMs
     for (const room of rooms.values()) {
@@ -42,17 +44,20 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
       forgetAccepted(room, recorded)
     }
     decisions.forget(recorded)
+    forgetAttempts(clock() - ATTEMPT_MS)
     for (const [server, { fetchedAt }] of keys) if (fetchedAt <= clock() - keyMs) keys.delete(server)
   }
   const { enqueue, ...queue } = outbox
 
   return {
     ...queue,
+    ...attempts,
     ...createRoomQueries(rooms, clock, historyMs),
     ...createSignatureAudit(rooms),
     async commitKnock(commit) {
       const room = rooms.get(commit.roomId)
       const outcome = commitInMemory(room, commit, clock())
+      if (commit.expect === 'in the room' && outcome.kind !== 'conflict') endAttempt(commit.event.eventId)
       if (outcome.kind !== 'committed' || room === undefined) return outcome
       decisions.add(commit.decision)
       if (commit.skipServers === 'all') return outcome

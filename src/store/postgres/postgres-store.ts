@@ -1,11 +1,13 @@
 /** The store for several processes at once: one PostgreSQL database. docs/decisions/0007-several-processes-on-postgresql.md */
 import type { Clock } from '../../knock/ports.ts'
 import type { Store } from '../../knock/store-ports.ts'
+import { createAttempts } from '../attempts.ts'
 import { createDecisionQueue } from '../decision-queue.ts'
 import type { CommonJobs } from '../jobs.ts'
 import { type Maintenance, startMaintenance } from '../maintenance.ts'
 import { type Retention, retentionOf } from '../retention.ts'
 import { beginRoomImport } from '../room-import.ts'
+import { createAttemptReader, createAttemptWriter } from './attempt-rows.ts'
 import { createClaimHolder } from './claim-holder.ts'
 import { createKnockCommit } from './commit-knock.ts'
 import { createContextReader } from './context-reader.ts'
@@ -88,6 +90,7 @@ function assemble(database: Database, options: PostgresStoreOptions): PostgresSt
   database.onLost(events.forget)
   const jobs = createJobRunner<CommonJobs>({
     decisions: createDecisionWriter(database),
+    ...createAttemptWriter(database),
     ...createImportStaging(database),
     ...createKnockKeeping(database),
     ...createImportSwap(database),
@@ -107,6 +110,7 @@ function assemble(database: Database, options: PostgresStoreOptions): PostgresSt
 
   return {
     ...createRoomReader(database, events),
+    ...createAttempts(jobs, createAttemptReader(database)),
     ...createKeyRows(database),
     ...createRoomList(database, events),
     copyRoom: createRoomCopy(database),

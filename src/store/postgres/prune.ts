@@ -3,6 +3,7 @@
  * docs/architecture.md, "What is kept of a room".
  */
 import type { CommonJobs } from '../jobs.ts'
+import { ATTEMPT_MS } from '../retention.ts'
 import type { Database, Run, Statement, Value } from './database.ts'
 import { createAcceptedForgetting } from './forget-accepted.ts'
 import type { Handlers } from './job-runner.ts'
@@ -38,6 +39,7 @@ const NEWEST_TO_GO: Statement = {
   text: 'SELECT seq FROM decisions WHERE refused ORDER BY seq DESC OFFSET $1 LIMIT 1',
 }
 const DECISIONS = removal('prune-decisions', 'decisions', 'recorded_at <= $1', '$2')
+const OLD_ATTEMPTS = removal('prune-attempts', 'knock_attempts', 'begun_at <= $1', '$2')
 const OLD_KEYS = removal('prune-old-keys', 'server_keys', 'fetched_at <= $1', '$2')
 const SURPLUS_KEYS: Statement = {
   name: 'prune-keys',
@@ -93,6 +95,7 @@ export function createPruning(database: Database): Pick<Handlers<CommonJobs>, 'p
         }
         for (const statement of ENDED) await spend(statement, ended)
         const recorded = Math.floor(now - decisionMs)
+        await spend(OLD_ATTEMPTS, Math.floor(now - ATTEMPT_MS))
         await spend(DECISIONS, recorded)
         if (budget > 0) budget -= await removeRefusals(run, maxRefusals, budget)
         await spend(OLD_KEYS, Math.floor(now - keyMs))

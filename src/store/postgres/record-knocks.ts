@@ -5,9 +5,9 @@
  * Arguments are arrays with one entry per knock on one room; `prev_ids` holds the ids of all of them one after the
  * other, `prev_counts` how many are whose. Answers one row per knock, in their order. A knock that was recorded before
  * by the same `attempt` is told as committed: the answer to that call was lost on its way. One that came into the room
- * another way is a duplicate too. Without a facts revision the homeserver has the knock in the room already, and it is
- * recorded, once, whatever is known of the room; `depths` are then those
- * of the events themselves. Without `skips` nobody gets a copy from us.
+ * another way is a duplicate too. Without a facts revision the homeserver has the knock in the room already: it is
+ * recorded, once, whatever is known of the room, and its row in `knock_attempts` goes; `depths` are then those of the
+ * events themselves. Without `skips` nobody gets a copy from us.
  */
 export const RECORD_KNOCKS = `
 CREATE OR REPLACE FUNCTION record_knocks(
@@ -33,6 +33,9 @@ BEGIN
     prevs := prev_ids[prevs_start : prevs_start + prev_counts[at] - 1];
     prevs_start := prevs_start + prev_counts[at];
     made_revision := NULL;
+    IF facts_revisions[at] IS NULL AND head.room IS NOT NULL THEN
+      DELETE FROM knock_attempts a WHERE a.event_id = event_ids[at];
+    END IF;
 
     SELECT e.attempt, e.revision INTO recorded FROM events e
       WHERE e.room = head.room AND e.event_id = event_ids[at] AND e.snapshot = 0;

@@ -168,8 +168,20 @@ UPDATE events SET recorded_at = (extract(epoch FROM now()) * 1000)::bigint WHERE
 CREATE INDEX events_accepted ON events (event) WHERE snapshot = 0;
 `
 
+/** Version 3: attempts to hand a knock over whose outcome is not known. */
+const ATTEMPTS = `
+CREATE TABLE knock_attempts (
+  event_id bytea NOT NULL PRIMARY KEY,
+  begun_at bigint NOT NULL,
+  json bytea NOT NULL,                 -- canonical JSON of the event
+  decision bytea NOT NULL              -- its record if it came into the room
+);
+CREATE INDEX knock_attempts_by_age ON knock_attempts (begun_at, event_id);
+`
+
 /** Migration n takes a database from version n - 1 to n. The function that records knocks is replaced by its newest self. */
 export const MIGRATIONS: readonly string[] = [
   `${TABLES}${RECORD_KNOCKS}${DELIVERY_FUNCTIONS}`,
   `${AGES}${RECORD_KNOCKS}`,
+  `${ATTEMPTS}${RECORD_KNOCKS}`,
 ]

@@ -3,6 +3,7 @@
  * Runs on the writer's thread inside a savepoint. docs/architecture.md, "A commit".
  */
 import type { CommitOutcome } from '../../knock/ports.ts'
+import { createAttemptRemoval } from './attempt-rows.ts'
 import type { Database } from './database.ts'
 import type { CommitJob } from './jobs.ts'
 import { createJoinedServers } from './joined-servers.ts'
@@ -54,6 +55,7 @@ export function createKnockCommit(db: Database): (job: CommitJob) => CommitOutco
   const insertOutbox = db.prepare(
     `INSERT INTO outbox (event, snapshot, skip_servers, last_server, queued_at) VALUES (?, ?, ?, '', ?)`,
   )
+  const removeAttempt = createAttemptRemoval(db)
   const undo = db.prepare(UNDO)
 
   const writeMember = (head: HeadRow, job: CommitJob, revision: number, event: number | bigint) => {
@@ -69,6 +71,7 @@ export function createKnockCommit(db: Database): (job: CommitJob) => CommitOutco
   return (job) => {
     const head = readHead.get(job.eventId, job.sender, job.roomId) as HeadRow | undefined
     if (head === undefined) return { kind: 'conflict' }
+    if (job.expect === 'in the room') removeAttempt(job.eventId)
     if (isRepeat(head, job)) return { kind: 'duplicate' }
     if (overtaken(head, job)) return { kind: 'conflict' }
     const revision = head.revision + 1

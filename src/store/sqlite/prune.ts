@@ -1,4 +1,5 @@
 /** Removes what is no longer kept, a bounded number of rows at a time. docs/architecture.md, "What is kept of a room". */
+import { ATTEMPT_MS } from '../retention.ts'
 import type { Database, Statement } from './database.ts'
 import { prepareAcceptedForgetting } from './forget-accepted.ts'
 import type { Handlers } from './jobs.ts'
@@ -22,6 +23,8 @@ export function createPruning(db: Database): Pick<Handlers, 'prune'> {
   const oldRefusals = prepareRefusalLimit(db)
   const oldDecisions = db.prepare(`
     DELETE FROM decisions WHERE seq IN (SELECT seq FROM decisions WHERE recorded_at <= ? LIMIT ?)`)
+  const oldAttempts = db.prepare(`
+    DELETE FROM knock_attempts WHERE event_id IN (SELECT event_id FROM knock_attempts WHERE begun_at <= ? LIMIT ?)`)
   const forgetAccepted = prepareAcceptedForgetting(db)
   const oldKeys = db.prepare(`
     DELETE FROM server_keys WHERE server IN (SELECT server FROM server_keys WHERE fetched_at <= ? LIMIT ?)`)
@@ -39,6 +42,7 @@ export function createPruning(db: Database): Pick<Handlers, 'prune'> {
       }
       spend(endedState, ended)
       spend(endedExtremities, ended)
+      spend(oldAttempts, now - ATTEMPT_MS)
       spend(oldDecisions, now - decisionMs)
       if (budget > 0) budget -= oldRefusals(maxRefusals, budget)
       spend(oldKeys, now - keyMs)

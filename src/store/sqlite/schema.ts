@@ -152,5 +152,16 @@ UPDATE events SET recorded_at = strftime('%s', 'now') * 1000 WHERE snapshot = 0;
 CREATE INDEX events_accepted ON events (snapshot) WHERE snapshot = 0;
 `
 
+/** Version 3: attempts to hand a knock over whose outcome is not known. */
+const THIRD = `
+CREATE TABLE knock_attempts (
+  event_id TEXT NOT NULL PRIMARY KEY,
+  begun_at INTEGER NOT NULL,
+  json TEXT NOT NULL,                  -- canonical JSON of the event
+  decision TEXT NOT NULL               -- its record if it came into the room
+) STRICT;
+CREATE INDEX knock_attempts_by_age ON knock_attempts (begun_at, event_id);
+`
+
 /** Migration n takes a database from version n - 1 to n. */
-export const MIGRATIONS: readonly string[] = [FIRST, SECOND]
+export const MIGRATIONS: readonly string[] = [FIRST, SECOND, THIRD]

@@ -3,12 +3,14 @@ import type { Clock, CommitOutcome, KnockCommit } from '../../knock/ports.ts'
 import type { Store } from '../../knock/store-ports.ts'
 import { canonicalJsonText } from '../../matrix/canonical-json.ts'
 import { prevEventIds } from '../../matrix/event.ts'
+import { createAttempts } from '../attempts.ts'
 import { createDecisionQueue } from '../decision-queue.ts'
 import { type Maintenance, startMaintenance } from '../maintenance.ts'
 import { type Retention, retentionOf } from '../retention.ts'
 import { beginRoomImport } from '../room-import.ts'
 import { encodeDecision } from '../stored-decision.ts'
 import { encodeKeys } from '../stored-keys.ts'
+import { createAttemptReader } from './attempt-rows.ts'
 import { openReader } from './connection.ts'
 import type { Database } from './database.ts'
 import { createDecisionReader } from './decision-rows.ts'
@@ -81,6 +83,7 @@ function assemble(
 
   return {
     ...createDeliveryQueue(db, events, writer, clock),
+    ...createAttempts(writer, createAttemptReader(db)),
     onEnqueued: (listener) => listeners.push(listener),
     readRoom: async (roomId, userId) => rooms.room(roomId, userId),
     readFacts: async (roomId) => rooms.facts(roomId),

@@ -1,5 +1,6 @@
 /** The thread that owns the process's only writing connection. */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { createAttemptWriter } from './attempt-rows.ts'
 import { createKnockCommit } from './commit-knock.ts'
 import { closeWriter, openWriter } from './connection.ts'
 import type { Database } from './database.ts'
@@ -28,6 +29,7 @@ const BULK: ReadonlySet<JobMessage[1]> = new Set(['stage', 'keepKnocks', 'swap',
 function createHandlers(db: Database): Handlers {
   return {
     commit: createKnockCommit(db),
+    ...createAttemptWriter(db),
     ...createDecisionWriter(db),
     ...createKeyWriter(db),
     ...createImportStaging(db),

@@ -48,6 +48,7 @@ async function filled() {
   const [claimed] = await store.claim(NOW, 1)
   await store.failed(THERE, claimed?.txnId ?? '', { retryAt: NOW, notBefore: NOW - 1, reason: 'it hangs' })
   await accept(store, knock('k3', DAVE, ['k2']))
+  await store.beginAttempt({ event: knock('k4', DAVE, ['k3']), decision: decision({ userId: ODD, time: NOW }) })
   const before = await shown(store)
   await store.close()
   // A connection that was closed in this process holds on to its file until memory is cleaned up.
@@ -70,6 +71,7 @@ async function shown(store: Store) {
     keys: await store.readServerKeys(THERE),
     waiting: await store.listDeliveries(undefined, 9),
     depth: await store.depth(NOW),
+    attempts: await store.listAttempts(9),
   }
 }
 
