@@ -48,11 +48,12 @@ describe('run', { timeout: 30_000 }, () => {
     const service = start(await work.configure())
     const { adminPort } = await service.listening()
     await rm(work.at('knock.db'))
-    const ready = await get(adminPort, '/ready')
-    expect([ready.status, ready.text]).toEqual([503, expect.stringContaining('removed while it was in use')])
+    // Whoever asks has the file looked at; upkeep may have found out a moment before.
+    const ready = await get(adminPort, '/ready').catch(() => undefined)
+    if (ready !== undefined) expect(ready.status).toBe(503)
     if (service.child.exitCode === null) await once(service.child, 'exit')
     expect(service.child.exitCode).toBe(1)
-    expect(service.output()).toContain('the store is lost')
+    expect(service.output()).toMatch(/removed while it was in use.*the store is lost/)
   })
 
   it('warns of a key that others can read', async () => {
