@@ -69,7 +69,8 @@ function configuration(setup: Setup): JsonRecord {
     federation_custom_ca_list: [caPath],
     app_service_config_files: registrationPath === undefined ? [] : [registrationPath],
     // Back-offs of minutes would outlast a test in which a server is down for a moment.
-    federation: { destination_min_retry_interval: '1s', destination_max_retry_interval: '2s' },
+    // In milliseconds: who found another homeserver down while it was started again knocks there a moment later.
+    federation: { destination_min_retry_interval: 50, destination_max_retry_interval: 100 },
     // A client that begins anew within two minutes would be told what it was told before.
     caches: { sync_response_cache_duration: '0s' },
     bcrypt_rounds: 4,
