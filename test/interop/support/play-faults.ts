@@ -4,28 +4,13 @@ import type { SignedEvent } from '../../support/events.ts'
 import { type BesideRoom, good, type Stage } from './beside-stage.ts'
 import type { Play } from './play.ts'
 import { knockAndSee, whileWatched } from './seeing-knocks.ts'
+import type { RoomKind } from './settings.ts'
 import { askTemplate, sendTemplate, templateFor } from './signed-knocks.ts'
 
 export const faults = {
-  async homeserverRestarts(stage, kind) {
-    const room = await stage.sharedRoom(kind)
-    const who = stage.stranger()
-    const template = await templateFor(stage, room, who)
-    await stage.resident.down()
-    await stage.resident.up()
-    await accepted(stage, room, who.id, template)
-    return [template.eventId, await knockAndSee(stage, room, await stage.user())]
-  },
+  homeserverRestarts: (stage, kind) => restartedBetween(stage, kind, stage.resident),
 
-  async serviceRestarts(stage, kind) {
-    const room = await stage.sharedRoom(kind)
-    const who = stage.stranger()
-    const template = await templateFor(stage, room, who)
-    await stage.service.down()
-    await stage.service.up()
-    await accepted(stage, room, who.id, template)
-    return [template.eventId, await knockAndSee(stage, room, await stage.user())]
-  },
+  serviceRestarts: (stage, kind) => restartedBetween(stage, kind, stage.service),
 
   async bannedAfterRestarts(stage, kind) {
     const room = await stage.sharedRoom(kind)
@@ -74,6 +59,21 @@ export const faults = {
     return ['504', template.eventId, await knockAndSee(stage, room, await stage.user())]
   },
 } satisfies Record<string, Play>
+
+/** A program is started again between a template and its knock. */
+async function restartedBetween(
+  stage: Stage,
+  kind: RoomKind,
+  program: { down(): Promise<void>; up(): Promise<void> },
+): Promise<readonly string[]> {
+  const room = await stage.sharedRoom(kind)
+  const who = stage.stranger()
+  const template = await templateFor(stage, room, who)
+  await program.down()
+  await program.up()
+  await accepted(stage, room, who.id, template)
+  return [template.eventId, await knockAndSee(stage, room, await stage.user())]
+}
 
 async function accepted(stage: Stage, room: BesideRoom, userId: string, template: SignedEvent): Promise<void> {
   const id = await whileWatched(room, userId, undefined, async () => good(await sendTemplate(stage, room, template)))

@@ -68,7 +68,6 @@ function configuration(setup: Setup): JsonRecord {
     trusted_key_servers: [],
     federation_custom_ca_list: [caPath],
     app_service_config_files: registrationPath === undefined ? [] : [registrationPath],
-    // Back-offs of minutes would outlast a test in which a server is down for a moment.
     // In milliseconds: who found another homeserver down while it was started again knocks there a moment later.
     federation: { destination_min_retry_interval: 50, destination_max_retry_interval: 100 },
     // A client that begins anew within two minutes would be told what it was told before.
