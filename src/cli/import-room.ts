@@ -1,10 +1,10 @@
-/** `rooms import`: brings a room file into the store, beside a service that may be using it. */
+/** `rooms import`: brings room files into the store, beside a service that may be using it. */
 import { loadOperatorFiles, type OperatorFiles } from '../config/operator-files.ts'
 import type { Config } from '../config/schema.ts'
 import type { RoomSummary, Store } from '../knock/store-ports.ts'
 import type { RoomImportReport } from '../rooms/import-room.ts'
 import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
-import { type ExitCode, misconfigured } from './outcome.ts'
+import { type ExitCode, misconfigured, type Output } from './outcome.ts'
 import { printable } from './table.ts'
 
 export interface ImportOrder {
@@ -14,6 +14,8 @@ export interface ImportOrder {
   readonly file: string
   readonly discardKnocks: boolean
 }
+
+type Imported = Extract<RoomImportReport, { kind: 'imported' }>
 
 export type ImportRoom = (order: ImportOrder) => Promise<RoomImportReport>
 
@@ -26,21 +28,28 @@ export interface ImportOptions extends ConfigOption {
   readonly discardKnocks?: boolean
 }
 
-export function importRoomFile(context: ImportContext, file: string, options: ImportOptions): Promise<ExitCode> {
+/** One after the other; a file that is refused keeps none of the others out. */
+export function importRoomFiles(
+  context: ImportContext,
+  paths: readonly string[],
+  options: ImportOptions,
+): Promise<ExitCode> {
   const { output } = context
   return withStore(context, options, async (store, config, line) => {
     const files = await loadOperatorFiles(config)
     if (!files.ok) return misconfigured(output, files.problems.map(line))
     const importRoom = await context.loadImport()
-    const order = { config, files: files.value, store, file, discardKnocks: options.discardKnocks === true }
-    const report = await attemptImport(importRoom, order)
-    if (report.kind === 'refused') {
-      output.err(printable(`${file}: ${report.reason}. Nothing was changed.`))
-      return 1
+    let code: ExitCode = 0
+    for (const file of paths) {
+      const order = { config, files: files.value, store, file, discardKnocks: options.discardKnocks === true }
+      const report = await attemptImport(importRoom, order)
+      if (report.kind === 'imported') await tell(output, order, report)
+      else {
+        output.err(printable(`${file}: ${report.reason}. Nothing was changed.`))
+        code = 1
+      }
     }
-    const summary = await store.roomSummary(report.header.roomId)
-    for (const text of told(report, summary, config)) output.out(text)
-    return 0
+    return code
   })
 }
 
@@ -53,8 +62,13 @@ export async function attemptImport(importRoom: ImportRoom, order: ImportOrder):
   }
 }
 
+async function tell(output: Output, { store, config }: ImportOrder, report: Imported): Promise<void> {
+  const summary = await store.roomSummary(report.header.roomId)
+  for (const text of told(report, summary, config)) output.out(text)
+}
+
 function told(
-  { header, outcome, stateEvents, unverified }: Extract<RoomImportReport, { kind: 'imported' }>,
+  { header, outcome, stateEvents, unverified }: Imported,
   room: RoomSummary | undefined,
   config: Config,
 ): readonly string[] {

@@ -15,7 +15,7 @@ import { type DoctorOptions, doctor } from './doctor.ts'
 import { type ExplainOptions, explain } from './explain.ts'
 import { addGenerators } from './generators.ts'
 import { health } from './health.ts'
-import { type ImportContext, type ImportOptions, importRoomFile } from './import-room.ts'
+import { type ImportContext, type ImportOptions, importRoomFiles } from './import-room.ts'
 import { knockCommand } from './knock-command.ts'
 import { type KnockListOptions, listKnocks } from './knocks.ts'
 import type { MigrationOptions } from './migrate-store.ts'
@@ -58,10 +58,10 @@ export function createProgram(context: RunContext, version: string, finish: (cod
 
 function addRooms(program: Command, context: ImportContext, finish: (code: ExitCode) => void): void {
   const rooms = program.command('rooms').description('the rooms in the store')
-  configured(rooms.command('import'), 'bring a room in, or replace its state')
-    .argument('<file>', 'room file, JSON')
+  configured(rooms.command('import'), 'bring rooms in, or replace their state')
+    .argument('<files...>', 'room files, JSON')
     .option('--discard-knocks', 'drop knocks that were accepted here and are not in the file')
-    .action(async (file: string, options: ImportOptions) => finish(await importRoomFile(context, file, options)))
+    .action(async (files: string[], options: ImportOptions) => finish(await importRoomFiles(context, files, options)))
   configured(rooms.command('export'), 'write one as a file that `rooms import` reads')
     .argument('<room>', 'room id')
     .option('-o, --output <file>', 'write there, not to standard output')

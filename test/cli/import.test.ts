@@ -16,8 +16,12 @@ beforeEach(async () => {
 })
 afterEach(() => work.remove())
 
-function roomOf(by = person('alice', work.identity), more: readonly Line[] = []): TestRoom {
-  return buildRoom('11', by, [...opening(by, '11'), ...more], { localpart: 'garden', since: 1_700_000_000_000 })
+function roomOf(
+  by = person('alice', work.identity),
+  more: readonly Line[] = [],
+  localpart: string = 'garden',
+): TestRoom {
+  return buildRoom('11', by, [...opening(by, '11'), ...more], { localpart, since: 1_700_000_000_000 })
 }
 
 async function write(content: unknown): Promise<string> {
@@ -49,6 +53,18 @@ describe('rooms import', () => {
     expect([code, out]).toEqual([1, ''])
     expect(err).toMatch(/room\.json: .*Nothing was changed\.\n$/)
     expect((await work.run('rooms', 'list', '--json', '-c', config)).out).toBe('[]\n')
+  })
+
+  it('takes several files, and one that is refused keeps none of the others out', async () => {
+    const [first, second] = ['alice', 'bob'].map((name) => roomOf(person(name, work.identity), [], name))
+    const paths = [work.at('first.json'), work.at('none.json'), work.at('second.json')] as const
+    await writeFile(paths[0], JSON.stringify(first?.importFile()))
+    await writeFile(paths[2], JSON.stringify(second?.importFile()))
+    const { code, out, err } = await work.run('rooms', 'import', ...paths, '-c', config)
+    expect(code).toBe(1)
+    expect(out.match(/^Imported \S+/gm)).toEqual([`Imported ${first?.roomId}`, `Imported ${second?.roomId}`])
+    expect(err).toMatch(/none\.json: .*Nothing was changed\.\n$/)
+    expect(JSON.parse((await work.run('rooms', 'list', '--json', '-c', config)).out)).toHaveLength(2)
   })
 
   it('exits with 1 for a file that is not there, 2 without one, 78 without a key or on the memory store', async () => {

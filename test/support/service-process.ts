@@ -82,10 +82,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   await writeFile(join(directory, 'ca.pem'), options.ca)
   await writeFile(config, JSON.stringify(configuration(directory, port, adminPort, options)))
   const command = (...args: readonly string[]): Promise<Finished> => runProgram([...args, '-c', config])
-  const importRoom = (room: TestRoom): Promise<Finished> => importInto(directory, room, command)
+  const importRoom = (room: TestRoom): Promise<Finished> => importInto(directory, [room], command)
   try {
-    for (const room of options.rooms) {
-      const { code, stdout, stderr } = await importRoom(room)
+    if (options.rooms.length > 0) {
+      const { code, stdout, stderr } = await importInto(directory, options.rooms, command)
       if (code !== 0) throw new Error(`rooms import exited with ${code}: ${stdout}${stderr}`)
     }
     const start = () => startProcess(config, adminPort, options)
@@ -144,10 +144,14 @@ function configuration(directory: string, port: number, adminPort: number, optio
   return { ...usual, ...Object.fromEntries(changed) }
 }
 
-async function importInto(directory: string, room: TestRoom, command: Service['command']): Promise<Finished> {
-  const file = join(directory, `room-${room.tip.eventId.slice(1, 12)}.json`)
-  await writeFile(file, JSON.stringify(room.importFile()))
-  return command('rooms', 'import', file)
+async function importInto(
+  directory: string,
+  rooms: readonly TestRoom[],
+  command: Service['command'],
+): Promise<Finished> {
+  const files = rooms.map(({ tip }) => join(directory, `room-${tip.eventId.slice(1, 12)}.json`))
+  await Promise.all(rooms.map((room, at) => writeFile(files[at] ?? '', JSON.stringify(room.importFile()))))
+  return command('rooms', 'import', ...files)
 }
 
 /** Runs the program to its end. */
