@@ -7,12 +7,13 @@ import { createKnockPolicy, type KnockPolicy } from './knock/policy.ts'
 import type { Clock, Keyring } from './knock/ports.ts'
 import { createSeenVersions } from './knock/seen-versions.ts'
 import type { Store } from './knock/store-ports.ts'
-import { nativeEd25519 } from './matrix/ed25519.ts'
+import type { Ed25519 } from './matrix/ed25519.ts'
 
 export interface ConfiguredKnocksParts {
   readonly config: Config
   readonly store: Store
   readonly keyring: Keyring
+  readonly ed25519: Ed25519
   readonly clock: Clock
   /** Undefined where this store is the authority of its rooms, or where they cannot be read. */
   readonly homeserver: KnockHomeserver | undefined
@@ -21,9 +22,9 @@ export interface ConfiguredKnocksParts {
 }
 
 export function createConfiguredKnocks(parts: ConfiguredKnocksParts): KnockCalls {
-  const { config, store, keyring, clock, homeserver, upstream } = parts
+  const { config, store, keyring, ed25519, clock, homeserver, upstream } = parts
   const policy = createConfiguredPolicy(config, clock)
-  const ports = { serverName: config.server_name, store, keyring, ed25519: nativeEd25519, policy, clock }
+  const ports = { serverName: config.server_name, store, keyring, ed25519, policy, clock }
   if (upstream === undefined) return knocksOnKnownRooms(createKnockPorts(ports, homeserver))
   return knocksPassedOn({ ...ports, upstream, versions: createSeenVersions() })
 }

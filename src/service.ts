@@ -23,6 +23,7 @@ import { createMetrics, type Metrics } from './observability/metrics.ts'
 import { createRequestLog } from './observability/request-log.ts'
 import { type AttemptSettling, createAttemptSettling } from './rooms/attempt-settling.ts'
 import { createSignatureAudit, type SignatureAudit } from './rooms/signature-audit.ts'
+import { startVerificationThread, type VerificationThread } from './verification/verification-thread.ts'
 
 export interface Service {
   /** Where the federation listener is reached: `127.0.0.1:8450`. */
@@ -62,7 +63,12 @@ export async function startService(parts: ServiceParts): Promise<Service> {
   const homeserver = createConfiguredHomeserver({ ...parts, log, metrics, keyring: federation.keyring })
   const settling = createSettling(parts, homeserver, metrics)
   const upstream = createConfiguredUpstream(parts)
-  const app = await createInbound(parts, federation, metrics, deliveries, { homeserver, upstream })
+  const verification = startVerificationThread(nativeEd25519)
+  verification.onLost((reason) =>
+    log.error({ reason }, 'the thread that verifies signatures was lost: the thread pool does its work, more slowly'),
+  )
+  const outbound = { federation, deliveries, homeserver, upstream }
+  const app = await createInbound(parts, metrics, verification, outbound)
   const { server } = app
   const drain = createDrain(server, { idleMs: IDLE_BEFORE_CLOSE_MS, mostMs: config.timeouts.request_seconds * 1000 })
   let state: 'starting' | 'serving' | 'stopping' = 'starting'
@@ -84,6 +90,7 @@ export async function startService(parts: ServiceParts): Promise<Service> {
     await Promise.all([deliveries.stop(DELIVERIES_DRAIN_MS), audit.stop(), ...nextDoor])
     await federation.close()
     await app.close()
+    await verification.stop()
     admin.close()
     admin.closeAllConnections()
     await store.close()
@@ -173,24 +180,33 @@ function createSettling(
   })
 }
 
-/** One of them, or none. */
-interface NextDoor {
+interface Outbound {
+  readonly federation: Federation
+  readonly deliveries: DeliveryWorker
+  /** One of these, or none. */
   readonly homeserver: ConfiguredHomeserver | undefined
   readonly upstream: ConfiguredUpstream | undefined
 }
 
 function createInbound(
   { config, files, store, logging, clock }: ServiceParts,
-  { keyring }: Federation,
   metrics: Metrics,
-  { heardFrom }: DeliveryWorker,
-  { homeserver, upstream }: NextDoor,
+  ed25519: VerificationThread,
+  { federation: { keyring }, deliveries: { heardFrom }, homeserver, upstream }: Outbound,
 ) {
   const { server_name: serverName, federation, limits, timeouts, listen: listening } = config
   const logRequest = createRequestLog(logging, clock)
   return createFederationApp({
-    ports: { serverName, keyring, ed25519: nativeEd25519, clock },
-    knocks: createConfiguredKnocks({ config, store, keyring, clock, homeserver, upstream: upstream?.upstream }),
+    ports: { serverName, keyring, ed25519, clock },
+    knocks: createConfiguredKnocks({
+      config,
+      store,
+      keyring,
+      ed25519,
+      clock,
+      homeserver,
+      upstream: upstream?.upstream,
+    }),
     admission: compileAdmission({ allow: federation.allow_servers, deny: federation.deny_servers }),
     keyLookupMs: timeouts.key_lookup_seconds * 1000,
     requestMs: timeouts.request_seconds * 1000,

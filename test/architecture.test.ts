@@ -12,8 +12,17 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   matrix: [],
   knock: ['matrix'],
   waiting: [],
+  threads: [],
+  verification: ['matrix/ed25519.ts', 'threads'],
   rooms: ['matrix', 'knock'],
-  store: ['matrix', 'knock/ports.ts', 'knock/delivery-ports.ts', 'knock/store-ports.ts', 'knock/fact-types.ts'],
+  store: [
+    'matrix',
+    'knock/ports.ts',
+    'knock/delivery-ports.ts',
+    'knock/store-ports.ts',
+    'knock/fact-types.ts',
+    'threads',
+  ],
   federation: ['matrix', 'knock/ports.ts', 'knock/delivery-ports.ts', 'waiting'],
   homeserver: [
     'matrix',
@@ -38,7 +47,7 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   ],
   'service.ts': [
     ...['matrix', 'knock', 'rooms', 'store', 'federation', 'homeserver', 'http', 'config', 'observability'],
-    'configured-*.ts',
+    ...['verification', 'configured-*.ts'],
   ],
 }
 
@@ -46,7 +55,7 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'canonical-json': ['matrix'],
   tweetnacl: ['matrix'],
-  'lru-cache': ['knock', 'federation', 'store', 'homeserver'],
+  'lru-cache': ['knock', 'federation', 'store', 'homeserver', 'verification'],
   undici: ['federation', 'homeserver'],
   '@photostructure/sqlite': ['store'],
   pg: ['store'],

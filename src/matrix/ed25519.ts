@@ -50,6 +50,15 @@ export const nativeEd25519: Ed25519 = {
   },
 }
 
+/**
+ * OpenSSL, verifying on the calling thread, which it holds for as long as that takes.
+ * @returns as `Ed25519.verify` does
+ */
+export function verifyHere(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
+  if (publicKey.length !== KEY_BYTES || signature.length !== SIGNATURE_BYTES) return false
+  return verify(null, message, publicKeyObject(publicKey), signature)
+}
+
 /** Key objects of the byte arrays in use: building one costs as much as hashing an event. */
 const keyObjects = new WeakMap<Uint8Array, KeyObject>()
 

@@ -1,7 +1,6 @@
 /** The main thread's end of the writer: jobs go out in one message per turn, answers come back after the commit. */
-import { createRequire } from 'node:module'
-import { pathToFileURL } from 'node:url'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
+import { spawnThread } from '../../threads/spawn.ts'
 import type { JobResult, JobRunner } from '../jobs.ts'
 import type { AnswerMessage, JobMessage, Jobs, StartMessage, WriterData } from './jobs.ts'
 
@@ -21,26 +20,13 @@ type Settle = (result: JobResult<unknown>) => void
  * @throws Error where the database cannot be opened, with the reason for the operator
  */
 export async function startWriter(data: WriterData): Promise<WriterClient> {
-  const worker = spawn(data)
+  const worker = spawnThread(new URL('./writer.ts', import.meta.url), data, LIMITS)
   await started(worker)
   return createClient(worker)
 }
 
 /** It keeps little from one group of commits to the next: room to grow would be filled with garbage. */
-const YOUNG_GENERATION_MB = 2
-
-/** From source the thread needs the loader for TypeScript too; the built program does not have it. */
-function spawn(workerData: WriterData): Worker {
-  if (!import.meta.url.endsWith('.ts')) {
-    const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB }
-    return new Worker(new URL('./writer.js', import.meta.url), { workerData, resourceLimits })
-  }
-  // A thread does not take the loader over from `--import tsx`; it registers its own.
-  const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx'))
-  const preload = `import { register } from ${JSON.stringify(new URL('./esm/api/index.mjs', tsx).href)}; register()`
-  const execArgv = ['--import', `data:text/javascript,${encodeURIComponent(preload)}`]
-  return new Worker(new URL('./writer.ts', import.meta.url), { workerData, execArgv })
-}
+const LIMITS = { maxYoungGenerationSizeMb: 2 }
 
 function started(worker: Worker): Promise<void> {
   return new Promise((resolve, reject) => {
