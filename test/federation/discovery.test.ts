@@ -23,7 +23,6 @@ describe('server discovery', () => {
   let discovery: Discovery
 
   beforeAll(async () => {
-    dns = await startFakeDns()
     const certificate = authority.issue(NAMES)
     web = await startTlsServer(certificate)
     standard = await startTlsServer(certificate)
@@ -37,8 +36,9 @@ describe('server discovery', () => {
 
   beforeEach(async () => {
     await agent?.close()
-    dns.zones.clear()
-    dns.questions.length = 0
+    // A server of its own for each test: a question that was asked again in the one before may come late.
+    await dns?.close()
+    dns = await startFakeDns()
     for (const name of ['a.test', 'b.test', 'c.test']) dns.zones.set(name, HERE)
     for (const server of [web, standard, other]) server.visits.length = 0
     web.answer = (_visit, response) => response.writeHead(404).end()
