@@ -1,5 +1,5 @@
 /** The section of the configuration about the homeserver next door: how knocks reach it, where it is, how rooms are read. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { type ServerName, serverNameOf } from '../matrix/identifiers.ts'
 import { setting } from './setting.ts'
 import { homeserverUrl, integer, text, userId } from './values.ts'

@@ -1,5 +1,5 @@
 /** From files and environment to a configuration, or to lines that say what is wrong with it. */
-import type { z } from 'zod'
+import type * as z from 'zod'
 import type { Problem } from './problem.ts'
 import { type Config, configSchema } from './schema.ts'
 import { settingsOf, settingText } from './setting.ts'

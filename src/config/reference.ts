@@ -1,6 +1,6 @@
 /** The configuration as a JSON schema for editors and as the reference page docs/reference/configuration.md. */
 import { stringify } from 'yaml'
-import { z } from 'zod'
+import * as z from 'zod'
 import { configSchema } from './schema.ts'
 import { defaultOf, settingsOf, settingText } from './setting.ts'
 

@@ -1,6 +1,6 @@
 /** The sample configuration that `generate-config` writes: every key with its help text and default. */
 import { stringify } from 'yaml'
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { configSchema } from './schema.ts'
 import { defaultOf, type SettingText, settingsOf, settingText } from './setting.ts'
 import type { Tree } from './sources.ts'

@@ -2,7 +2,7 @@
  * The configuration: every key with its default, its help text and what is allowed. The sample file, the JSON schema and
  * the reference under docs/reference are generated from it. Keys that it does not name are errors.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { homeserver, usersAreLocal } from './homeserver-schema.ts'
 import { setting } from './setting.ts'
 import {

@@ -2,7 +2,7 @@
  * One setting of the configuration: its schema with the words that the sample, the reference and the error lines use.
  * docs/reference/configuration.md is generated from them.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** What people are told about a setting. */
 export interface SettingText {

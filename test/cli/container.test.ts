@@ -27,8 +27,8 @@ describe('the container', { timeout: 60_000 }, () => {
     await chmod(image, 0o755)
     await copyFile(join(root, 'package.json'), join(image, 'package.json'))
     await symlink(join(root, 'node_modules'), join(image, 'node_modules'))
-    const compile = [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json']
-    await promisify(execFile)(process.execPath, [...compile, '--outDir', join(image, 'dist')], { cwd: root })
+    const build = ['scripts/build.mjs', '--out', join(image, 'dist')]
+    await promisify(execFile)(process.execPath, build, { cwd: root })
   }, 60_000)
   afterAll(async () => {
     await volume?.remove()

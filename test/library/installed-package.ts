@@ -61,8 +61,7 @@ async function packInto(installed: string, source: string): Promise<number> {
   for (const name of ['package.json', ...files]) {
     if (name !== 'dist' && present.includes(name)) await cp(join(root, name), join(source, name), { recursive: true })
   }
-  const compiler = join(root, 'node_modules/typescript/bin/tsc')
-  await exec(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--outDir', join(source, 'dist')], { cwd: root })
+  await exec(process.execPath, ['scripts/build.mjs', '--out', join(source, 'dist')], { cwd: root })
   const packed = await exec('npm', ['pack', '--json', '--ignore-scripts', '--offline'], { cwd: source })
   const [tarball] = JSON.parse(packed.stdout) as readonly { filename: string; size: number }[]
   if (tarball === undefined) throw new Error(`npm pack told of no tarball: ${packed.stdout}`)
