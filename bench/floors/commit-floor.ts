@@ -40,7 +40,7 @@ export type CommitFloorAnswer =
 const RECORD = `SELECT kind, made_revision AS revision FROM record_knocks($1, $2, $3::uuid[], $4::bytea[], $5::bytea[],
   $6::bytea[], $7::bigint[], $8::bytea[], $9::integer[], $10::bytea[], $11::bytea[], $12::bytea[], $13::bigint[])`
 /** As the service's own connections have them. */
-const SESSION = '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off'
+const SESSION = '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_mergejoin=off -c jit=off'
 const MOST_TOGETHER = 50
 const HISTORY_MS = 7 * 86_400_000
 /** Of a room that was imported once. */

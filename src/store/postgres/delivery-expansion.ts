@@ -8,7 +8,7 @@ import { bytes, text } from './bytea.ts'
 import type { Database, Run, Statement } from './database.ts'
 
 /** Knocks that one transaction takes in hand. */
-const KNOCKS = 50
+const KNOCKS = 25
 
 const ANY: Statement = { name: 'outbox-any', text: 'SELECT event FROM outbox LIMIT 1' }
 /** A snapshot that is gone after the kept history leaves the servers of the one in use. */

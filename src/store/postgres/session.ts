@@ -27,12 +27,13 @@ const DURABLE = ['on', 'remote_apply']
 
 /**
  * Every statement is a point look-up: one generic plan over indexes is right for all arguments, also right after an
- * import, when there are no statistics yet. A transaction whose process is gone or frozen must not hold a room's row.
+ * import, when there are no statistics yet. A merge join would read the index of all events to find a few. A transaction whose process is gone or frozen must not hold a room's row.
  */
 const SETTINGS = {
   default_transaction_isolation: 'read committed',
   plan_cache_mode: 'force_generic_plan',
   enable_seqscan: 'off',
+  enable_mergejoin: 'off',
   jit: 'off',
   bytea_output: 'hex',
 }
