@@ -36,8 +36,8 @@ export interface DeliveryWorker {
 
 /** Other processes can write to the store: the queue is looked at even if nobody calls. */
 const POLL_MS = 1_000
-/** Signs of life, and accepted knocks, are taken up together. */
-const GATHER_MS = 50
+/** Signs of life are taken up together. */
+const GATHER_MS = 100
 /** Shorter waits are not worth a look of their own. */
 const SOON_MS = 20
 const AFTER_QUEUE_FAILURE_MS = 1_000
@@ -72,15 +72,6 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
       // A call that came after the last look, but before this line.
       if (again) wake()
     })
-  }
-
-  /** What else happens meanwhile is taken care of with it. */
-  function wakeSoon(): void {
-    if (!running || gathering !== undefined) return
-    gathering = setTimeout(() => {
-      gathering = undefined
-      wake()
-    }, GATHER_MS)
   }
 
   /** Opens lanes while there is something due, then sets the timer for the next look. */
@@ -143,14 +134,14 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
     return wait < -SOON_MS ? POLL_MS : Math.min(Math.max(wait, SOON_MS), POLL_MS)
   }
 
-  queue.onEnqueued(wakeSoon)
+  queue.onEnqueued(wake)
   return {
     start() {
       running = true
       wake()
     },
     heardFrom(server) {
-      if (signs.note(server)) wakeSoon()
+      if (running && signs.note(server)) gathering = setTimeout(wake, GATHER_MS)
     },
     async stop(drainMs) {
       running = false
