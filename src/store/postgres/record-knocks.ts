@@ -117,39 +117,3 @@ BEGIN
   END IF;
 END $$;
 `
-
-/**
- * The same for several rooms in one transaction; `knock_counts` says how many of the knocks are whose. A room whose row
- * somebody else holds is not waited for: its knocks are answered `locked`, and nothing of them is written.
- */
-export const RECORD_KNOCKS_TOGETHER = `
-CREATE OR REPLACE FUNCTION record_knocks_together(
-  room_ids bytea[], knock_counts integer[], at_time bigint, attempts uuid[], event_ids bytea[], senders bytea[],
-  jsons bytea[], facts_revisions bigint[], memberships bytea[], prev_counts integer[], prev_ids bytea[],
-  decision_jsons bytea[], skips bytea[], depths bigint[]
-) RETURNS TABLE (kind text, made_revision bigint) LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-DECLARE
-  a integer;
-  z integer := 0;
-  prev_a integer;
-  prev_z integer := 0;
-BEGIN
-  FOR at IN 1 .. cardinality(room_ids) LOOP
-    a := z + 1;
-    z := z + knock_counts[at];
-    prev_a := prev_z + 1;
-    FOR knock IN a .. z LOOP
-      prev_z := prev_z + prev_counts[knock];
-    END LOOP;
-    PERFORM 1 FROM rooms r WHERE r.room_id = room_ids[at] FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND AND EXISTS (SELECT 1 FROM rooms r WHERE r.room_id = room_ids[at]) THEN
-      RETURN QUERY SELECT 'locked', NULL::bigint FROM generate_series(a, z);
-    ELSE
-      RETURN QUERY SELECT k.kind, k.made_revision FROM record_knocks(room_ids[at], at_time, attempts[a:z],
-        event_ids[a:z], senders[a:z], jsons[a:z], facts_revisions[a:z], memberships[a:z], prev_counts[a:z],
-        prev_ids[prev_a:prev_z], decision_jsons[a:z], skips[a:z], depths[a:z]) k;
-    END IF;
-  END LOOP;
-END $$;
-`

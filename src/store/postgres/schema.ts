@@ -4,7 +4,7 @@
  * may hold U+0000, which no text of PostgreSQL can, and bytes have one order whatever the database's locale.
  */
 import { DELIVERY_FUNCTIONS } from './delivery-functions.ts'
-import { RECORD_KNOCKS, RECORD_KNOCKS_TOGETHER } from './record-knocks.ts'
+import { RECORD_KNOCKS } from './record-knocks.ts'
 
 /** Version 1. A room's state is a snapshot (one import) and the changes on top of it. */
 const TABLES = `
@@ -179,13 +179,9 @@ CREATE TABLE knock_attempts (
 CREATE INDEX knock_attempts_by_age ON knock_attempts (begun_at, event_id);
 `
 
-/**
- * Migration n takes a database from version n - 1 to n. The function that records knocks is replaced by its newest self;
- * version 4 is the one for several rooms.
- */
+/** Migration n takes a database from version n - 1 to n. The function that records knocks is replaced by its newest self. */
 export const MIGRATIONS: readonly string[] = [
   `${TABLES}${RECORD_KNOCKS}${DELIVERY_FUNCTIONS}`,
   `${AGES}${RECORD_KNOCKS}`,
   `${ATTEMPTS}${RECORD_KNOCKS}`,
-  RECORD_KNOCKS_TOGETHER,
 ]
