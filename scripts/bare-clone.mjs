@@ -24,9 +24,12 @@ export function installMissing() {
   npm('ci', '--include=dev', '--no-audit', '--no-fund')
 }
 
-/** Compiles the program where its source is newer. */
+/** What the build is made of beside the source: the packages that are in it come from the lock file. */
+const INGREDIENTS = ['package-lock.json', 'scripts/build.mjs', 'tsconfig.json', 'tsconfig.build.json']
+
+/** Builds the program where something that it is made of is newer. */
 export function buildOutdated() {
-  if (existsSync(PROGRAM) && modified(PROGRAM) >= newest('src')) return
+  if (existsSync(PROGRAM) && modified(PROGRAM) >= Math.max(newest('src'), ...INGREDIENTS.map(modified))) return
   console.log('Building the program (npm run build) …')
   npm('run', '--silent', 'build')
 }

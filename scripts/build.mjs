@@ -13,7 +13,7 @@ import { build } from 'esbuild'
 
 const { out: OUT } = parseArgs({ options: { out: { type: 'string', default: 'dist' } } }).values
 const ENTRIES = ['src/main.ts', 'src/store/sqlite/writer.ts', 'src/verification/verifier.ts']
-/** Packages that stay outside: with binaries or files of their own, or named by others and never asked for here. */
+/** Packages that stay outside: with binaries or files of their own, or named by others and never loaded here. */
 const OUTSIDE = ['@photostructure/sqlite', 'pino-pretty', 'pg-native', 'light-my-request']
 const COMPILERS = ['@fastify/ajv-compiler', '@fastify/fast-json-stringify-compiler']
 

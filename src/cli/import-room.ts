@@ -63,7 +63,8 @@ export async function attemptImport(importRoom: ImportRoom, order: ImportOrder):
 }
 
 async function tell(output: Output, { store, config }: ImportOrder, report: Imported): Promise<void> {
-  const summary = await store.roomSummary(report.header.roomId)
+  // It is imported, whatever the store can still tell of it.
+  const summary = await store.roomSummary(report.header.roomId).catch(() => undefined)
   for (const text of told(report, summary, config)) output.out(text)
 }
 

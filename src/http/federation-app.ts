@@ -71,6 +71,7 @@ export async function createFederationApp(options: FederationAppOptions): Promis
     trustProxy: trustProxy.length > 0 ? [...trustProxy] : false,
     routerOptions: { maxParamLength: 1024 },
     frameworkErrors: answerFrameworkError,
+    schemaController: { compilersFactory: NO_SCHEMAS },
   })
   app.decorateRequest('exchange')
   app.removeAllContentTypeParsers()
@@ -83,6 +84,13 @@ export async function createFederationApp(options: FederationAppOptions): Promis
   addRoutes(app, options)
   await app.ready()
   return app
+}
+
+/** Compilers for schemas, which Fastify would load otherwise. No route has one. */
+const NO_SCHEMAS = { buildValidator: noSchema, buildSerializer: noSchema }
+
+function noSchema(): never {
+  throw new Error('a route has a schema, and there is nothing to compile it')
 }
 
 function routeOf(target: KnockTarget | undefined, method: string | undefined): string {

@@ -70,13 +70,16 @@ export function startVerificationThread(otherwise: Ed25519, spawn = spawnVerifie
       return
     }
   }
-  const lose = (reason: string) => {
-    if (state !== 'running') return
-    state = 'lost'
+  const leaveToOther = () => {
     while (judged !== submitted) {
       const left = take()
       left?.resolve(otherwise.verify(left.publicKey, left.message, left.signature))
     }
+  }
+  const lose = (reason: string) => {
+    if (state !== 'running') return
+    state = 'lost'
+    leaveToOther()
     for (const listener of listeners) listener(reason)
   }
   worker.on('error', (error) => lose(error.message))
@@ -107,6 +110,7 @@ export function startVerificationThread(otherwise: Ed25519, spawn = spawnVerifie
     async stop() {
       state = 'stopped'
       await worker.terminate()
+      leaveToOther()
     },
   }
 }

@@ -53,6 +53,17 @@ describe('the container', { timeout: 60_000 }, () => {
     expect(dockerfile.find((line) => line.startsWith('HEALTHCHECK'))).toContain('"health"')
   })
 
+  it('is built from what is sent to the engine, and nothing of that is missing', async () => {
+    const sent = (await readFile(join(root, '.dockerignore'), 'utf8')).split('\n')
+    const copied = dockerfile
+      .filter((line) => line.startsWith('COPY ') && !line.includes('--from='))
+      .flatMap((line) => line.split(/\s+/).slice(1, -1))
+    expect(copied.length).toBeGreaterThan(3)
+    expect(sent[0]).toBe('*')
+    expect(copied.filter((path) => !sent.includes(`!${path}`))).toEqual([])
+    for (const path of copied) await expect(stat(join(root, path))).resolves.toBeDefined()
+  })
+
   it('runs as any uid, writes in its volume alone, and its health check reaches the configured admin address', async () => {
     const [port = 0, adminPort = 0] = await freePorts(2)
     await volume.configure({ listen: { port }, admin: { port: adminPort } })

@@ -62,6 +62,29 @@ describe('the package', { timeout: 60_000 }, () => {
     const sample = await installed.run({}, 'node_modules/matrix-knock/dist/main.js', 'generate-config')
     expect(sample).toEqual({ code: 0, output: await installed.read('config/matrix-knock.sample.yaml') })
   })
+
+  it('serves with its own dependencies alone', async () => {
+    const files = {
+      'config.yaml': JSON.stringify({
+        ...{ server_name: 'here.test', signing_key_path: './signing.key', store: { kind: 'memory' } },
+        ...{ listen: { port: 0 }, admin: { port: 0 }, homeserver: { handover: 'none' } },
+      }),
+      'serve.mjs': `
+        import { spawn, spawnSync } from 'node:child_process'
+        const program = 'node_modules/matrix-knock/dist/main.js'
+        spawnSync(process.execPath, [program, 'generate-key', '-o', 'signing.key'])
+        const service = spawn(process.execPath, [program, 'run', '-c', 'config.yaml'])
+        let said = ''
+        const hear = (chunk) => {
+          said += chunk
+          if (said.includes('"listening"') && !service.killed) service.kill('SIGTERM')
+        }
+        service.stdout.on('data', hear)
+        service.stderr.on('data', hear)
+        service.on('close', (code) => console.log(code === 0 ? 'served' : said))`,
+    }
+    expect(await installed.run(files, 'serve.mjs')).toEqual({ code: 0, output: 'served\n' })
+  })
 })
 
 describe('the library', { timeout: 60_000 }, () => {
