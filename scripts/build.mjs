@@ -14,8 +14,10 @@ import { build } from 'esbuild'
 const { out: OUT } = parseArgs({ options: { out: { type: 'string', default: 'dist' } } }).values
 const ENTRIES = ['src/main.ts', 'src/store/sqlite/writer.ts', 'src/verification/verifier.ts']
 /** Packages that stay outside: with binaries or files of their own, or named by others and never loaded here. */
-const OUTSIDE = ['@photostructure/sqlite', 'pino-pretty', 'pg-native', 'light-my-request']
-const COMPILERS = ['@fastify/ajv-compiler', '@fastify/fast-json-stringify-compiler']
+const OUTSIDE = [
+  ...['@photostructure/sqlite', 'pino-pretty'],
+  ...['pg-native', 'light-my-request', '@fastify/ajv-compiler', '@fastify/fast-json-stringify-compiler'],
+]
 
 /** undici by its parts, put together as its index.js does: the others are fetch, WebSocket, caches and mocks. */
 const UNDICI_PARTS = `
@@ -47,7 +49,7 @@ const { metafile } = await build({
   platform: 'node',
   format: 'esm',
   target: 'node20',
-  external: [...OUTSIDE, ...COMPILERS],
+  external: OUTSIDE,
   plugins: [undiciByParts],
   // Names stay: a stack trace in a log is to be read.
   minifyWhitespace: true,

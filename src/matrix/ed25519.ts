@@ -25,8 +25,9 @@ export interface Ed25519 {
   sign(key: SigningKey, message: Uint8Array): Uint8Array
 }
 
-const KEY_BYTES = 32
-const SIGNATURE_BYTES = 64
+/** Lengths, in bytes. */
+export const KEY_BYTES = 32
+export const SIGNATURE_BYTES = 64
 const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
 

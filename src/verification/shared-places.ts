@@ -2,6 +2,7 @@
  * The memory that both ends of the verification thread see: places that are filled in turn by the one and answered in
  * turn by the other, so that neither copies more than the bytes, nor makes an object or a message for a signature.
  */
+import { KEY_BYTES, SIGNATURE_BYTES } from '../matrix/ed25519.ts'
 
 /** A power of two: counters wrap around, and a place's number is the low bits of its counter. */
 export const PLACES = 128
@@ -13,8 +14,6 @@ export const SUBMITTED = 0
 export const JUDGED = 1
 
 const COUNTERS_BYTES = 64
-const KEY_BYTES = 32
-const SIGNATURE_BYTES = 64
 const PLACE_BYTES = 4_096
 const MESSAGE_AT = PLACE_BYTES - MESSAGE_BYTES
 

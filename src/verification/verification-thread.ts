@@ -3,7 +3,7 @@
  * verdicts are there, which under load is once for several. docs/decisions/0010-a-thread-that-verifies.md
  */
 import type { Worker } from 'node:worker_threads'
-import type { Ed25519 } from '../matrix/ed25519.ts'
+import { type Ed25519, KEY_BYTES, SIGNATURE_BYTES } from '../matrix/ed25519.ts'
 import { spawnThread } from '../threads/spawn.ts'
 import { createSharedMemory, JUDGED, MESSAGE_BYTES, openPlaces, PLACES, SUBMITTED } from './shared-places.ts'
 
@@ -20,8 +20,6 @@ interface Submitted {
   readonly resolve: (good: boolean | Promise<boolean>) => void
 }
 
-const KEY_BYTES = 32
-const SIGNATURE_BYTES = 64
 /** It keeps nothing from one signature to the next. */
 const LIMITS = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 24 }
 

@@ -149,8 +149,13 @@ async function importInto(
   rooms: readonly TestRoom[],
   command: Service['command'],
 ): Promise<Finished> {
-  const files = rooms.map(({ tip }) => join(directory, `room-${tip.eventId.slice(1, 12)}.json`))
-  await Promise.all(rooms.map((room, at) => writeFile(files[at] ?? '', JSON.stringify(room.importFile()))))
+  const files = await Promise.all(
+    rooms.map(async (room) => {
+      const file = join(directory, `room-${room.tip.eventId.slice(1, 12)}.json`)
+      await writeFile(file, JSON.stringify(room.importFile()))
+      return file
+    }),
+  )
   return command('rooms', 'import', ...files)
 }
 

@@ -27,7 +27,8 @@ const DURABLE = ['on', 'remote_apply']
 
 /**
  * Every statement is a point look-up: one generic plan over indexes is right for all arguments, also right after an
- * import, when there are no statistics yet. A merge join would read the index of all events to find a few. A transaction whose process is gone or frozen must not hold a room's row.
+ * import, when there are no statistics yet. A merge join would read the index of all events to find a few. A transaction
+ * whose process is gone or frozen must not hold a room's row.
  */
 const SETTINGS = {
   default_transaction_isolation: 'read committed',
