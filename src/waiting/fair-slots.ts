@@ -1,0 +1,165 @@
+/**
+ * A bounded number of things at a time, shared among those who cause them: a flood by one cause waits behind itself, and a
+ * task that takes long gives its slot up to one that waits.
+ */
+
+export interface FairSlots {
+  /**
+   * Runs the task when a slot is free and it is its turn: next is who shares its causes with the fewest that run, and among
+   * equals who came first.
+   * @param causes whom the task is for, or against: it counts as one of each
+   * @param task must end soon after its signal is aborted: somebody else has its slot then
+   * @param waitMs longest wait for a slot, in milliseconds
+   * @returns its result, or undefined where it never ran
+   */
+  run<T>(causes: readonly string[], task: (signal: AbortSignal) => Promise<T>, waitMs: number): Promise<T | undefined>
+}
+
+export interface FairSlotsOptions {
+  /** Tasks at a time, at least 1. */
+  readonly slots: number
+  /** Of them those that share a cause, at least 1. */
+  readonly perCause: number
+  /** Tasks that wait. Beyond it the newest of the cause with the most waiting never runs. */
+  readonly maxWaiting: number
+  /** How long a task keeps its slot while others wait for one, in milliseconds. */
+  readonly patienceMs: number
+}
+
+interface Entrant {
+  readonly causes: readonly string[]
+  /** Ends the wait; undefined where it will never run. */
+  readonly admit: (task: Running | undefined) => void
+}
+
+interface Running {
+  readonly causes: readonly string[]
+  /** So long it keeps its slot while others wait. Milliseconds of the process. */
+  readonly until: number
+  readonly controller: AbortController
+}
+
+export function createFairSlots({ slots, perCause, maxWaiting, patienceMs }: FairSlotsOptions): FairSlots {
+  // Sets keep the order of arrival.
+  const waiting = new Set<Entrant>()
+  const running = new Set<Running>()
+  const waitingFor = new Map<string, number>()
+  const runningFor = new Map<string, number>()
+  let impatience: NodeJS.Timeout | undefined
+
+  /** The one whose turn it is; undefined where nobody may run. */
+  function next(): Entrant | undefined {
+    if (running.size >= slots) return undefined
+    let chosen: Entrant | undefined
+    let least = perCause
+    for (const entrant of waiting) {
+      const load = most(runningFor, entrant.causes)
+      if (load < least) [chosen, least] = [entrant, load]
+      if (least === 0) break
+    }
+    return chosen
+  }
+
+  /** The one that has run longest of those that keep others out: all where the slots are taken, else those of its cause. */
+  function longest(): Running | undefined {
+    const [first] = waiting
+    if (running.size >= slots) return running.values().next().value
+    return [...running].find(({ causes }) => first?.causes.some((cause) => causes.includes(cause)))
+  }
+
+  /** Lets those in whose turn it is, and ends what has kept a slot for too long. */
+  function advance(): void {
+    clearTimeout(impatience)
+    while (waiting.size > 0) {
+      const entrant = next()
+      if (entrant !== undefined) {
+        admit(entrant)
+        continue
+      }
+      const holder = longest()
+      if (holder === undefined) return
+      const left = holder.until - performance.now()
+      if (left > 0) {
+        impatience = setTimeout(advance, Math.ceil(left))
+        return
+      }
+      end(holder)
+      holder.controller.abort()
+    }
+  }
+
+  function admit(entrant: Entrant): void {
+    leaveQueue(entrant)
+    const task = { causes: entrant.causes, until: performance.now() + patienceMs, controller: new AbortController() }
+    running.add(task)
+    count(runningFor, task.causes, 1)
+    entrant.admit(task)
+  }
+
+  function end(task: Running): void {
+    if (running.delete(task)) count(runningFor, task.causes, -1)
+  }
+
+  function leaveQueue(entrant: Entrant): void {
+    if (waiting.delete(entrant)) count(waitingFor, entrant.causes, -1)
+  }
+
+  /** Sends the newest away of those whose causes have the most waiting. */
+  function makeRoom(): void {
+    let chosen: Entrant | undefined
+    let greatest = 0
+    for (const entrant of waiting) {
+      const load = most(waitingFor, entrant.causes)
+      if (load >= greatest) [chosen, greatest] = [entrant, load]
+    }
+    if (chosen === undefined) return
+    leaveQueue(chosen)
+    chosen.admit(undefined)
+  }
+
+  function enter(causes: readonly string[], waitMs: number): Promise<Running | undefined> {
+    return new Promise((resolve) => {
+      const entrant: Entrant = {
+        causes,
+        admit(task) {
+          clearTimeout(timer)
+          resolve(task)
+        },
+      }
+      const timer = setTimeout(() => {
+        leaveQueue(entrant)
+        resolve(undefined)
+      }, waitMs)
+      waiting.add(entrant)
+      count(waitingFor, causes, 1)
+      advance()
+      if (waiting.size > maxWaiting) makeRoom()
+    })
+  }
+
+  return {
+    async run(causes, task, waitMs) {
+      const admitted = await enter(causes, waitMs)
+      if (admitted === undefined) return undefined
+      try {
+        return await task(admitted.controller.signal)
+      } finally {
+        end(admitted)
+        advance()
+      }
+    },
+  }
+}
+
+/** The greatest count that any of these has. */
+function most(counts: ReadonlyMap<string, number>, causes: readonly string[]): number {
+  return causes.reduce((greatest, cause) => Math.max(greatest, counts.get(cause) ?? 0), 0)
+}
+
+function count(counts: Map<string, number>, causes: readonly string[], change: 1 | -1): void {
+  for (const cause of new Set(causes)) {
+    const changed = (counts.get(cause) ?? 0) + change
+    if (changed === 0) counts.delete(cause)
+    else counts.set(cause, changed)
+  }
+}
