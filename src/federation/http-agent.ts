@@ -3,6 +3,7 @@
  * the certificate name that discovery says, and every dimension of an exchange has a bound.
  * https://spec.matrix.org/latest/server-server-api/#tls
  */
+import { Readable } from 'node:stream'
 import tls from 'node:tls'
 import type { Clock } from '../knock/ports.ts'
 import type { AddressFilter } from './address-filter.ts'
@@ -26,13 +27,16 @@ export interface OutboundRequest {
   /** The raw request target, query included. */
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: Uint8Array
+  /** In pieces: with a `content-length` among the headers. */
+  readonly body?: Uint8Array | Iterable<Uint8Array>
   /** A longer response body fails. Bytes. */
   readonly maxBytes: number
   /** Absolute time in milliseconds at which the exchange fails. */
   readonly deadline: number
   /** Ends the exchange early. */
   readonly signal?: AbortSignal
+  /** Asked by requestAny before it tries an address: false leaves it out. */
+  readonly enter?: (address: string) => boolean
 }
 
 export type OutboundResponse =
@@ -43,8 +47,8 @@ export type OutboundResponse =
       readonly headers: Readonly<Record<string, string>>
       readonly body: Uint8Array
     }
-  /** `status` is there where the head of a response had come. */
-  | { readonly kind: 'failed'; readonly reason: string; readonly status?: number }
+  /** `status` is there where the head of a response had come; `untried` where `enter` let no address in. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly status?: number; readonly untried?: true }
 
 export interface HttpAgent {
   /** One exchange with one target. TLS and network errors are values; redirects are responses like any other. */
@@ -107,8 +111,9 @@ export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
   return {
     request,
     async requestAny(targets, wanted) {
-      let last: OutboundResponse = { kind: 'failed', reason: 'no address' }
+      let last: OutboundResponse = { kind: 'failed', reason: 'no address', ...(targets.length > 0 && { untried: true }) }
       for (const [at, target] of targets.entries()) {
+        if (wanted.enter?.(target.address) === false) continue
         const share = (wanted.deadline - clock()) / (at === targets.length - 1 ? 1 : 2)
         last = await request(target, { ...wanted, deadline: clock() + share })
         if (last.kind === 'response' || last.status !== undefined || wanted.signal?.aborted) return last
@@ -149,7 +154,7 @@ async function exchange(
       method,
       path,
       headers: { 'user-agent': USER_AGENT, ...headers, host: target.host },
-      body: body ?? null,
+      body: body === undefined ? null : body instanceof Uint8Array ? body : Readable.from(body),
       signal,
     })
     status = response.statusCode

@@ -2,23 +2,24 @@
  * Requests to other servers in our name: signed, sent where discovery says.
  * https://spec.matrix.org/latest/server-server-api/#request-authentication
  */
-import { canonicalJson } from '../matrix/canonical-json.ts'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
-import type { JsonObject } from '../matrix/json.ts'
-import { authorizationOf } from '../matrix/x-matrix.ts'
+import { authorizationOf, authorizationOfCanonical } from '../matrix/x-matrix.ts'
 import type { HttpAgent, OutboundResponse } from './http-agent.ts'
 import type { Discovery } from './server-discovery.ts'
+import type { CanonicalContent } from './transaction-body.ts'
 
 export interface FederationRequest {
   readonly method: 'GET' | 'POST' | 'PUT'
   readonly destination: ServerName
   /** The raw request target from `/_matrix/` on, as it is signed and sent. */
   readonly uri: string
-  readonly content?: JsonObject
+  readonly content?: CanonicalContent
   /** Absolute time in milliseconds. */
   readonly deadline: number
   readonly signal?: AbortSignal
+  /** Asked before an address is connected to: false leaves it out. */
+  readonly enter?: (address: string) => boolean
 }
 
 export interface FederationClient {
@@ -47,12 +48,14 @@ export function createFederationClient(options: FederationClientOptions): Federa
   /** Names are the undelegated ones: delegation says where to connect, never who is meant. */
   function authorization({ method, uri, destination, content }: FederationRequest, signingKey: SigningKey): string {
     const named = { method, uri, origin: serverName, destination }
-    return authorizationOf(content === undefined ? named : { ...named, content }, signingKey, ed25519)
+    return content === undefined
+      ? authorizationOf(named, signingKey, ed25519)
+      : authorizationOfCanonical(named, content, signingKey, ed25519)
   }
 
   return {
     async request(request) {
-      const { method, destination, uri, content, deadline, signal } = request
+      const { method, destination, uri, content, deadline, signal, enter } = request
       if (signingKey === undefined) return WITHOUT_KEY
       const found = await discovery.discover(destination, deadline)
       if (found.kind === 'failed') {
@@ -60,18 +63,23 @@ export function createFederationClient(options: FederationClientOptions): Federa
         return found
       }
       const headers = { accept: 'application/json', authorization: authorization(request, signingKey) }
-      const wanted = { method, path: uri, headers, maxBytes: MAX_RESPONSE_BYTES, deadline, ...(signal && { signal }) }
+      const ending = { ...(signal && { signal }), ...(enter && { enter }) }
+      const wanted = { method, path: uri, headers, maxBytes: MAX_RESPONSE_BYTES, deadline, ...ending }
       const response = await agent.requestAny(
         found.targets,
         content === undefined
           ? wanted
           : {
               ...wanted,
-              headers: { ...headers, 'content-type': 'application/json' },
-              body: canonicalJson(content),
+              headers: {
+                ...headers,
+                'content-type': 'application/json',
+                'content-length': String(content.length),
+              },
+              body: content,
             },
       )
-      if (response.kind === 'failed') discovery.unreachable(destination)
+      if (response.kind === 'failed' && !response.untried) discovery.unreachable(destination)
       return response
     },
   }

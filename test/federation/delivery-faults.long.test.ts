@@ -84,7 +84,10 @@ describe('destinations that are faulty', { timeout: 20_000 }, () => {
     federation = world.federation()
     worker = createDeliveryWorker({
       ...{ queue: outbox, sender: federation.sender, clock: world.now, random: () => 0.5 },
-      observer: { delivered: () => {}, failed: () => {}, gaveUp: () => {}, fault: expect.unreachable },
+      observer: {
+        ...{ delivered: () => {}, failed: () => {}, gaveUp: () => {} },
+        ...{ halved: expect.unreachable, refused: expect.unreachable, fault: expect.unreachable },
+      },
       ...{ timeoutMs: TIMEOUT_MS, firstBackoffMs: 400, maxBackoffMs: 1_000 },
     })
     worker.start()

@@ -32,7 +32,6 @@ export function testEvent(text = 'x'): RoomEvent {
     auth_events: [],
     hashes: { sha256: '' },
     signatures: {},
-    unsigned: { age: 1 },
   }
   return { eventId: `$${count++}` as EventId, pdu }
 }
