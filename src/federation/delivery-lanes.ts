@@ -44,7 +44,7 @@ export interface Lane {
 const LANE_MS = 500
 /** Deliveries that have left their lane, in all and to one address. */
 const MOST_BESIDE = 256
-const MOST_BESIDE_PER_ADDRESS = 64
+const MOST_BESIDE_PER_ADDRESS = 128
 /** What they hold in memory together. */
 const MOST_BYTES_BESIDE = 64 * 1024 * 1024
 /** A delivery has so long, however many others need its place. */

@@ -71,9 +71,9 @@ export function createTestOutbox(clock: Clock): TestOutbox {
       for (const { txnId, events } of claimed) firstEvent.set(txnId, events[0]?.eventId ?? '')
       return claimed
     },
-    async delivered(destination, txnId) {
+    async delivered(destination, txnId, pace) {
       pass()
-      await queue.delivered(destination, txnId)
+      await queue.delivered(destination, txnId, pace)
       outbox.log.push(`delivered ${destination} ${firstEvent.get(txnId)}`)
     },
     async failed(destination, txnId, failure) {
