@@ -2,6 +2,7 @@
  * Requests to other servers in our name: signed, sent where discovery says.
  * https://spec.matrix.org/latest/server-server-api/#request-authentication
  */
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
 import { authorizationOf, authorizationOfCanonical } from '../matrix/x-matrix.ts'
@@ -53,6 +54,14 @@ export function createFederationClient(options: FederationClientOptions): Federa
       : authorizationOfCanonical(named, content, signingKey, ed25519)
   }
 
+  /** Half a megabyte takes milliseconds: of many that are ready at once each has a turn of the event loop to itself. */
+  let signed: Promise<unknown> = Promise.resolve()
+  function authorizationInTurn(request: FederationRequest, signingKey: SigningKey): Promise<string> {
+    const made = signed.then(() => authorization(request, signingKey))
+    signed = made.then(() => turn(), () => turn())
+    return made
+  }
+
   return {
     async request(request) {
       const { method, destination, uri, content, deadline, signal, enter } = request
@@ -62,7 +71,7 @@ export function createFederationClient(options: FederationClientOptions): Federa
         discovery.unreachable(destination)
         return found
       }
-      const headers = { accept: 'application/json', authorization: authorization(request, signingKey) }
+      const headers = { accept: 'application/json', authorization: await authorizationInTurn(request, signingKey) }
       const ending = { ...(signal && { signal }), ...(enter && { enter }) }
       const wanted = { method, path: uri, headers, maxBytes: MAX_RESPONSE_BYTES, deadline, ...ending }
       const response = await agent.requestAny(

@@ -8,6 +8,8 @@ import { createOutbox } from '../../src/store/memory/outbox.ts'
 export interface TestOutbox extends DeliveryQueue {
   /** Enqueues an event for these servers. @returns its id */
   add(...destinations: readonly string[]): string
+  /** Enqueues an event of this text. @returns its id */
+  addText(text: string, ...destinations: readonly string[]): string
   /** Calls back as if something had been enqueued. */
   poke(): void
   /** `delivered a.test $1`, `failed a.test $1: reason`, with the first event of each. */
@@ -56,8 +58,9 @@ export function createTestOutbox(clock: Clock): TestOutbox {
     async waiting() {
       return (await queue.depth(clock())).waiting
     },
-    add(...destinations) {
-      const event = testEvent()
+    add: (...destinations) => outbox.addText('x', ...destinations),
+    addText(text, ...destinations) {
+      const event = testEvent(text)
       enqueue(event, destinations as readonly ServerName[])
       return event.eventId
     },
