@@ -69,7 +69,9 @@ export function networkOf(address: string): string {
   if (isIP(address) !== 6) return address
   const [head = '', tail = ''] = address.split('::')
   const groups = head.split(':').filter((group) => group !== '')
-  const missing = address.includes('::') ? 8 - groups.length - tail.split(':').filter((group) => group !== '').length : 0
+  const missing = address.includes('::')
+    ? 8 - groups.length - tail.split(':').filter((group) => group !== '').length
+    : 0
   const all = [...groups, ...Array<string>(Math.max(0, missing)).fill('0'), ...tail.split(':')]
   return all
     .slice(0, 4)

@@ -173,7 +173,8 @@ export function createDelivery(ports: DeliveryPorts, breakOff: AbortSignal): Del
       const result = await attempt(transaction, lane)
       if (result.kind === 'delivered') {
         const pace = paceSince(started)
-        if (await recorded(() => queue.delivered(destination, txnId, pace))) observer.delivered(destination, events.length)
+        if (await recorded(() => queue.delivered(destination, txnId, pace)))
+          observer.delivered(destination, events.length)
       } else if (breakOff.aborted) {
         await recorded(() => queue.release(destination, txnId))
       } else if (result.kind === 'busy') {

@@ -111,7 +111,11 @@ export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
   return {
     request,
     async requestAny(targets, wanted) {
-      let last: OutboundResponse = { kind: 'failed', reason: 'no address', ...(targets.length > 0 && { untried: true }) }
+      let last: OutboundResponse = {
+        kind: 'failed',
+        reason: 'no address',
+        ...(targets.length > 0 && { untried: true }),
+      }
       for (const [at, target] of targets.entries()) {
         if (wanted.enter?.(target.address) === false) continue
         const share = (wanted.deadline - clock()) / (at === targets.length - 1 ? 1 : 2)

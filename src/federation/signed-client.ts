@@ -58,7 +58,10 @@ export function createFederationClient(options: FederationClientOptions): Federa
   let signed: Promise<unknown> = Promise.resolve()
   function authorizationInTurn(request: FederationRequest, signingKey: SigningKey): Promise<string> {
     const made = signed.then(() => authorization(request, signingKey))
-    signed = made.then(() => turn(), () => turn())
+    signed = made.then(
+      () => turn(),
+      () => turn(),
+    )
     return made
   }
 

@@ -57,7 +57,8 @@ function resultOf(response: OutboundResponse, now: number): DeliveryResult {
   // What refuses a large transaction need not read it to its end: the status is what counts.
   const reason = `the server answers ${response.status}`
   if (response.status !== undefined && isRefusal(response.status)) return { kind: 'refused', reason }
-  if (response.kind === 'failed') return response.untried ? { kind: 'busy' } : { kind: 'failed', reason: response.reason }
+  if (response.kind === 'failed')
+    return response.untried ? { kind: 'busy' } : { kind: 'failed', reason: response.reason }
   const limited = response.status === 429 || response.status === 503
   const wait = limited ? retryAfter(response, now) : undefined
   return wait === undefined ? { kind: 'failed', reason } : { kind: 'failed', reason, retryAfterMs: wait }

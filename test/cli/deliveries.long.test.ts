@@ -301,7 +301,11 @@ describe('deliveries beside a running service', { timeout: 40_000 }, () => {
     destination.answer = (visit, response) => response.writeHead(visit.body.includes(refused) ? 400 : 200).end('{}')
     const service = await start()
     await until(async () => expect(await list()).toEqual([]))
-    const dropped = () => service.output().split('\n').filter((text) => text.includes('"dropped a knock'))
+    const dropped = () =>
+      service
+        .output()
+        .split('\n')
+        .filter((text) => text.includes('"dropped a knock'))
     await until(() => expect(dropped()).toHaveLength(1))
     expect(JSON.parse(dropped()[0] ?? '{}')).toMatchObject({
       ...{ destination: name, event: id(`k${enqueued - 2}`), reason: 'the server answers 400' },

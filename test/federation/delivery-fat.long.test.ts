@@ -62,6 +62,5 @@ describe('large knocks of the worst shape', () => {
     expect(hosts).toHaveLength(SERVERS * Math.ceil(KNOCKS / 8))
     expect(report.longestTurnMs).toBeLessThan(50)
     expect(report.rssGrowthMb).toBeLessThan(150)
-
   })
 })

@@ -127,7 +127,9 @@ describe('destinations that are faulty', { timeout: 20_000 }, () => {
     const [choosy, healthy] = [world.name('choosy.example.test'), world.name('healthy.example.test')]
     const arrived: string[] = []
     await worker.stop(0)
-    const ids = Array.from({ length: 30 }, (_, at) => outbox.addText(at === 3 || at === 20 ? 'bad' : `t${at}`, choosy, healthy))
+    const ids = Array.from({ length: 30 }, (_, at) =>
+      outbox.addText(at === 3 || at === 20 ? 'bad' : `t${at}`, choosy, healthy),
+    )
     world.machine.answer = ({ host, body }, response) => {
       if (host === healthy) return says(200)(response)
       if (body.length > 3_000) {

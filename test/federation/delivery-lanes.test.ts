@@ -134,7 +134,9 @@ describe('a delivery worker behind slow servers', () => {
   const slow = (count: number) => Array.from({ length: count }, (_, at) => `slow${at}.test`)
 
   it('G3 brings a good one its knock in five seconds, past a hundred that hang at their first', async () => {
-    expect(await behind(slow(100), { addressOf: (name) => `192.0.2.${name.replace(/\D/g, '') || 200}` })).toBeLessThan(5_000)
+    expect(await behind(slow(100), { addressOf: (name) => `192.0.2.${name.replace(/\D/g, '') || 200}` })).toBeLessThan(
+      5_000,
+    )
   })
 
   it('G3 does so also where they share its address', async () => {

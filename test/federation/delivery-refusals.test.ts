@@ -107,7 +107,10 @@ describe('transactions that are refused', () => {
 
   it('G3 by a server that refuses everything, drop one event after three refusals that take longer each time', async () => {
     let up = false
-    const { outbox, attempts, reports, pass, clock } = build({ answer: () => (up ? DELIVERED : REFUSED), random: 0.9999 })
+    const { outbox, attempts, reports, pass, clock } = build({
+      answer: () => (up ? DELIVERED : REFUSED),
+      random: 0.9999,
+    })
     const ids = Array.from({ length: 8 }, () => outbox.add('a.test'))
     const failures = async (count: number) => {
       await until(() => expect(outbox.log.filter((line) => line.startsWith('failed'))).toHaveLength(count))
@@ -133,7 +136,9 @@ describe('transactions that are refused', () => {
   })
 
   it('G3 are told from failures that no event is to blame for', async () => {
-    const { outbox, reports, attempts } = build({ answer: () => ({ kind: 'failed', reason: 'the server answers 403' }) })
+    const { outbox, reports, attempts } = build({
+      answer: () => ({ kind: 'failed', reason: 'the server answers 403' }),
+    })
     outbox.add('a.test')
     outbox.add('a.test')
     await until(() => expect(outbox.log).toHaveLength(1))

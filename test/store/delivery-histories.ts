@@ -185,7 +185,12 @@ class Walk {
   async #fail(name: ServerName, txnId: string, operation: Extract<Operation, { kind: 'fail' }>): Promise<void> {
     const { store, now } = this.#subject
     const asked = operation.askedMs <= operation.waitMs && { notBefore: now + operation.askedMs }
-    const failure = { retryAt: now + operation.waitMs, reason: 'no', ...asked, ...(operation.refused && { refused: true as const }) }
+    const failure = {
+      retryAt: now + operation.waitMs,
+      reason: 'no',
+      ...asked,
+      ...(operation.refused && { refused: true as const }),
+    }
     // The answer was lost, not the request.
     if (operation.arrives) this.#model.arrive(name)
     await store.failed(name, txnId, failure)

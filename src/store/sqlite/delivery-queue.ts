@@ -56,11 +56,7 @@ export function createDeliveryQueue(db: Database, writer: WriterClient, clock: C
   }
 }
 
-function createWaits(
-  db: Database,
-  writer: WriterClient,
-  clock: Clock,
-): Pick<Queue, 'resume' | 'boundWaits' | 'retry'> {
+function createWaits(db: Database, writer: WriterClient, clock: Clock): Pick<Queue, 'resume' | 'boundWaits' | 'retry'> {
   const resumable = db.prepare(`SELECT 1 FROM destinations WHERE ${RESUMABLE}`)
   const later = db.prepare(`SELECT 1 FROM destinations WHERE ${LAGS} IN (0, 1) AND due_at > ? LIMIT 1`)
 

@@ -112,7 +112,9 @@ function prepareAnswers(
   const succeed = db.prepare(`
     UPDATE destinations SET attempts = 0, not_before = NULL, reason = NULL, slow = ?, suspects = ?, due_at = ?
     WHERE destination = ?`)
-  const halve = db.prepare('UPDATE destinations SET suspects = ?, slow = ?, reason = ?, due_at = ? WHERE destination = ?')
+  const halve = db.prepare(
+    'UPDATE destinations SET suspects = ?, slow = ?, reason = ?, due_at = ? WHERE destination = ?',
+  )
   const fail = db.prepare(`
     UPDATE destinations SET attempts = attempts + 1, due_at = ?1, not_before = ?2, reason = ?3,
       refusals = refusals + ?4, suspects = iif(?4, 1, suspects)
@@ -160,10 +162,7 @@ function prepareSlowServers(db: Database): (server: string, pace: 'quick' | 'slo
   }
 }
 
-function prepareRemoval(
-  db: Database,
-  { destination: find, forget, end }: Rows,
-): Pick<Handlers, 'drop' | 'dropEvent'> {
+function prepareRemoval(db: Database, { destination: find, forget, end }: Rows): Pick<Handlers, 'drop' | 'dropEvent'> {
   const removeOld = db.prepare(`
     DELETE FROM deliveries WHERE (destination, event) IN (
       SELECT destination, event FROM deliveries WHERE destination = ? AND queued_at < ?

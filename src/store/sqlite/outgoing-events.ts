@@ -23,7 +23,8 @@ export function createOutgoingEvents(db: Database): (row: number) => OutgoingEve
     if (kept !== undefined) return kept
     const stored = read.get(row) as EventRow | undefined
     if (stored === undefined) return undefined
-    const event = { eventId: stored.eventId as EventId, json: stored.json }
+    const { buffer, byteOffset, byteLength } = stored.json
+    const event = { eventId: stored.eventId as EventId, json: Buffer.from(buffer, byteOffset, byteLength) }
     known.set(row, event, { size: event.json.length })
     return event
   }
