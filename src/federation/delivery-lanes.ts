@@ -88,7 +88,7 @@ export function createDeliveryLanes({ maxParallel, uptime, onFree }: DeliveryLan
   function enter(place: Place, network: string): boolean {
     const there = (other: Place) => other !== place && other.network === network && other.lagging === place.lagging
     const [most, turnMs] = place.lagging ? [laggingPerAddress, LAGGING_TURN_MS] : [perAddress, LANE_MS / perAddress]
-    if (beside.has(place) || count(inLanes, there) < most) {
+    if (place.network === network || beside.has(place) || count(inLanes, there) < most) {
       place.network = network
       return true
     }

@@ -47,8 +47,8 @@ export type OutboundResponse =
       readonly headers: Readonly<Record<string, string>>
       readonly body: Uint8Array
     }
-  /** `status` is there where the head of a response had come; `untried` where `enter` let no address in. */
-  | { readonly kind: 'failed'; readonly reason: string; readonly status?: number; readonly untried?: true }
+  /** `status` is there where the head of a response had come. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly status?: number }
 
 export interface HttpAgent {
   /** One exchange with one target. TLS and network errors are values; redirects are responses like any other. */
@@ -111,11 +111,7 @@ export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
   return {
     request,
     async requestAny(targets, wanted) {
-      let last: OutboundResponse = {
-        kind: 'failed',
-        reason: 'no address',
-        ...(targets.length > 0 && { untried: true }),
-      }
+      let last: OutboundResponse = { kind: 'failed', reason: 'no address' }
       for (const [at, target] of targets.entries()) {
         if (wanted.enter?.(target.address) === false) continue
         const share = (wanted.deadline - clock()) / (at === targets.length - 1 ? 1 : 2)

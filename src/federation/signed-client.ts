@@ -23,9 +23,12 @@ export interface FederationRequest {
   readonly enter?: (address: string) => boolean
 }
 
+/** `busy`: nothing was sent, because `enter` let no address in. */
+export type FederationResponse = OutboundResponse | { readonly kind: 'busy' }
+
 export interface FederationClient {
   /** Signs and sends one request. Every failure is a value. */
-  request(request: FederationRequest): Promise<OutboundResponse>
+  request(request: FederationRequest): Promise<FederationResponse>
 }
 
 export interface FederationClientOptions {
@@ -74,11 +77,14 @@ export function createFederationClient(options: FederationClientOptions): Federa
         discovery.unreachable(destination)
         return found
       }
+      // What cannot be sent now is not signed either.
+      const first = enter === undefined ? 0 : found.targets.findIndex(({ address }) => enter(address))
+      if (first < 0) return { kind: 'busy' }
       const headers = { accept: 'application/json', authorization: await authorizationInTurn(request, signingKey) }
       const ending = { ...(signal && { signal }), ...(enter && { enter }) }
       const wanted = { method, path: uri, headers, maxBytes: MAX_RESPONSE_BYTES, deadline, ...ending }
       const response = await agent.requestAny(
-        found.targets,
+        found.targets.slice(first),
         content === undefined
           ? wanted
           : {
@@ -91,7 +97,7 @@ export function createFederationClient(options: FederationClientOptions): Federa
               body: content,
             },
       )
-      if (response.kind === 'failed' && !response.untried) discovery.unreachable(destination)
+      if (response.kind === 'failed') discovery.unreachable(destination)
       return response
     },
   }

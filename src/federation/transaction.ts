@@ -8,7 +8,7 @@ import type { Clock } from '../knock/ports.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
 import { isJsonObject, parseJson } from '../matrix/json.ts'
 import type { OutboundResponse } from './http-agent.ts'
-import type { FederationClient } from './signed-client.ts'
+import type { FederationClient, FederationResponse } from './signed-client.ts'
 import { transactionContent } from './transaction-body.ts'
 
 export type DeliveryResult =
@@ -52,13 +52,13 @@ export function createTransactionSender({ serverName, client, clock }: Transacti
 }
 
 /** A 200 is a receipt whatever its body says: what becomes of each PDU is the destination's business. */
-function resultOf(response: OutboundResponse, now: number): DeliveryResult {
+function resultOf(response: FederationResponse, now: number): DeliveryResult {
+  if (response.kind === 'busy') return response
   if (response.status === 200) return { kind: 'delivered' }
   // What refuses a large transaction need not read it to its end: the status is what counts.
   const reason = `the server answers ${response.status}`
   if (response.status !== undefined && isRefusal(response.status)) return { kind: 'refused', reason }
-  if (response.kind === 'failed')
-    return response.untried ? { kind: 'busy' } : { kind: 'failed', reason: response.reason }
+  if (response.kind === 'failed') return { kind: 'failed', reason: response.reason }
   const limited = response.status === 429 || response.status === 503
   const wait = limited ? retryAfter(response, now) : undefined
   return wait === undefined ? { kind: 'failed', reason } : { kind: 'failed', reason, retryAfterMs: wait }

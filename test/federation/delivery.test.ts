@@ -21,12 +21,17 @@ describe('transactions', () => {
   })
   afterEach(() => world.close())
 
-  const send = (events: readonly RoomEvent[] = [testEvent()], wait = 5000, signal = new AbortController().signal) => {
+  const send = (
+    events: readonly RoomEvent[] = [testEvent()],
+    wait = 5000,
+    signal = new AbortController().signal,
+    enter?: (address: string) => boolean,
+  ) => {
     const transaction: OutgoingTransaction = {
       ...{ destination: there, txnId: 'mk/1', startedAt: 1234, oldestAt: 1234, attempts: 0, slow: false, refusals: 0 },
       events: events.map(({ eventId, pdu }) => ({ eventId, json: canonicalJson(pdu) })),
     }
-    return federation.sender.send(transaction, world.now() + wait, signal)
+    return federation.sender.send(transaction, world.now() + wait, signal, enter)
   }
   const says = (status: number, body = '{}', headers: Record<string, string> = {}) => {
     world.machine.answer = (_visit, response) => response.writeHead(status, headers).end(body)
@@ -104,6 +109,20 @@ describe('transactions', () => {
   it('G3 a destination that hangs is given up at the deadline', async () => {
     world.machine.answer = () => {}
     expect(await send([testEvent()], 300)).toEqual({ kind: 'failed', reason: 'no answer in time' })
+  })
+
+  it('G3 an address that may not be entered now is left out, and where all are nothing is sent', async () => {
+    says(200)
+    world.dns.zones.set('there.example.test', { addresses: ['127.0.0.9', '127.0.0.1'] })
+    const asked = new Set<string>()
+    const enter = (address: string) => {
+      asked.add(address)
+      return address === '127.0.0.1'
+    }
+    expect(await send([testEvent()], 5000, undefined, enter)).toEqual({ kind: 'delivered' })
+    expect([...asked].sort()).toEqual(['127.0.0.1', '127.0.0.9'])
+    expect(await send([testEvent()], 5000, undefined, () => false)).toEqual({ kind: 'busy' })
+    expect(world.machine.visits).toHaveLength(1)
   })
 
   it('G3 a delivery can be broken off', async () => {

@@ -57,13 +57,18 @@ export function createDeliveryClaims(
       for (const destination of destinations) claims.delete(destination)
       if (!result.ok) throw new Error(`the store could not write: ${result.reason}`)
       for (const { destination, txnId } of result.output) claims.set(destination as ServerName, txnId)
-      const transactions: OutgoingTransaction[] = []
-      for (const row of result.output) {
-        transactions.push(outgoing(row))
-        // Each can bring half a megabyte: between two of them requests get their turn.
-        await turn()
+      try {
+        const transactions: OutgoingTransaction[] = []
+        for (const row of result.output) {
+          transactions.push(outgoing(row))
+          // Each can bring half a megabyte: between two of them requests get their turn.
+          await turn()
+        }
+        return transactions
+      } catch (error) {
+        for (const { destination, txnId } of result.output) endClaim(destination as ServerName, txnId)
+        throw error
       }
-      return transactions
     },
     async nextDue() {
       const [next] = [...unclaimed(0, FOREVER, 1), ...unclaimed(1, FOREVER, 1)].sort((a, b) => a.dueAt - b.dueAt)
