@@ -130,6 +130,14 @@ function createDeliveries({ config, store, logging, clock }: ServiceParts, { sen
         metrics.deliveryFailed()
         log.warn({ destination, attempts, reason }, 'delivery failed, will try again')
       },
+      halved(destination, events, reason) {
+        metrics.deliveryRefused()
+        log.info({ destination, events, reason }, 'the server refuses a transaction: its events go out in halves')
+      },
+      refused(destination, event, reason) {
+        metrics.refused()
+        log.warn({ destination, event, reason }, 'dropped a knock that the server refuses')
+      },
       gaveUp(destination, events, oldestAt) {
         metrics.gaveUp(events)
         const since = new Date(oldestAt).toISOString()

@@ -1,6 +1,6 @@
-/** `deliveries list`, `deliveries retry` and `deliveries drop`: what other servers have not received yet. docs/delivery.md */
-import type { DeliveryAdministration, WaitingDestination } from '../knock/delivery-ports.ts'
-import { parseServerName, type ServerName } from '../matrix/identifiers.ts'
+/** `deliveries list`, `show`, `retry` and `drop`: what other servers have not received yet. docs/delivery.md */
+import type { DeliveryAdministration, WaitingDestination, WaitingEvent } from '../knock/delivery-ports.ts'
+import { parseEventId, parseServerName, type ServerName } from '../matrix/identifiers.ts'
 import type { ExitCode, Output } from './outcome.ts'
 import { printable, table } from './table.ts'
 
@@ -10,6 +10,11 @@ export interface DeliveryListOptions {
 
 export interface RetryOptions {
   readonly all?: boolean
+}
+
+export interface DropOptions {
+  /** One event alone. */
+  readonly event?: string
 }
 
 const PAGE = 500
@@ -23,6 +28,25 @@ export async function listDeliveries(
   if (json === true) output.out(JSON.stringify(waiting.map(destinationObject), null, 2))
   else if (waiting.length === 0) output.out('Nothing waits for delivery.')
   else for (const line of table(HEAD, waiting.map(destinationRow))) output.out(line)
+  return 0
+}
+
+export async function showDeliveries(
+  store: DeliveryAdministration,
+  destination: string,
+  { json }: DeliveryListOptions,
+  output: Output,
+): Promise<ExitCode> {
+  const found = await find(store, destination, output)
+  if (typeof found === 'number') return found
+  const events = await waitingEvents(store, found.destination)
+  if (json === true) {
+    output.out(JSON.stringify({ ...destinationObject(found), events: events.map(eventObject) }, null, 2))
+    return 0
+  }
+  for (const line of table(HEAD, [destinationRow(found)])) output.out(line)
+  output.out('')
+  for (const line of table(EVENTS_HEAD, events.map(eventRow))) output.out(line)
   return 0
 }
 
@@ -51,10 +75,22 @@ export async function retryDeliveries(
 export async function dropDeliveries(
   store: DeliveryAdministration,
   destination: string,
+  { event }: DropOptions,
   output: Output,
 ): Promise<ExitCode> {
+  const eventId = event === undefined ? undefined : parseEventId(event)
+  if (event !== undefined && eventId === undefined) {
+    output.err(`${JSON.stringify(event)} is no event id; \`deliveries show SERVER\` lists those that wait`)
+    return 2
+  }
   const found = await find(store, destination, output)
   if (typeof found === 'number') return found
+  if (eventId !== undefined) {
+    const dropped = await store.dropEvent(found.destination, eventId)
+    if (dropped) output.out(`Dropped ${eventId} for ${found.destination}.`)
+    else output.err(`${eventId} does not wait for ${found.destination}; \`deliveries show\` lists what does.`)
+    return dropped ? 0 : 1
+  }
   const events = await store.drop(found.destination)
   output.out(`Dropped ${knocks(events)} for ${found.destination} ${history(found)}.`)
   return 0
@@ -70,6 +106,16 @@ async function waitingDestinations(store: DeliveryAdministration): Promise<reado
     waiting.push(...page)
   } while (page.length === PAGE)
   return waiting
+}
+
+async function waitingEvents(store: DeliveryAdministration, name: ServerName): Promise<readonly WaitingEvent[]> {
+  const events: WaitingEvent[] = []
+  let page: readonly WaitingEvent[]
+  do {
+    page = await store.listWaiting(name, events.at(-1)?.place ?? 0, PAGE)
+    events.push(...page)
+  } while (page.length === PAGE)
+  return events
 }
 
 async function find(
@@ -98,6 +144,16 @@ function destinationRow(waiting: WaitingDestination): readonly string[] {
 function destinationObject({ destination, waiting, attempts, dueAt, oldestAt, reason }: WaitingDestination) {
   const times = { next_attempt: instant(dueAt), oldest: instant(oldestAt) }
   return { destination, waiting, failures: attempts, ...times, last_failure: reason ?? null }
+}
+
+const EVENTS_HEAD = ['EVENT', 'ROOM', 'BYTES', 'SINCE', 'TRANSACTION']
+
+function eventRow({ eventId, roomId, bytes, queuedAt, txnId }: WaitingEvent): readonly string[] {
+  return [eventId, roomId, String(bytes), instant(queuedAt), txnId ?? '-']
+}
+
+function eventObject({ eventId, roomId, bytes, queuedAt, txnId }: WaitingEvent) {
+  return { event_id: eventId, room_id: roomId, bytes, since: instant(queuedAt), transaction: txnId ?? null }
 }
 
 function history({ oldestAt, attempts, reason }: WaitingDestination): string {

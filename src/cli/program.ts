@@ -6,10 +6,12 @@ import { configured } from './command-options.ts'
 import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
 import {
   type DeliveryListOptions,
+  type DropOptions,
   dropDeliveries,
   listDeliveries,
   type RetryOptions,
   retryDeliveries,
+  showDeliveries,
 } from './deliveries.ts'
 import { type DoctorOptions, doctor } from './doctor.ts'
 import { type ExplainOptions, explain } from './explain.ts'
@@ -116,6 +118,12 @@ function addDeliveries(program: Command, context: CommandContext, finish: (code:
     .action(async (options: ConfigOption & DeliveryListOptions) =>
       finish(await withStore(context, options, (store) => listDeliveries(store, options, output))),
     )
+  configured(deliveries.command('show'), 'list what waits for a server')
+    .argument('<destination>', 'server name')
+    .option('--json', 'as JSON')
+    .action(async (destination: string, options: ConfigOption & DeliveryListOptions) =>
+      finish(await withStore(context, options, (store) => showDeliveries(store, destination, options, output))),
+    )
   configured(deliveries.command('retry'), 'try a server that waits after failures again now')
     .argument('[destination]', 'server name')
     .option('--all', 'every server')
@@ -124,8 +132,9 @@ function addDeliveries(program: Command, context: CommandContext, finish: (code:
     )
   configured(deliveries.command('drop'), 'give up what waits for a server')
     .argument('<destination>', 'server name')
-    .action(async (destination: string, options: ConfigOption) =>
-      finish(await withStore(context, options, (store) => dropDeliveries(store, destination, output))),
+    .option('--event <id>', 'this event alone')
+    .action(async (destination: string, options: ConfigOption & DropOptions) =>
+      finish(await withStore(context, options, (store) => dropDeliveries(store, destination, options, output))),
     )
 }
 

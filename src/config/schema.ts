@@ -179,7 +179,7 @@ const limits = z.strictObject({
 const deliveries = z.strictObject({
   max_parallel: setting(integer(1, 1024).default(32), {
     description:
-      'Servers that accepted knocks are sent to at a time, over one connection each. At most half of them are servers to which the last delivery failed.',
+      'Servers that accepted knocks are sent to at a time, over one connection each. At most half of them are servers to which the last delivery failed or took long, and at most half share an address. Up to 256 more, which have not answered yet, are waited for beside them.',
     allowed: 'an integer from 1 to 1024',
     example: '32',
   }),

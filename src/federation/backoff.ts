@@ -11,7 +11,7 @@ export interface BackoffOptions {
   readonly random: () => number
 }
 
-type Failed = Extract<DeliveryResult, { kind: 'failed' }>
+type Failed = Pick<Extract<DeliveryResult, { kind: 'failed' }>, 'reason' | 'retryAfterMs'>
 
 /** What to record of a failure. @param attempts failures before this one */
 export type Backoff = (result: Failed, attempts: number, now: number) => DeliveryFailure

@@ -1,5 +1,5 @@
 /**
- * Brings what is in the outbox to its destinations: one lane for each, a bounded number at a time, until each says 200
+ * Brings what is in the outbox to its destinations: one delivery to each, a bounded number at a time, until each says 200
  * or has been away for too long. https://spec.matrix.org/latest/server-server-api/#transactions
  */
 import { setMaxListeners } from 'node:events'
@@ -10,6 +10,7 @@ import type { ServerName } from '../matrix/identifiers.ts'
 import { within } from '../waiting/within.ts'
 import { createClockWatch } from './clock-watch.ts'
 import { createDelivery, type DeliveryObserver, type DeliveryOptions } from './delivery.ts'
+import { createDeliveryLanes } from './delivery-lanes.ts'
 import { createSignsOfLife } from './signs-of-life.ts'
 import type { TransactionSender } from './transaction.ts'
 
@@ -22,7 +23,7 @@ export interface DeliveryWorkerOptions extends Partial<DeliveryOptions> {
   /** Uniform in [0, 1): spreads retries. */
   readonly random: () => number
   readonly observer: DeliveryObserver
-  /** Destinations at a time. Default 32. */
+  /** Deliveries at a time that have just begun, or go to servers that lag. Default 32. */
   readonly maxParallel?: number
 }
 
@@ -42,19 +43,17 @@ const GATHER_MS = 100
 const SOON_MS = 20
 const AFTER_QUEUE_FAILURE_MS = 1_000
 const AFTER_BREAK_OFF_MS = 1_000
-/** Destinations in one call of the queue: each can bring 50 events. */
+/** Destinations in one call of the queue: each can bring half a megabyte. */
 const CLAIMED_AT_ONCE = 32
 
 export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWorker {
   const { queue, clock, observer, uptime = () => performance.now(), maxParallel = 32 } = options
   const breakOff = new AbortController()
-  // One listener for each lane: Node takes more than ten for a leak.
-  setMaxListeners(2 * maxParallel, breakOff.signal)
+  const lanes = createDeliveryLanes({ maxParallel, uptime, onFree: () => wake() })
+  // One listener for each delivery: Node takes more than ten for a leak.
+  setMaxListeners(2 * lanes.most, breakOff.signal)
   const delivery = createDelivery({ ...options, uptime }, breakOff.signal)
-  /** Destinations that hang whenever they are tried leave some lanes to the others. */
-  const maxFailing = Math.max(1, Math.floor(maxParallel / 2))
-  /** Whether the last delivery to each destination that has a lane failed. */
-  const lanes = new Map<ServerName, { readonly failing: boolean; readonly done: Promise<void> }>()
+  const underWay = new Set<Promise<void>>()
   const signs = createSignsOfLife()
   const watch = createClockWatch(clock, uptime)
   let running = false
@@ -104,10 +103,9 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
 
   /** @returns whether more may be due */
   async function openLanes(): Promise<boolean> {
-    const free = Math.min(maxParallel - lanes.size, CLAIMED_AT_ONCE)
+    const free = Math.min(lanes.free(), CLAIMED_AT_ONCE)
     if (free <= 0) return false
-    const failing = [...lanes.values()].filter((lane) => lane.failing).length
-    const claimed = await queue.claim(clock(), free, Math.max(0, maxFailing - failing))
+    const claimed = await queue.claim(clock(), free, lanes.freeForLagging())
     for (const transaction of claimed) {
       if (running) open(transaction)
       else await queue.release(transaction.destination, transaction.txnId)
@@ -118,19 +116,22 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
   }
 
   function open(transaction: OutgoingTransaction): void {
-    const { destination, attempts } = transaction
-    const done = delivery.deliver(transaction).finally(() => {
-      lanes.delete(destination)
+    const { attempts, slow, events } = transaction
+    const bytes = events.reduce((sum, { json }) => sum + json.length, 0)
+    const lane = lanes.open({ lagging: attempts > 0 || slow, bytes })
+    const done = delivery.deliver(transaction, lane).finally(() => {
+      lane.close()
+      underWay.delete(done)
       wake()
     })
-    lanes.set(destination, { failing: attempts > 0, done })
+    underWay.add(done)
   }
 
   async function untilNext(): Promise<number> {
-    if (lanes.size >= maxParallel) return POLL_MS
+    if (lanes.free() <= 0) return POLL_MS
     const next = await queue.nextDue()
     const wait = next === undefined ? POLL_MS : next - clock()
-    // What is long due has its reasons: the lanes for those that fail are taken.
+    // What is long due has its reasons: the lanes for those that lag are taken.
     return wait < -SOON_MS ? POLL_MS : Math.min(Math.max(wait, SOON_MS), POLL_MS)
   }
 
@@ -149,7 +150,7 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
       clearTimeout(gathering)
       const settled = async () => {
         await scheduling
-        await Promise.all([...lanes.values()].map(({ done }) => done))
+        await Promise.all(underWay)
       }
       await within(drainMs, settled())
       breakOff.abort()

@@ -3,6 +3,7 @@
  * the certificate name that discovery says, and every dimension of an exchange has a bound.
  * https://spec.matrix.org/latest/server-server-api/#tls
  */
+import { Readable } from 'node:stream'
 import tls from 'node:tls'
 import type { Clock } from '../knock/ports.ts'
 import type { AddressFilter } from './address-filter.ts'
@@ -26,13 +27,16 @@ export interface OutboundRequest {
   /** The raw request target, query included. */
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: Uint8Array
+  /** In pieces: with a `content-length` among the headers. */
+  readonly body?: Uint8Array | Iterable<Uint8Array>
   /** A longer response body fails. Bytes. */
   readonly maxBytes: number
   /** Absolute time in milliseconds at which the exchange fails. */
   readonly deadline: number
   /** Ends the exchange early. */
   readonly signal?: AbortSignal
+  /** Asked by requestAny before it tries an address: false leaves it out. */
+  readonly enter?: (address: string) => boolean
 }
 
 export type OutboundResponse =
@@ -109,6 +113,7 @@ export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
     async requestAny(targets, wanted) {
       let last: OutboundResponse = { kind: 'failed', reason: 'no address' }
       for (const [at, target] of targets.entries()) {
+        if (wanted.enter?.(target.address) === false) continue
         const share = (wanted.deadline - clock()) / (at === targets.length - 1 ? 1 : 2)
         last = await request(target, { ...wanted, deadline: clock() + share })
         if (last.kind === 'response' || last.status !== undefined || wanted.signal?.aborted) return last
@@ -149,7 +154,7 @@ async function exchange(
       method,
       path,
       headers: { 'user-agent': USER_AGENT, ...headers, host: target.host },
-      body: body ?? null,
+      body: body === undefined ? null : body instanceof Uint8Array ? body : Readable.from(body),
       signal,
     })
     status = response.statusCode

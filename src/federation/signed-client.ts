@@ -2,28 +2,33 @@
  * Requests to other servers in our name: signed, sent where discovery says.
  * https://spec.matrix.org/latest/server-server-api/#request-authentication
  */
-import { canonicalJson } from '../matrix/canonical-json.ts'
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
-import type { JsonObject } from '../matrix/json.ts'
-import { authorizationOf } from '../matrix/x-matrix.ts'
+import { authorizationOf, authorizationOfCanonical } from '../matrix/x-matrix.ts'
 import type { HttpAgent, OutboundResponse } from './http-agent.ts'
 import type { Discovery } from './server-discovery.ts'
+import type { CanonicalContent } from './transaction-body.ts'
 
 export interface FederationRequest {
   readonly method: 'GET' | 'POST' | 'PUT'
   readonly destination: ServerName
   /** The raw request target from `/_matrix/` on, as it is signed and sent. */
   readonly uri: string
-  readonly content?: JsonObject
+  readonly content?: CanonicalContent
   /** Absolute time in milliseconds. */
   readonly deadline: number
   readonly signal?: AbortSignal
+  /** Asked before an address is connected to: false leaves it out. */
+  readonly enter?: (address: string) => boolean
 }
+
+/** `busy`: nothing was sent, because `enter` let no address in. */
+export type FederationResponse = OutboundResponse | { readonly kind: 'busy' }
 
 export interface FederationClient {
   /** Signs and sends one request. Every failure is a value. */
-  request(request: FederationRequest): Promise<OutboundResponse>
+  request(request: FederationRequest): Promise<FederationResponse>
 }
 
 export interface FederationClientOptions {
@@ -47,28 +52,49 @@ export function createFederationClient(options: FederationClientOptions): Federa
   /** Names are the undelegated ones: delegation says where to connect, never who is meant. */
   function authorization({ method, uri, destination, content }: FederationRequest, signingKey: SigningKey): string {
     const named = { method, uri, origin: serverName, destination }
-    return authorizationOf(content === undefined ? named : { ...named, content }, signingKey, ed25519)
+    return content === undefined
+      ? authorizationOf(named, signingKey, ed25519)
+      : authorizationOfCanonical(named, content, signingKey, ed25519)
+  }
+
+  /** Half a megabyte takes milliseconds: of many that are ready at once each has a turn of the event loop to itself. */
+  let signed: Promise<unknown> = Promise.resolve()
+  function authorizationInTurn(request: FederationRequest, signingKey: SigningKey): Promise<string> {
+    const made = signed.then(() => authorization(request, signingKey))
+    signed = made.then(
+      () => turn(),
+      () => turn(),
+    )
+    return made
   }
 
   return {
     async request(request) {
-      const { method, destination, uri, content, deadline, signal } = request
+      const { method, destination, uri, content, deadline, signal, enter } = request
       if (signingKey === undefined) return WITHOUT_KEY
       const found = await discovery.discover(destination, deadline)
       if (found.kind === 'failed') {
         discovery.unreachable(destination)
         return found
       }
-      const headers = { accept: 'application/json', authorization: authorization(request, signingKey) }
-      const wanted = { method, path: uri, headers, maxBytes: MAX_RESPONSE_BYTES, deadline, ...(signal && { signal }) }
+      // What cannot be sent now is not signed either.
+      const first = enter === undefined ? 0 : found.targets.findIndex(({ address }) => enter(address))
+      if (first < 0) return { kind: 'busy' }
+      const headers = { accept: 'application/json', authorization: await authorizationInTurn(request, signingKey) }
+      const ending = { ...(signal && { signal }), ...(enter && { enter }) }
+      const wanted = { method, path: uri, headers, maxBytes: MAX_RESPONSE_BYTES, deadline, ...ending }
       const response = await agent.requestAny(
-        found.targets,
+        found.targets.slice(first),
         content === undefined
           ? wanted
           : {
               ...wanted,
-              headers: { ...headers, 'content-type': 'application/json' },
-              body: canonicalJson(content),
+              headers: {
+                ...headers,
+                'content-type': 'application/json',
+                'content-length': String(content.length),
+              },
+              body: content,
             },
       )
       if (response.kind === 'failed') discovery.unreachable(destination)

@@ -3,6 +3,7 @@
  * https://spec.matrix.org/latest/server-server-api/#request-authentication
  */
 import { encodeBase64 } from './base64.ts'
+import { canonicalJsonText } from './canonical-json.ts'
 import type { Ed25519, SigningKey } from './ed25519.ts'
 import { parseServerName, type ServerName } from './identifiers.ts'
 import type { JsonObject } from './json.ts'
@@ -109,6 +110,24 @@ export interface SignedRequest {
 export function requestObject(request: SignedRequest): JsonObject {
   const { method, uri, origin, destination, content } = request
   return content === undefined ? { method, uri, origin, destination } : { method, uri, origin, destination, content }
+}
+
+/**
+ * The Authorization header of a request in our name whose content is canonical JSON already: it is signed as it stands.
+ * @param content in pieces, with their length in all
+ */
+export function authorizationOfCanonical(
+  request: Omit<SignedRequest, 'content'>,
+  content: Iterable<Uint8Array> & { readonly length: number },
+  key: SigningKey,
+  ed25519: Ed25519,
+): string {
+  const { method, uri, origin, destination } = request
+  // `content` is the first key in their order.
+  const head = Buffer.from('{"content":')
+  const tail = Buffer.from(`,${canonicalJsonText({ method, uri, origin, destination }).slice(1)}`)
+  const signed = Buffer.concat([head, ...content, tail])
+  return writeXMatrix({ origin, destination, keyId: key.keyId, signature: encodeBase64(ed25519.sign(key, signed)) })
 }
 
 /** The Authorization header of a request in our name. */

@@ -12,8 +12,12 @@ export interface Metrics {
   keyLookup(outcome: string): void
   delivered(events: number): void
   deliveryFailed(): void
+  /** A server refused a transaction for good. */
+  deliveryRefused(): void
   roomRead(outcome: 'read' | 'failed'): void
   gaveUp(events: number): void
+  /** A knock was dropped for a server that refuses it. */
+  refused(): void
   /** How many attempts of unknown outcome there are. */
   attempts(count: number): void
   /** The text of `/metrics`. */
@@ -109,7 +113,9 @@ export function createMetrics({ queue, clock }: MetricsOptions): Metrics {
     attempts: (count) => attempts.set(count),
     roomRead: (outcome) => roomReads.inc({ outcome }),
     deliveryFailed: () => deliveries.outcomes.inc({ outcome: 'failed' }),
+    deliveryRefused: () => deliveries.outcomes.inc({ outcome: 'refused' }),
     gaveUp: (count) => deliveries.dropped.inc(count),
+    refused: () => deliveries.refused.inc(),
     async expose() {
       // A store that fails shows in /ready; it must not take the other figures with it.
       const depth = await queue.depth(clock()).catch(() => undefined)
@@ -129,14 +135,19 @@ function deliveryMetrics(registry: Registry) {
   })
   const outcomes = new Counter({
     name: 'matrix_knock_deliveries_total',
-    help: 'Transactions that another server received, and attempts that failed and are made again',
+    help: 'Transactions that another server received or refused, and attempts that failed and are made again',
     labelNames: ['outcome'],
     registers,
   })
-  for (const outcome of ['delivered', 'failed']) outcomes.inc({ outcome }, 0)
+  for (const outcome of ['delivered', 'failed', 'refused']) outcomes.inc({ outcome }, 0)
   const dropped = new Counter({
     name: 'matrix_knock_dropped_events_total',
     help: 'Knocks that a server will not receive because it was away for deliveries.give_up_days, counted once per server',
+    registers,
+  })
+  const refused = new Counter({
+    name: 'matrix_knock_refused_events_total',
+    help: 'Knocks that a server will not receive because it refuses them, counted once per server',
     registers,
   })
   const waiting = new Gauge({
@@ -159,5 +170,5 @@ function deliveryMetrics(registry: Registry) {
     failing.set(depth.failing)
     oldest.set(depth.oldestAge / 1000)
   }
-  return { events, outcomes, dropped, show }
+  return { events, outcomes, dropped, refused, show }
 }

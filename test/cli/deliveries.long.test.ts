@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Store } from '../../src/knock/store-ports.ts'
 import type { ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
-import { accept, importRoom, knock, member, ROOM, sampleState } from '../store/sample-room.ts'
+import { accept, id, importRoom, knock, member, ROOM, sampleState } from '../store/sample-room.ts'
 import { createCertificateAuthority } from '../support/certificates.ts'
 import { startFakeHomeserver } from '../support/fake-homeserver.ts'
 import { makeKnock } from '../support/remote-knocker.ts'
@@ -119,7 +119,59 @@ describe('deliveries', { timeout: 20_000 }, () => {
     expect(left).toMatchObject([{ destination: 'there.test', waiting: 2 }])
   })
 
+  it('show tells what waits for a server: which knocks of which rooms, how large, since when, in which transaction', async () => {
+    let txnId: string | undefined
+    const first = enqueued
+    await onStore(async (store) => {
+      await enqueue(store, ['there.test', GONE], 2)
+      await fail(store, GONE, Date.now() + 60_000)
+      const [waiting] = await store.listWaiting(GONE, 0, 1)
+      txnId = waiting?.txnId
+      await enqueue(store, ['there.test', GONE], 1)
+    })
+    const { code, out } = await work.run('deliveries', 'show', GONE, '-c', config)
+    expect(code).toBe(0)
+    const lines = out.split('\n')
+    expect(lines[1]).toMatch(/^gone\.test +3 +1 +\S+Z +\S+Z +ECONN\\u\{202e\}REFUSED$/)
+    expect(lines[3]?.split(/ {2,}/)).toEqual(['EVENT', 'ROOM', 'BYTES', 'SINCE', 'TRANSACTION'])
+    expect(lines[4]).toMatch(new RegExp(`^\\$k${first}_+ +${ROOM} +\\d+ +\\S+Z +${txnId}$`))
+    expect(lines[6]).toMatch(new RegExp(`^\\$k${first + 2}_+ +${ROOM} +\\d+ +\\S+Z +-$`))
+    const shown = JSON.parse((await work.run('deliveries', 'show', GONE, '--json', '-c', config)).out)
+    expect(shown).toMatchObject({ destination: GONE, waiting: 3, failures: 1, last_failure: 'ECONN\u202eREFUSED' })
+    expect(shown.events).toHaveLength(3)
+    expect(shown.events[0]).toEqual({
+      ...{ event_id: id(`k${first}`), room_id: ROOM, transaction: txnId },
+      ...{ bytes: expect.any(Number), since: expect.stringMatching(/Z$/) },
+    })
+    expect(shown.events[2].transaction).toBeNull()
+  })
+
+  it('drop --event drops that one alone, for that server alone', async () => {
+    const first = enqueued
+    await onStore((store) => enqueue(store, ['there.test', GONE], 3))
+    const event = id(`k${first + 1}`)
+    expect(await work.run('deliveries', 'drop', GONE, '--event', event, '-c', config)).toMatchObject({
+      ...{ code: 0, out: `Dropped ${event} for gone.test.\n`, err: '' },
+    })
+    const shown = async (server: string) =>
+      JSON.parse((await work.run('deliveries', 'show', server, '--json', '-c', config)).out).events.map(
+        ({ event_id }: { event_id: string }) => event_id,
+      )
+    expect(await shown(GONE)).toEqual([id(`k${first}`), id(`k${first + 2}`)])
+    expect(await shown('there.test')).toHaveLength(3)
+    expect(await work.run('deliveries', 'drop', GONE, '--event', event, '-c', config)).toMatchObject({
+      ...{ code: 1, out: '', err: expect.stringContaining(`${event} does not wait for gone.test`) },
+    })
+    expect(await work.run('deliveries', 'drop', GONE, '--event', '$no', '-c', config)).toMatchObject({
+      ...{ code: 2, out: '', err: expect.stringContaining('is no event id') },
+    })
+  })
+
   it.each([
+    ['show', [GONE], 1, /Nothing waits for gone\.test/],
+    ['show', ['@no'], 2, /no server name/],
+    ['show', [], 2, /^$/],
+    ['drop', [GONE, '--event', `$${'x'.repeat(43)}`], 1, /Nothing waits for gone\.test/],
     ['retry', [GONE], 1, /Nothing waits for gone\.test/],
     ['drop', [GONE], 1, /Nothing waits for gone\.test/],
     ['retry', ['@no'], 2, /no server name/],
@@ -222,6 +274,46 @@ describe('deliveries beside a running service', { timeout: 40_000 }, () => {
     } finally {
       await back.close()
     }
+  })
+
+  it('drop --event beside the service lets the others through, under another id', async () => {
+    destination.answer = (visit, response) => response.writeHead(visit.body.includes('@k') ? status : 200).end('{}')
+    status = 500
+    await onStore((store) => enqueue(store, [name], 2))
+    await start()
+    await until(async () => expect((await list())[0].failures).toBeGreaterThan(0))
+    const shown = JSON.parse((await work.run('deliveries', 'show', name, '--json', '-c', config)).out)
+    const [first, ...rest] = shown.events
+    expect(rest).toHaveLength(2)
+    expect(destination.visits[0]?.path).toContain(first.transaction)
+    expect((await work.run('deliveries', 'drop', name, '--event', first.event_id, '-c', config)).code).toBe(0)
+    status = 200
+    await work.run('deliveries', 'retry', name, '-c', config)
+    await until(async () => expect(await list()).toEqual([]))
+    const last = destination.visits.at(-1)
+    expect(last?.path).not.toContain(first.transaction)
+    expect(JSON.parse(last?.body ?? '').pdus).toHaveLength(2)
+  })
+
+  it('G3 a knock that the server refuses is dropped for it, logged and counted; the others arrive', async () => {
+    await onStore((store) => enqueue(store, [name], 4))
+    const refused = `@k${enqueued - 2}:`
+    destination.answer = (visit, response) => response.writeHead(visit.body.includes(refused) ? 400 : 200).end('{}')
+    const service = await start()
+    await until(async () => expect(await list()).toEqual([]))
+    const dropped = () =>
+      service
+        .output()
+        .split('\n')
+        .filter((text) => text.includes('"dropped a knock'))
+    await until(() => expect(dropped()).toHaveLength(1))
+    expect(JSON.parse(dropped()[0] ?? '{}')).toMatchObject({
+      ...{ destination: name, event: id(`k${enqueued - 2}`), reason: 'the server answers 400' },
+    })
+    const { adminPort } = await service.listening()
+    const metrics = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text()
+    expect(metrics).toContain('matrix_knock_refused_events_total 1')
+    expect(metrics).toContain('matrix_knock_delivered_events_total 4')
   })
 
   it('drop ends the attempts of the service', async () => {

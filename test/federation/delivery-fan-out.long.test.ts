@@ -100,6 +100,8 @@ describe('a knock in a room of 5,000 servers', () => {
       observer: {
         delivered: () => delivered++,
         failed: (destination, _attempts, reason) => problems.push([destination, reason]),
+        halved: (destination) => problems.push([destination, 'halved']),
+        refused: (destination) => problems.push([destination, 'refused']),
         gaveUp: () => problems.push('gave up'),
         fault: (error) => problems.push(error),
       },

@@ -67,9 +67,12 @@ describe('destinations that are faulty', { timeout: 20_000 }, () => {
   let federation: Federation
   let worker: DeliveryWorker
   const faults = new Map<string, Fault>()
+  /** `server event`, for each that was dropped. */
+  const refused: string[] = []
 
   beforeEach(async () => {
     faults.clear()
+    refused.length = 0
     world = await startWorld()
     world.machine.answer = ({ host = '' }, response) => (faults.get(host) ?? says(200))(response)
     outbox = createTestOutbox(world.now)
@@ -84,7 +87,11 @@ describe('destinations that are faulty', { timeout: 20_000 }, () => {
     federation = world.federation()
     worker = createDeliveryWorker({
       ...{ queue: outbox, sender: federation.sender, clock: world.now, random: () => 0.5 },
-      observer: { delivered: () => {}, failed: () => {}, gaveUp: () => {}, fault: expect.unreachable },
+      observer: {
+        ...{ delivered: () => {}, failed: () => {}, gaveUp: () => {} },
+        ...{ halved: () => {}, fault: expect.unreachable },
+        refused: (destination, event) => refused.push(`${destination} ${event}`),
+      },
       ...{ timeoutMs: TIMEOUT_MS, firstBackoffMs: 400, maxBackoffMs: 1_000 },
     })
     worker.start()
@@ -114,6 +121,30 @@ describe('destinations that are faulty', { timeout: 20_000 }, () => {
     expect(deliveries.at(-1)).not.toBe(deliveries[0])
     const [kept, next] = outbox.log.filter((line) => line.startsWith(`delivered ${faulty}`))
     expect([kept, next]).toEqual([`delivered ${faulty} ${first}`, `delivered ${faulty} ${second}`])
+  })
+
+  it('G3 one that refuses one knock, behind a proxy that refuses large bodies, gets all others once and at once', async () => {
+    const [choosy, healthy] = [world.name('choosy.example.test'), world.name('healthy.example.test')]
+    const arrived: string[] = []
+    await worker.stop(0)
+    const ids = Array.from({ length: 30 }, (_, at) =>
+      outbox.addText(at === 3 || at === 20 ? 'bad' : `t${at}`, choosy, healthy),
+    )
+    world.machine.answer = ({ host, body }, response) => {
+      if (host === healthy) return says(200)(response)
+      if (body.length > 3_000) {
+        return response.writeHead(413, { 'content-type': 'text/html' }).end('<html>Too Large</html>')
+      }
+      if (body.includes('"bad"')) return response.writeHead(400).end('{"errcode":"M_BAD_JSON"}')
+      arrived.push(...(JSON.parse(body).pdus as { content: { text: string } }[]).map(({ content }) => content.text))
+      return response.end('{"pdus":{}}')
+    }
+    start()
+    await until(async () => expect(await outbox.waiting()).toBe(0))
+    expect(refused).toEqual([`${choosy} ${ids[3]}`, `${choosy} ${ids[20]}`])
+    expect(arrived).toEqual(ids.map((_, at) => `t${at}`).filter((_, at) => at !== 3 && at !== 20))
+    expect(outbox.log.filter((line) => line.startsWith('failed'))).toEqual([])
+    expect(sentTo(healthy)).toHaveLength(1)
   })
 
   it('G3 all at once delay no other', async () => {

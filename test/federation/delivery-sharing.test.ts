@@ -67,7 +67,10 @@ describe('workers that share a store', () => {
       for (let count = 0; count < 3; count++) {
         const worker = createDeliveryWorker({
           ...{ queue: store, sender, clock: Date.now, random: Math.random, maxParallel: 5, firstBackoffMs: 20 },
-          observer: { delivered: () => {}, failed: () => {}, gaveUp: expect.unreachable, fault: expect.unreachable },
+          observer: {
+            ...{ delivered: () => {}, failed: () => {}, gaveUp: expect.unreachable },
+            ...{ halved: expect.unreachable, refused: expect.unreachable, fault: expect.unreachable },
+          },
         })
         workers.push(worker)
         closing.push(() => worker.stop(1_000))

@@ -8,6 +8,8 @@ import { createOutbox } from '../../src/store/memory/outbox.ts'
 export interface TestOutbox extends DeliveryQueue {
   /** Enqueues an event for these servers. @returns its id */
   add(...destinations: readonly string[]): string
+  /** Enqueues an event of this text. @returns its id */
+  addText(text: string, ...destinations: readonly string[]): string
   /** Calls back as if something had been enqueued. */
   poke(): void
   /** `delivered a.test $1`, `failed a.test $1: reason`, with the first event of each. */
@@ -32,7 +34,6 @@ export function testEvent(text = 'x'): RoomEvent {
     auth_events: [],
     hashes: { sha256: '' },
     signatures: {},
-    unsigned: { age: 1 },
   }
   return { eventId: `$${count++}` as EventId, pdu }
 }
@@ -57,8 +58,9 @@ export function createTestOutbox(clock: Clock): TestOutbox {
     async waiting() {
       return (await queue.depth(clock())).waiting
     },
-    add(...destinations) {
-      const event = testEvent()
+    add: (...destinations) => outbox.addText('x', ...destinations),
+    addText(text, ...destinations) {
+      const event = testEvent(text)
       enqueue(event, destinations as readonly ServerName[])
       return event.eventId
     },
@@ -72,9 +74,9 @@ export function createTestOutbox(clock: Clock): TestOutbox {
       for (const { txnId, events } of claimed) firstEvent.set(txnId, events[0]?.eventId ?? '')
       return claimed
     },
-    async delivered(destination, txnId) {
+    async delivered(destination, txnId, pace) {
       pass()
-      await queue.delivered(destination, txnId)
+      await queue.delivered(destination, txnId, pace)
       outbox.log.push(`delivered ${destination} ${firstEvent.get(txnId)}`)
     },
     async failed(destination, txnId, failure) {

@@ -17,6 +17,8 @@ export interface WorkerOptions {
   readonly maxParallel?: number
   /** Every delivery ends so at once; otherwise the test ends each. */
   readonly answer?: (transaction: OutgoingTransaction) => DeliveryResult | undefined
+  /** Where a destination is; everywhere where left out. */
+  readonly addressOf?: (destination: string) => string
   readonly random?: number
   readonly giveUpMs?: number
   readonly timeoutMs?: number
@@ -29,6 +31,10 @@ export interface WorkerStage {
   mostAtOnce(): number
   readonly reports: {
     readonly gaveUp: { readonly destination: string; readonly events: number; readonly oldestAt: number }[]
+    /** `a.test 4: reason` for each transaction that was halved. */
+    readonly halved: string[]
+    /** `a.test $1: reason` for each event that was dropped, being refused. */
+    readonly refused: string[]
     readonly faults: unknown[]
   }
   readonly worker: DeliveryWorker
@@ -60,11 +66,13 @@ export function startWorker(options: WorkerOptions = {}): WorkerStage {
   const clock = () => Date.now() + time.passed + time.set
   const outbox = createTestOutbox(clock)
   const attempts: Attempt[] = []
-  const reports: WorkerStage['reports'] = { gaveUp: [], faults: [] }
+  const reports: WorkerStage['reports'] = { gaveUp: [], halved: [], refused: [], faults: [] }
   let underWay = 0
   let most = 0
   const sender: TransactionSender = {
-    async send(transaction, deadline, signal) {
+    async send(transaction, deadline, signal, enter) {
+      const address = options.addressOf?.(transaction.destination)
+      if (address !== undefined && enter?.(address) === false) return { kind: 'busy' }
       most = Math.max(most, ++underWay)
       const ended = new Promise<DeliveryResult>((resolve) => {
         attempts.push({ transaction, deadline, signal, finish: resolve })
@@ -79,6 +87,8 @@ export function startWorker(options: WorkerOptions = {}): WorkerStage {
   const observer: DeliveryObserver = {
     delivered: () => {},
     failed: () => {},
+    halved: (destination, events, reason) => reports.halved.push(`${destination} ${events}: ${reason}`),
+    refused: (destination, eventId, reason) => reports.refused.push(`${destination} ${eventId}: ${reason}`),
     gaveUp: (destination, events, oldestAt) => reports.gaveUp.push({ destination, events, oldestAt }),
     fault: (error) => reports.faults.push(error),
   }

@@ -180,7 +180,10 @@ export async function stage(room: TestRoom = usualRoom(), options: StageOptions 
       while (await store.expand());
       const [next] = await store.claim(NOW, 1)
       if (next !== undefined) await store.release(next.destination, next.txnId)
-      return next?.events ?? []
+      return (next?.events ?? []).map(({ eventId, json }) => ({
+        eventId,
+        pdu: JSON.parse(Buffer.from(json).toString()),
+      }))
     },
   }
 }

@@ -1,5 +1,6 @@
 /** Contract of stores: strings from outside, whatever characters they hold. */
 import { describe, expect, it } from 'vitest'
+import { canonicalJson } from '../../src/matrix/canonical-json.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import type { StoreUnderTest } from './contract.ts'
 import {
@@ -71,7 +72,7 @@ export function stringContract(subject: StoreUnderTest): void {
       while (await store.expand());
       const claimed = await store.claim(subject.now(), 10)
       expect(claimed.map(({ destination }) => destination).sort()).toEqual([server, 'there.test'].sort())
-      expect(claimed[0]?.events).toEqual([odd])
+      expect(claimed[0]?.events).toEqual([{ eventId: odd.eventId, json: canonicalJson(odd.pdu) }])
       const { txnId = '' } = claimed.find(({ destination }) => destination === server) ?? {}
       await store.failed(server, txnId, { retryAt: 5, reason: ODD })
       expect((await store.listDeliveries(undefined, 1))[0]).toMatchObject({ destination: server, reason: ODD })

@@ -10,6 +10,7 @@ import { handedOverContract } from './contract-handed-over.ts'
 import { historyContract } from './contract-history.ts'
 import { importContract } from './contract-imports.ts'
 import { recordContract } from './contract-records.ts'
+import { refusalContract } from './contract-refusals.ts'
 import { reimportContract } from './contract-reimports.ts'
 import { roomContract } from './contract-rooms.ts'
 import { stringContract } from './contract-strings.ts'
@@ -70,6 +71,7 @@ export function storeContract(kind: StoreKind): void {
     copyContract(subject)
     deliveryContract(subject)
     claimContract(subject)
+    refusalContract(subject)
     recordContract(subject)
   })
 }

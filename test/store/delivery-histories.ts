@@ -1,11 +1,12 @@
 /** Random histories of an outbox, which is compared with its model after every step. */
 import fc from 'fast-check'
 import { expect } from 'vitest'
+import type { Pace } from '../../src/knock/delivery-ports.ts'
 import type { RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import { expandAll } from './claiming.ts'
 import type { TestStore } from './contract.ts'
 import { DeliveryModel } from './delivery-model.ts'
-import { accept, importRoom, knock, member, sampleState } from './sample-room.ts'
+import { accept, id, importRoom, knock, member, nameOf, sampleState } from './sample-room.ts'
 
 /** Who is in which room. */
 const ROOMS = [[0], [0, 1], [1, 2], [0, 1, 2]] as const
@@ -15,9 +16,11 @@ type Operation =
   | { readonly kind: 'enqueue'; readonly room: number; readonly count: number }
   | { readonly kind: 'expand' }
   | { readonly kind: 'crash' }
-  | { readonly kind: 'claim'; readonly limit: number; readonly failing: number }
-  | { readonly kind: 'deliver'; readonly server: number }
-  | { readonly kind: 'release'; readonly server: number }
+  | { readonly kind: 'claim'; readonly limit: number; readonly lagging: number }
+  | { readonly kind: 'deliver'; readonly server: number; readonly pace: Pace }
+  | { readonly kind: 'halve'; readonly server: number; readonly pace: Pace }
+  | { readonly kind: 'release'; readonly server: number; readonly waitMs: number }
+  | { readonly kind: 'dropEvent'; readonly server: number; readonly at: number }
   | { readonly kind: 'resume'; readonly server: number }
   | { readonly kind: 'retry'; readonly server: number }
   | {
@@ -26,12 +29,14 @@ type Operation =
       readonly arrives: boolean
       readonly waitMs: number
       readonly askedMs: number
+      readonly refused: boolean
     }
   | { readonly kind: 'drop'; readonly server: number; readonly ageMs: number }
   | { readonly kind: 'wait'; readonly ms: number }
   | { readonly kind: 'bound'; readonly ms: number }
 
 const server = fc.nat(SERVERS - 1)
+const pace = fc.constantFrom<Pace>('quick', 'quick', 'slow')
 const ms = fc.integer({ min: 1, max: 5_000 })
 const constant = <Kind extends Operation['kind']>(kind: Kind) => fc.constant(kind)
 const operation: fc.Arbitrary<Operation> = fc.oneof(
@@ -48,14 +53,19 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: constant('expand') }) },
   {
     weight: 5,
-    arbitrary: fc.record({ kind: constant('claim'), limit: fc.integer({ min: 1, max: 4 }), failing: fc.nat(2) }),
+    arbitrary: fc.record({ kind: constant('claim'), limit: fc.integer({ min: 1, max: 4 }), lagging: fc.nat(2) }),
   },
-  { weight: 4, arbitrary: fc.record({ kind: constant('deliver'), server }) },
+  { weight: 4, arbitrary: fc.record({ kind: constant('deliver'), server, pace }) },
+  { weight: 4, arbitrary: fc.record({ kind: constant('halve'), server, pace }) },
   {
     weight: 4,
-    arbitrary: fc.record({ kind: constant('fail'), server, arrives: fc.boolean(), waitMs: ms, askedMs: fc.nat(6_000) }),
+    arbitrary: fc.record({
+      ...{ kind: constant('fail'), server, arrives: fc.boolean(), waitMs: ms, askedMs: fc.nat(6_000) },
+      refused: fc.boolean(),
+    }),
   },
-  { weight: 1, arbitrary: fc.record({ kind: constant('release'), server }) },
+  { weight: 1, arbitrary: fc.record({ kind: constant('release'), server, waitMs: fc.nat(3_000) }) },
+  { weight: 2, arbitrary: fc.record({ kind: constant('dropEvent'), server, at: fc.nat(60) }) },
   { weight: 1, arbitrary: fc.record({ kind: constant('retry'), server }) },
   { weight: 2, arbitrary: fc.record({ kind: constant('resume'), server }) },
   { weight: 2, arbitrary: fc.record({ kind: constant('drop'), server, ageMs: fc.nat(2_000) }) },
@@ -101,8 +111,8 @@ class Walk {
       await expandAll(store)
       this.#model.expand(now)
     } else if (operation.kind === 'claim') {
-      const { limit, failing } = operation
-      this.#model.claimed(await store.claim(now, limit, failing), now, limit, failing)
+      const { limit, lagging } = operation
+      this.#model.claimed(await store.claim(now, limit, lagging), now, limit, lagging)
     } else if (operation.kind === 'wait') this.#subject.now += operation.ms
     else if (operation.kind === 'bound') {
       await store.boundWaits(now + operation.ms)
@@ -117,17 +127,24 @@ class Walk {
     const { store, now } = this.#subject
     expect(await store.nextDue()).toBe(this.#model.nextDue())
     expect((await store.depth(now)).waiting).toBe(this.#model.waiting())
+    for (let who = 0; who < SERVERS; who++) {
+      const listed = await store.listWaiting(this.#name(who), 0, 1_000)
+      expect(listed.map(({ eventId }) => nameOf(eventId))).toEqual(this.#model.waitingFor(this.#name(who)))
+    }
   }
 
   /** All servers are well from now on. */
   async finish(): Promise<void> {
-    for (const name of [...this.#model.claims.keys()]) await this.#deliver(name as ServerName)
+    const deliverAll = async () => {
+      for (const name of [...this.#model.claims.keys()]) await this.#deliver(name as ServerName, 'quick')
+    }
+    await deliverAll()
     await this.step({ kind: 'expand' })
     for (let rounds = 0; this.#model.waiting() > 0; rounds++) {
       expect(rounds).toBeLessThan(100)
       this.#subject.now += 10_000
-      await this.step({ kind: 'claim', limit: 10, failing: 10 })
-      for (const name of [...this.#model.claims.keys()]) await this.#deliver(name as ServerName)
+      await this.step({ kind: 'claim', limit: 10, lagging: 10 })
+      await deliverAll()
     }
     await this.check()
     for (const [name, events] of this.#model.accepted) expect(this.#model.firstArrivals(name)).toEqual(events)
@@ -144,23 +161,36 @@ class Walk {
       this.#model.retried(name, now)
     } else if (operation.kind === 'drop') {
       expect(await store.drop(name, now - operation.ageMs)).toBe(this.#model.dropped(name, now - operation.ageMs))
+    } else if (operation.kind === 'dropEvent') {
+      const event = this.#model.eventAt(name, operation.at)
+      if (event === undefined) return
+      expect(await store.dropEvent(name, id(event))).toBe(this.#model.droppedEvent(name, event))
     } else if (claim === undefined) return
-    else if (operation.kind === 'deliver') await this.#deliver(name)
-    else if (operation.kind === 'release') {
-      await store.release(name, claim.txnId)
-      this.#model.released(name)
+    else if (operation.kind === 'deliver') await this.#deliver(name, operation.pace)
+    else if (operation.kind === 'halve') {
+      await store.halve(name, claim.txnId, 'no', operation.pace)
+      this.#model.halved(name, now, operation.pace)
+    } else if (operation.kind === 'release') {
+      const dueAt = operation.waitMs < 1_000 ? undefined : now + operation.waitMs
+      await store.release(name, claim.txnId, dueAt)
+      this.#model.released(name, dueAt)
     } else await this.#fail(name, claim.txnId, operation)
   }
 
-  async #deliver(name: ServerName): Promise<void> {
-    await this.#subject.store.delivered(name, this.#model.claims.get(name)?.txnId ?? '')
-    this.#model.delivered(name, this.#subject.now)
+  async #deliver(name: ServerName, pace: Pace): Promise<void> {
+    await this.#subject.store.delivered(name, this.#model.claims.get(name)?.txnId ?? '', pace)
+    this.#model.delivered(name, this.#subject.now, pace)
   }
 
   async #fail(name: ServerName, txnId: string, operation: Extract<Operation, { kind: 'fail' }>): Promise<void> {
     const { store, now } = this.#subject
     const asked = operation.askedMs <= operation.waitMs && { notBefore: now + operation.askedMs }
-    const failure = { retryAt: now + operation.waitMs, reason: 'no', ...asked }
+    const failure = {
+      retryAt: now + operation.waitMs,
+      reason: 'no',
+      ...asked,
+      ...(operation.refused && { refused: true as const }),
+    }
     // The answer was lost, not the request.
     if (operation.arrives) this.#model.arrive(name)
     await store.failed(name, txnId, failure)

@@ -16,7 +16,7 @@ const ALL_RECORDS = 1_000_000
 type Operation =
   | { readonly kind: 'knock' | 'late' | 'repeat' | 'look'; readonly user: number }
   | { readonly kind: 'stage'; readonly answers: readonly Answer[]; readonly discard: boolean }
-  | { readonly kind: 'deliver' | 'lose'; readonly server: number }
+  | { readonly kind: 'deliver' | 'lose' | 'refuse'; readonly server: number }
   | { readonly kind: 'swap' | 'claim' | 'crash' }
 
 /** A moderator answers a user's knock, or bans a user who has none. */
@@ -43,7 +43,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   },
   { weight: 3, arbitrary: fc.constant({ kind: 'swap' as const }) },
   { weight: 3, arbitrary: fc.constant({ kind: 'claim' as const }) },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('deliver' as const, 'lose'), server }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('deliver' as const, 'lose', 'refuse'), server }) },
   { weight: 2, arbitrary: fc.constant({ kind: 'crash' as const }) },
 )
 
@@ -120,7 +120,10 @@ class Walk {
     expect((await store.roomSummary(this.#room))?.revision).toBe(this.#imports + this.#accepted.length)
   }
 
-  /** Everything that was accepted arrives in order, and each event in one transaction, however often that one came. */
+  /**
+   * Everything that was accepted arrives in order, and each event in one transaction, however often that one came: under
+   * another id only where the one before was refused.
+   */
   async finish(): Promise<void> {
     for (const name of this.#servers) await this.#end(name, 'deliver')
     const complete = () => this.#servers.every((name) => this.#namesAt(name).length === this.#accepted.length)
@@ -232,16 +235,23 @@ class Walk {
     }
   }
 
-  /** What was claimed arrives; `lose`: but its answer does not. */
-  async #end(name: ServerName, how: 'deliver' | 'lose'): Promise<void> {
+  /** What was claimed arrives; `lose`: but its answer does not; `refuse`: it does not. */
+  async #end(name: ServerName, how: 'deliver' | 'lose' | 'refuse'): Promise<void> {
     const { store, now } = this.#subject
     const claim = this.#claims.get(name)
     if (claim === undefined) return
     this.#claims.delete(name)
+    if (how === 'refuse') return this.#refuse(name, claim)
     const arrivals = claim.names.map((event) => ({ name: event, txnId: claim.txnId }))
     this.#arrived.set(name, [...(this.#arrived.get(name) ?? []), ...arrivals])
     if (how === 'deliver') await store.delivered(name, claim.txnId)
     else await store.failed(name, claim.txnId, { retryAt: now + 1, reason: 'no answer' })
+  }
+
+  /** One that was lost before may have arrived: what is in it comes again under another id. */
+  async #refuse(name: ServerName, { txnId }: { readonly txnId: string }): Promise<void> {
+    await this.#subject.store.halve(name, txnId, 'refused')
+    this.#arrived.set(name, this.#arrived.get(name)?.filter((arrival) => arrival.txnId !== txnId) ?? [])
   }
 
   async #crash(): Promise<void> {

@@ -23,6 +23,8 @@ export interface TlsServer {
   connections: number
   /** Answers the next requests; 404 where nothing is set. */
   answer: (visit: Visit, response: ServerResponse) => void
+  /** Answers the next requests before their bodies are read, where it is set. */
+  answerHead?: (response: ServerResponse) => void
   close(): Promise<void>
 }
 
@@ -44,6 +46,7 @@ export async function startTlsServer(certificate: Certificate, port = 0): Promis
     started.connections++
   })
   server.on('request', async (request, response) => {
+    if (started.answerHead !== undefined) return started.answerHead(response)
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk as Buffer)
     const { method = '', url: path = '', headers } = request

@@ -39,8 +39,9 @@ const ENQUEUE: Statement = {
       SELECT i.destination, i.event, i.queued_at FROM unnest($1::bytea[], $2::bigint[], $3::bigint[])
         i(destination, event, queued_at) ORDER BY i.destination, i.event
       ON CONFLICT DO NOTHING RETURNING destination, queued_at)
-    INSERT INTO destinations AS d (destination, due_at, waiting, oldest_at)
-    SELECT a.destination, $4, count(*), min(a.queued_at) FROM added a GROUP BY a.destination ORDER BY a.destination
+    INSERT INTO destinations AS d (destination, due_at, waiting, oldest_at, slow)
+    SELECT a.destination, $4, count(*), min(a.queued_at),
+      EXISTS (SELECT 1 FROM slow_servers w WHERE w.server = a.destination) FROM added a GROUP BY a.destination ORDER BY a.destination
     ON CONFLICT (destination) DO UPDATE SET waiting = d.waiting + excluded.waiting`,
 }
 const PROCEED: Statement = { name: 'outbox-proceed', text: 'UPDATE outbox SET last_server = $2 WHERE event = $1' }

@@ -1,14 +1,15 @@
 /** The durable outbox as the delivery worker and the delivery commands see it. */
 
-import type { DeliveryAdministration, DeliveryQueue } from '../../knock/delivery-ports.ts'
+import type { DeliveryAdministration, DeliveryQueue, OutgoingEvent, WaitingEvent } from '../../knock/delivery-ports.ts'
 import type { Clock } from '../../knock/ports.ts'
-import type { ServerName } from '../../matrix/identifiers.ts'
+import type { EventId, RoomId, ServerName } from '../../matrix/identifiers.ts'
 import { bytes, text } from './bytea.ts'
 import type { ClaimHolder } from './claim-holder.ts'
 import type { Database, Statement } from './database.ts'
 import { createDeliveryClaims } from './delivery-claims.ts'
 import { createExpansion } from './delivery-expansion.ts'
-import type { EventReader } from './event-reader.ts'
+import { LAGS } from './delivery-functions.ts'
+import type { RowReader } from './event-reader.ts'
 
 /** Rows of the outbox that the metrics count one by one. */
 const COUNTED_OUTBOX = 10_000
@@ -19,6 +20,7 @@ const DROP: Statement = {
   name: 'delivery-drop',
   text: 'SELECT dropped, some_left AS "someLeft" FROM drop_deliveries($1, $2, $3)',
 }
+const DROP_EVENT: Statement = { name: 'delivery-drop-event', text: 'SELECT drop_delivery($1, $2) AS dropped' }
 const RESUME: Statement = {
   name: 'delivery-resume',
   text: `
@@ -30,7 +32,7 @@ const BOUND: Statement = {
   name: 'delivery-bound',
   text: `
     WITH bound AS (
-      UPDATE destinations SET due_at = $1 WHERE (attempts > 0) = ANY ('{f,t}'::boolean[]) AND due_at > $1
+      UPDATE destinations d SET due_at = $1 WHERE ${LAGS} = ANY ('{f,t}'::boolean[]) AND d.due_at > $1
       RETURNING 1 AS one)
     SELECT count(*) AS count FROM bound`,
 }
@@ -46,6 +48,15 @@ const LIST: Statement = {
   text: `
     SELECT destination, waiting, attempts, due_at AS "dueAt", oldest_at AS "oldestAt", reason
     FROM destinations WHERE destination > $1 ORDER BY destination LIMIT $2`,
+}
+const LIST_WAITING: Statement = {
+  name: 'deliveries-waiting',
+  text: `
+    SELECT v.event AS place, e.event_id AS "eventId", r.room_id AS "roomId", octet_length(e.json) AS bytes,
+      v.queued_at AS "queuedAt", CASE WHEN v.event = ANY (d.txn_events) THEN d.txn_id END AS "txnId"
+    FROM deliveries v JOIN destinations d ON d.destination = v.destination
+      JOIN events e ON e.event = v.event JOIN rooms r ON r.room = e.room
+    WHERE v.destination = $1 AND v.event > $2 ORDER BY v.event LIMIT $3`,
 }
 const DEPTH: Statement = {
   name: 'delivery-depth',
@@ -66,6 +77,12 @@ interface WaitingRow {
   readonly reason: Buffer | null
 }
 
+interface WaitingEventRow extends Pick<WaitingEvent, 'place' | 'bytes' | 'queuedAt'> {
+  readonly eventId: Buffer
+  readonly roomId: Buffer
+  readonly txnId: string | null
+}
+
 interface DepthRow {
   readonly waiting: number
   readonly failing: number
@@ -76,7 +93,12 @@ interface DepthRow {
 
 type Queue = Omit<DeliveryQueue, 'onEnqueued'> & DeliveryAdministration
 
-export function createDeliveryQueue(database: Database, events: EventReader, holder: ClaimHolder, clock: Clock): Queue {
+export function createDeliveryQueue(
+  database: Database,
+  events: RowReader<OutgoingEvent>,
+  holder: ClaimHolder,
+  clock: Clock,
+): Queue {
   return {
     expand: createExpansion(database, clock),
     ...createDeliveryClaims(database, events, holder, clock),
@@ -92,6 +114,10 @@ export function createDeliveryQueue(database: Database, events: EventReader, hol
         more = pass?.someLeft === true && pass.dropped === DROPPED_EVENTS
       }
       return total
+    },
+    async dropEvent(destination, eventId) {
+      const [row] = await database.run<{ dropped: boolean }>(DROP_EVENT, [bytes(destination), bytes(eventId)])
+      return row?.dropped === true
     },
   }
 }
@@ -112,7 +138,7 @@ function createWaits({ run }: Database, clock: Clock): Pick<Queue, 'resume' | 'b
   }
 }
 
-function createFigures({ run }: Database): Pick<Queue, 'listDeliveries' | 'depth'> {
+function createFigures({ run }: Database): Pick<Queue, 'listDeliveries' | 'listWaiting' | 'depth'> {
   return {
     async listDeliveries(after, limit) {
       const rows = await run<WaitingRow>(LIST, [bytes(after ?? ''), limit])
@@ -120,6 +146,15 @@ function createFigures({ run }: Database): Pick<Queue, 'listDeliveries' | 'depth
         ...row,
         destination: text(destination) as ServerName,
         reason: reason === null ? undefined : text(reason),
+      }))
+    },
+    async listWaiting(destination, after, limit) {
+      const rows = await run<WaitingEventRow>(LIST_WAITING, [bytes(destination), after, limit])
+      return rows.map(({ eventId, roomId, txnId, ...row }) => ({
+        ...row,
+        eventId: text(eventId) as EventId,
+        roomId: text(roomId) as RoomId,
+        txnId: txnId ?? undefined,
       }))
     },
     async depth(now) {

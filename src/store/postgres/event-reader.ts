@@ -1,5 +1,6 @@
 /** Stored events by row, decoded once: a row never changes its event, while one event id can have several copies. */
 import { LRUCache } from 'lru-cache'
+import type { OutgoingEvent } from '../../knock/delivery-ports.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId } from '../../matrix/identifiers.ts'
 import { parsePdu } from '../stored-pdu.ts'
@@ -17,14 +18,16 @@ export interface EventRow {
   readonly json: Buffer
 }
 
-export interface EventReader {
+export interface RowReader<Event> {
   /** The event of a row that a statement has read with everything in it. */
-  decode(row: EventRow): RoomEvent
+  decode(row: EventRow): Event
   /** The events of rows, of which a row that is gone is missing. One statement at most, none where all are in memory. */
-  load(run: Run, rows: readonly number[]): Promise<ReadonlyMap<number, RoomEvent>>
+  load(run: Run, rows: readonly number[]): Promise<ReadonlyMap<number, Event>>
   /** Forgets all: another server may have given the same numbers to other events. */
   forget(): void
 }
+
+export type EventReader = RowReader<RoomEvent>
 
 const READ: Statement = {
   name: 'events',
@@ -32,20 +35,29 @@ const READ: Statement = {
 }
 
 export function createEventReader(): EventReader {
-  const decoded = new LRUCache<number, RoomEvent>({ max: MAX_EVENTS, maxSize: MAX_BYTES })
+  return createRowReader((eventId, json) => ({ eventId, pdu: parsePdu(json) }))
+}
 
-  const decode = ({ event, eventId, json }: EventRow): RoomEvent => {
+/** Reads events as they go out: the stored bytes themselves, once for all the servers that get them. */
+export function createOutgoingReader(): RowReader<OutgoingEvent> {
+  return createRowReader((eventId, json) => ({ eventId, json }))
+}
+
+function createRowReader<Event extends object>(read: (eventId: EventId, json: Buffer) => Event): RowReader<Event> {
+  const decoded = new LRUCache<number, Event>({ max: MAX_EVENTS, maxSize: MAX_BYTES })
+
+  const decode = ({ event, eventId, json }: EventRow): Event => {
     const kept = decoded.get(event)
     if (kept !== undefined) return kept
-    const read = { eventId: text(eventId) as EventId, pdu: parsePdu(json) }
-    decoded.set(event, read, { size: json.length })
-    return read
+    const made = read(text(eventId) as EventId, json)
+    decoded.set(event, made, { size: json.length })
+    return made
   }
 
   return {
     decode,
     async load(run, rows) {
-      const found = new Map<number, RoomEvent>()
+      const found = new Map<number, Event>()
       const missing: number[] = []
       for (const row of rows) {
         const kept = decoded.get(row)

@@ -14,7 +14,7 @@ import { createContextReader } from './context-reader.ts'
 import { type Database, openDatabase } from './database.ts'
 import { createDecisionReader, createDecisionWriter } from './decision-rows.ts'
 import { createDeliveryQueue } from './delivery-queue.ts'
-import { createEventReader } from './event-reader.ts'
+import { createEventReader, createOutgoingReader } from './event-reader.ts'
 import { createFlawSearch } from './flaws.ts'
 import { createHealthCheck } from './health.ts'
 import { createImportStaging } from './import-staging.ts'
@@ -87,7 +87,9 @@ function assemble(database: Database, options: PostgresStoreOptions): PostgresSt
   const { clock } = options
   const retention = retentionOf(options)
   const events = createEventReader()
+  const outgoing = createOutgoingReader()
   database.onLost(events.forget)
+  database.onLost(outgoing.forget)
   const jobs = createJobRunner<CommonJobs>({
     decisions: createDecisionWriter(database),
     ...createAttemptWriter(database),
@@ -114,7 +116,7 @@ function assemble(database: Database, options: PostgresStoreOptions): PostgresSt
     ...createKeyRows(database),
     ...createRoomList(database, events),
     copyRoom: createRoomCopy(database),
-    ...createDeliveryQueue(database, events, holder, clock),
+    ...createDeliveryQueue(database, outgoing, holder, clock),
     readContext: createContextReader(database, events, { clock, ...retention }),
     async commitKnock(commit) {
       const outcome = await record(commit)

@@ -3,7 +3,8 @@
  * What they hold is described in docs/architecture.md, "What is kept of a room". Every string from outside is bytea: it
  * may hold U+0000, which no text of PostgreSQL can, and bytes have one order whatever the database's locale.
  */
-import { DELIVERY_FUNCTIONS } from './delivery-functions.ts'
+import { MAX_PDUS_BYTES } from '../outgoing-transaction.ts'
+import { DELIVERY_FUNCTIONS, FORMER_DELIVERY_FUNCTIONS } from './delivery-functions.ts'
 import { RECORD_KNOCKS } from './record-knocks.ts'
 
 /** Version 1. A room's state is a snapshot (one import) and the changes on top of it. */
@@ -179,9 +180,30 @@ CREATE TABLE knock_attempts (
 CREATE INDEX knock_attempts_by_age ON knock_attempts (begun_at, event_id);
 `
 
+/**
+ * Version 4: what a destination refused, and who answers slowly. A transaction that was begun before and is larger than
+ * any may be now is cut anew.
+ */
+const REFUSALS = `
+ALTER TABLE destinations ADD COLUMN slow boolean NOT NULL DEFAULT false;  -- its last answer took long
+ALTER TABLE destinations ADD COLUMN suspects bigint;                      -- so many of its first events were refused together
+ALTER TABLE destinations ADD COLUMN refusals integer NOT NULL DEFAULT 0;  -- of the one event of its transaction
+DROP INDEX destinations_due;
+CREATE INDEX destinations_due ON destinations ((attempts > 0 OR slow), due_at);
+UPDATE destinations d SET txn_id = NULL, txn_at = NULL, txn_events = NULL WHERE ${MAX_PDUS_BYTES} < (
+  SELECT sum(octet_length(e.json) + 1) FROM events e WHERE e.event = ANY (d.txn_events));
+
+CREATE TABLE slow_servers (            -- whose last answer to a delivery took long
+  server bytea PRIMARY KEY,
+  noted_at bigint NOT NULL
+);
+CREATE INDEX slow_servers_by_age ON slow_servers (noted_at);
+`
+
 /** Migration n takes a database from version n - 1 to n. The function that records knocks is replaced by its newest self. */
 export const MIGRATIONS: readonly string[] = [
   `${TABLES}${RECORD_KNOCKS}${DELIVERY_FUNCTIONS}`,
   `${AGES}${RECORD_KNOCKS}`,
   `${ATTEMPTS}${RECORD_KNOCKS}`,
+  `${REFUSALS}${FORMER_DELIVERY_FUNCTIONS}${DELIVERY_FUNCTIONS}`,
 ]

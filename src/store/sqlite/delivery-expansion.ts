@@ -32,7 +32,8 @@ export function createExpansion(db: Database): Handlers['expand'] {
   const addDelivery = db.prepare(`
     INSERT INTO deliveries (destination, event, queued_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`)
   const addDestination = db.prepare(`
-    INSERT INTO destinations (destination, due_at, waiting, oldest_at) VALUES (?1, ?2, ?3, ?4)
+    INSERT INTO destinations (destination, due_at, waiting, oldest_at, slow)
+    VALUES (?1, ?2, ?3, ?4, EXISTS (SELECT 1 FROM slow_servers WHERE server = ?1))
     ON CONFLICT (destination) DO UPDATE SET waiting = waiting + ?3`)
   const proceed = db.prepare('UPDATE outbox SET last_server = ? WHERE event = ?')
   const finish = db.prepare('DELETE FROM outbox WHERE event = ?')

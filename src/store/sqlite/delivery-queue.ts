@@ -1,12 +1,11 @@
 /** The durable outbox as the delivery worker and the delivery commands see it. */
 
-import type { DeliveryAdministration, DeliveryQueue } from '../../knock/delivery-ports.ts'
+import type { DeliveryAdministration, DeliveryQueue, WaitingEvent } from '../../knock/delivery-ports.ts'
 import type { Clock } from '../../knock/ports.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import type { Database } from './database.ts'
 import { createDeliveryClaims } from './delivery-claims.ts'
-import { RESUMABLE } from './delivery-waits.ts'
-import type { EventReader } from './event-reader.ts'
+import { LAGS, RESUMABLE } from './delivery-waits.ts'
 import type { WriterClient } from './writer-client.ts'
 
 /** Rows of the outbox that the metrics count one by one. */
@@ -29,15 +28,20 @@ interface WaitingRow {
 
 type Queue = Omit<DeliveryQueue, 'onEnqueued'> & DeliveryAdministration
 
-export function createDeliveryQueue(db: Database, events: EventReader, writer: WriterClient, clock: Clock): Queue {
+interface WaitingEventRow extends Omit<WaitingEvent, 'txnId'> {
+  readonly txnId: string | null
+}
+
+export function createDeliveryQueue(db: Database, writer: WriterClient, clock: Clock): Queue {
   const knocks = db.prepare('SELECT 1 FROM outbox LIMIT 1')
   return {
     async expand() {
       return knocks.get() !== undefined && writer.demand('expand', { now: clock() })
     },
-    ...createDeliveryClaims(db, events, writer, clock),
+    ...createDeliveryClaims(db, writer, clock),
     ...createWaits(db, writer, clock),
     ...createFigures(db),
+    ...createLists(db),
     async drop(destination, before = Number.MAX_SAFE_INTEGER) {
       let total = 0
       // In short transactions: commits of knocks get in between.
@@ -48,19 +52,13 @@ export function createDeliveryQueue(db: Database, events: EventReader, writer: W
       }
       return total
     },
+    dropEvent: (destination, eventId) => writer.demand('dropEvent', { destination, eventId }),
   }
 }
 
-function createWaits(
-  db: Database,
-  writer: WriterClient,
-  clock: Clock,
-): Pick<Queue, 'resume' | 'boundWaits' | 'listDeliveries' | 'retry'> {
+function createWaits(db: Database, writer: WriterClient, clock: Clock): Pick<Queue, 'resume' | 'boundWaits' | 'retry'> {
   const resumable = db.prepare(`SELECT 1 FROM destinations WHERE ${RESUMABLE}`)
-  const later = db.prepare('SELECT 1 FROM destinations WHERE (attempts > 0) IN (0, 1) AND due_at > ? LIMIT 1')
-  const list = db.prepare(`
-    SELECT destination, waiting, attempts, due_at AS dueAt, oldest_at AS oldestAt, reason
-    FROM destinations WHERE destination > ? ORDER BY destination LIMIT ?`)
+  const later = db.prepare(`SELECT 1 FROM destinations WHERE ${LAGS} IN (0, 1) AND due_at > ? LIMIT 1`)
 
   return {
     async resume(servers) {
@@ -71,11 +69,30 @@ function createWaits(
     async boundWaits(latest) {
       if (later.get(latest) !== undefined) await writer.demand('boundWaits', { latest })
     },
+    retry: (destination) => writer.demand('retry', { now: clock(), destination }),
+  }
+}
+
+function createLists(db: Database): Pick<Queue, 'listDeliveries' | 'listWaiting'> {
+  const list = db.prepare(`
+    SELECT destination, waiting, attempts, due_at AS dueAt, oldest_at AS oldestAt, reason
+    FROM destinations WHERE destination > ? ORDER BY destination LIMIT ?`)
+  const events = db.prepare(`
+    SELECT v.event AS place, e.event_id AS eventId, r.room_id AS roomId, octet_length(e.json) AS bytes,
+      v.queued_at AS queuedAt, CASE WHEN v.event <= d.txn_last THEN d.txn_id END AS txnId
+    FROM deliveries v JOIN destinations d ON d.destination = v.destination
+      JOIN events e ON e.event = v.event JOIN rooms r ON r.room = e.room
+    WHERE v.destination = ? AND v.event > ? ORDER BY v.event LIMIT ?`)
+
+  return {
     async listDeliveries(after, limit) {
       const rows = list.all(after ?? '', limit) as unknown as WaitingRow[]
       return rows.map((row) => ({ ...row, reason: row.reason ?? undefined }))
     },
-    retry: (destination) => writer.demand('retry', { now: clock(), destination }),
+    async listWaiting(destination, after, limit) {
+      const rows = events.all(destination, after, limit) as unknown as WaitingEventRow[]
+      return rows.map((row) => ({ ...row, txnId: row.txnId ?? undefined }))
+    },
   }
 }
 

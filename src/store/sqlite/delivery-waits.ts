@@ -5,10 +5,14 @@ import type { Handlers } from './jobs.ts'
 /** ?2 waits after a failure, longer than it has to by ?1; the reader asks the same before it writes. */
 export const RESUMABLE = 'destination = ?2 AND attempts > 0 AND due_at > max(?1, coalesce(not_before, 0))'
 
-export function createDeliveryWaits(db: Database): Pick<Handlers, 'resume' | 'boundWaits' | 'retry'> {
+/** Whether the last delivery to a destination failed or took long, as the index has it. */
+export const LAGS = '(attempts > 0 OR slow > 0)'
+
+export function createDeliveryWaits(db: Database): Pick<Handlers, 'resume' | 'boundWaits' | 'retry' | 'postpone'> {
   const resume = db.prepare(`
     UPDATE destinations SET due_at = max(?1, coalesce(not_before, 0)) WHERE ${RESUMABLE}`)
-  const bound = db.prepare('UPDATE destinations SET due_at = ?1 WHERE (attempts > 0) IN (0, 1) AND due_at > ?1')
+  const bound = db.prepare(`UPDATE destinations SET due_at = ?1 WHERE ${LAGS} IN (0, 1) AND due_at > ?1`)
+  const postpone = db.prepare('UPDATE destinations SET due_at = ? WHERE destination = ? AND txn_id = ?')
   const retryOne = db.prepare('UPDATE destinations SET due_at = ?1 WHERE destination = ?2 AND due_at > ?1')
 
   return {
@@ -21,6 +25,10 @@ export function createDeliveryWaits(db: Database): Pick<Handlers, 'resume' | 'bo
     },
     boundWaits({ latest }) {
       bound.run(latest)
+      return null
+    },
+    postpone({ destination, txnId, dueAt }) {
+      postpone.run(dueAt, destination, txnId)
       return null
     },
     retry({ now, destination }) {

@@ -1,6 +1,6 @@
 /** What the main thread asks of the writer's thread: one entry per kind of job, its input and its answer. */
 
-import type { DeliveryFailure } from '../../knock/delivery-ports.ts'
+import type { DeliveryFailure, Pace } from '../../knock/delivery-ports.ts'
 import type { CommitOutcome, KnockCommit } from '../../knock/ports.ts'
 import type { CommonJobs } from '../jobs.ts'
 import type { WriterOptions } from './connection.ts'
@@ -26,6 +26,8 @@ export interface TransactionRow {
   readonly txnId: string
   readonly startedAt: number
   readonly attempts: number
+  readonly slow: boolean
+  readonly refusals: number
   readonly oldestAt: number
   /** Rows of `events`, oldest first. */
   readonly events: readonly number[]
@@ -38,14 +40,19 @@ export interface Jobs extends CommonJobs {
   expand: { input: { now: number }; output: boolean }
   /** The transaction to send next to each of these, as far as something waits for them. */
   assign: { input: { now: number; destinations: readonly string[] }; output: readonly TransactionRow[] }
-  delivered: { input: { now: number; destination: string; txnId: string }; output: null }
+  delivered: { input: { now: number; destination: string; txnId: string; pace: Pace }; output: null }
   deliveryFailed: { input: { destination: string; txnId: string; failure: DeliveryFailure }; output: null }
+  halve: { input: { now: number; destination: string; txnId: string; reason: string; pace: Pace }; output: null }
+  /** Nothing is sent to the destination before an instant, as far as the transaction is still its next. */
+  postpone: { input: { destination: string; txnId: string; dueAt: number }; output: null }
   resume: { input: { now: number; destinations: readonly string[] }; output: boolean }
   boundWaits: { input: { latest: number }; output: null }
   /** Makes those due that wait until later: one, or all. */
   retry: { input: { now: number; destination: string | undefined }; output: number }
   /** Removes some of the events that were enqueued before an instant. */
   drop: { input: { destination: string; before: number }; output: { dropped: number; more: boolean } }
+  /** Whether the event waited. */
+  dropEvent: { input: { destination: string; eventId: string }; output: boolean }
   /** Fails while the last transaction could not be written and a new one cannot either. */
   probe: { input: null; output: null }
 }

@@ -3,6 +3,8 @@
  * What they hold is described in docs/architecture.md, "What is kept of a room".
  */
 
+import { MAX_PDUS_BYTES } from '../outgoing-transaction.ts'
+
 /** Version 1. A room's state is a snapshot (one import) and the changes on top of it. */
 const FIRST = `
 CREATE TABLE rooms (
@@ -163,5 +165,26 @@ CREATE TABLE knock_attempts (
 CREATE INDEX knock_attempts_by_age ON knock_attempts (begun_at, event_id);
 `
 
+/**
+ * Version 4: what a destination refused, and who answers slowly. A transaction that was begun before and is larger than
+ * any may be now is cut anew.
+ */
+const FOURTH = `
+ALTER TABLE destinations ADD COLUMN slow INTEGER NOT NULL DEFAULT 0;     -- its last answer took long
+ALTER TABLE destinations ADD COLUMN suspects INTEGER;                    -- so many of its first events were refused together
+ALTER TABLE destinations ADD COLUMN refusals INTEGER NOT NULL DEFAULT 0; -- of the one event of its transaction
+DROP INDEX destinations_due;
+CREATE INDEX destinations_due ON destinations ((attempts > 0 OR slow > 0), due_at);
+UPDATE destinations SET txn_id = NULL, txn_at = NULL, txn_last = NULL WHERE txn_last IS NOT NULL AND ${MAX_PDUS_BYTES} < (
+  SELECT sum(octet_length(e.json) + 1) FROM deliveries v JOIN events e ON e.event = v.event
+  WHERE v.destination = destinations.destination AND v.event <= txn_last);
+
+CREATE TABLE slow_servers (            -- whose last answer to a delivery took long
+  server TEXT PRIMARY KEY,
+  noted_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX slow_servers_by_age ON slow_servers (noted_at);
+`
+
 /** Migration n takes a database from version n - 1 to n. */
-export const MIGRATIONS: readonly string[] = [FIRST, SECOND, THIRD]
+export const MIGRATIONS: readonly string[] = [FIRST, SECOND, THIRD, FOURTH]

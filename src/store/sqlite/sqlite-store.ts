@@ -82,7 +82,7 @@ function assemble(
   const listeners: (() => void)[] = []
 
   return {
-    ...createDeliveryQueue(db, events, writer, clock),
+    ...createDeliveryQueue(db, writer, clock),
     ...createAttempts(writer, createAttemptReader(db)),
     onEnqueued: (listener) => listeners.push(listener),
     readRoom: async (roomId, userId) => rooms.room(roomId, userId),

@@ -46,7 +46,7 @@ async function filled() {
   await store.writeServerKeys({ server: THERE, fetchedAt: NOW, keys: [key] })
   while (await store.expand());
   const [claimed] = await store.claim(NOW, 1)
-  await store.failed(THERE, claimed?.txnId ?? '', { retryAt: NOW, notBefore: NOW - 1, reason: 'it hangs' })
+  await store.failed(THERE, claimed?.txnId ?? '', { retryAt: NOW, notBefore: NOW - 1, reason: 'no', refused: true })
   await accept(store, knock('k3', DAVE, ['k2']))
   await store.beginAttempt({ event: knock('k4', DAVE, ['k3']), decision: decision({ userId: ODD, time: NOW }) })
   const before = await shown(store)
@@ -88,7 +88,7 @@ describe('a store moved from SQLite to PostgreSQL', () => {
     expect(await shown(store)).toEqual(before)
     expect(await store.flaws()).toEqual([])
     const [again] = await store.claim(NOW, 1)
-    expect(again).toEqual({ ...transaction, attempts: 1 })
+    expect(again).toEqual({ ...transaction, attempts: 1, refusals: 1 })
     await store.delivered(THERE, again?.txnId ?? '')
     while (await store.expand());
     const [next] = await store.claim(NOW, 1)

@@ -30,7 +30,7 @@ const PARTS: Readonly<Record<string, (db: Database) => unknown>> = {
   'keeping attempts': (db) => [createAttemptWriter(db), createAttemptReader(db)],
   'listing decisions': createDecisionReader,
   'keys of servers': (db) => [createKeyReader(db), createKeyWriter(db)],
-  'claiming destinations': (db) => createDeliveryClaims(db, () => undefined, {} as WriterClient, Date.now),
+  'claiming destinations': (db) => createDeliveryClaims(db, {} as WriterClient, Date.now),
   delivering: (db) => [createExpansion(db), createDeliveryTransactions(db)],
   'resuming deliveries': createDeliveryWaits,
   'staging an import': createImportStaging,
