@@ -129,12 +129,13 @@ const federation = z.strictObject({
     allowed: 'a list of { server_name: NAME, verify_keys: { "ed25519:VERSION": BASE64 } }',
   }),
   allow_servers: setting(z.array(serverGlob).nullable().default(null), {
-    description: 'Servers that may knock, by name with * and ? as in server ACLs. null: all.',
-    allowed: 'null or a list of server names and globs',
+    description:
+      'Servers that may knock, by name with * and ? as in server ACLs. An entry with a port means that port alone, one without any. null: all.',
+    allowed: 'null or a list of server names and globs, without scheme, path or spaces',
   }),
   deny_servers: setting(z.array(serverGlob).default([]), {
     description: 'Servers that may not; this list wins. They get 403 before any key is fetched.',
-    allowed: 'a list of server names and globs',
+    allowed: 'a list of server names and globs, without scheme, path or spaces',
   }),
   key_denylist: setting(z.array(publicKey).default([]), {
     description: 'Public keys that are refused wherever they appear, such as keys that have become known.',
