@@ -151,11 +151,10 @@ const federation = z.strictObject({
 
 const knockLimit = z.strictObject({ knocks: integer(1, 100_000), per_seconds: integer(1, 31_536_000) })
 
-function limitPer(what: string) {
-  return setting(knockLimit.optional(), {
-    description: `Most accepted knocks per ${what} in a span of time. Beyond it knocks are answered 403. Default: no limit.`,
-    allowed: '{ knocks: INTEGER from 1, per_seconds: INTEGER from 1 }',
-    example: '{ knocks: 20, per_seconds: 3600 }',
+function limitPer(what: string, knocks: number) {
+  return setting(knockLimit.nullable().default({ knocks, per_seconds: 3600 }), {
+    description: `Most accepted knocks per ${what} in a span of time, null for any number. Beyond it knocks are answered 403.`,
+    allowed: 'null or { knocks: INTEGER from 1, per_seconds: INTEGER from 1 }',
   })
 }
 
@@ -172,9 +171,10 @@ const perAddress = z.strictObject({
 
 const limits = z.strictObject({
   per_address: perAddress.prefault({}),
-  per_user: limitPer('user'),
-  per_room: limitPer('room'),
-  per_server: limitPer('server'),
+  // docs/decisions/0016-limits-that-are-on.md
+  per_user: limitPer('user', 10),
+  per_room: limitPer('room', 10_000),
+  per_server: limitPer('server', 3_600),
 })
 
 const deliveries = z.strictObject({

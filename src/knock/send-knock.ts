@@ -125,7 +125,7 @@ async function decideOnce(
   const knocker = { origin, userId: sender, roomId }
   const refused = await refusePolicyServer(ports, roomId, facts)
   if (refused !== undefined) return refused
-  const reserved = ports.policy.reserve(knocker)
+  const reserved = ports.policy.reserve(knocker, event.eventId)
   if (!reserved.ok) return reserved
   const isRefusedNow = () => isRefusedInRoom(ports, request, sender, authentic)
   const grounds = { head: context.head, facts, member: context.member, ageMs }
