@@ -4,11 +4,9 @@
  */
 import { membershipOf } from '../matrix/auth/knock-rules.ts'
 import { type Refusal, refusal } from '../matrix/errors.ts'
-import { authEventIds, contentHashHolds, type Pdu, prevEventIds, type RoomEvent } from '../matrix/event.ts'
+import { authEventIds, type Pdu, prevEventIds, type RoomEvent } from '../matrix/event.ts'
 import { parseUserId, type UserId } from '../matrix/identifiers.ts'
-import { redact } from '../matrix/redaction.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
-import { without } from '../matrix/signed-json.ts'
 import { authoriseInRoom } from './auth-passes.ts'
 import {
   type AdmittedRoom,
@@ -17,6 +15,7 @@ import {
   refusePolicyServer,
   requireKnockableVersion,
 } from './decision.ts'
+import { eventToKeep } from './event-to-keep.ts'
 import { handOver, notRecorded } from './hand-over.ts'
 import type { OriginalRequest } from './homeserver-ports.ts'
 import { checkSubmittedKnock, type Submission, type SubmittedKnock } from './knock-event.ts'
@@ -77,14 +76,6 @@ async function openRoom(
 ): Promise<AdmittedRoom | Refusal> {
   // A sender that is no user id has no membership: any name of that kind serves to look at the room.
   return admitServer(await rooms.open(roomId, userId ?? ('' as UserId), deadline, notBefore), origin)
-}
-
-/**
- * The copy that is judged, recorded and delivered: without `unsigned`, and redacted where the content hash is wrong, so
- * that nothing which the sender's server did not sign goes any further.
- */
-function eventToKeep({ pdu, eventId }: SubmittedKnock, version: RoomVersion): RoomEvent {
-  return { eventId, pdu: contentHashHolds(pdu) ? (without(pdu, ['unsigned']) as Pdu) : redact(pdu, version) }
 }
 
 /** Decides and writes; where the room changed in between, looks again. */
