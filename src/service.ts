@@ -56,7 +56,7 @@ const DAY_MS = 86_400_000
 export async function startService(parts: ServiceParts): Promise<Service> {
   const { config, store, clock } = parts
   const { log } = parts.logging
-  const metrics = createMetrics({ queue: store, clock })
+  const metrics = createMetrics({ queue: store, holdings: store.holdings, clock })
   const federation = createConfiguredFederation({ ...parts, keyStore: store, onLookup: metrics.keyLookup })
   const deliveries = createDeliveries(parts, federation, metrics)
   const audit = createAudit(parts, federation)

@@ -100,6 +100,12 @@ const store = z
       allowed: 'a number from 1 to 3650',
       example: '90',
     }),
+    refusal_megabytes: setting(integer(1, 1_000_000).default(128), {
+      description:
+        'Most space for records of refusals; beyond it the oldest go first. Accepted knocks are never removed for space.',
+      allowed: 'an integer from 1 to 1000000',
+      example: '128',
+    }),
     key_days: setting(z.number().min(1).max(3650).default(365), {
       description: "How long other servers' keys are kept after they were fetched last.",
       allowed: 'a number from 1 to 3650',

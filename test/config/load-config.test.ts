@@ -47,6 +47,7 @@ describe('what is read', () => {
         import: [],
         history_days: 7,
         decision_days: 90,
+        refusal_megabytes: 128,
         key_days: 365,
       },
       homeserver: { template: 'own', max_state_age_seconds: 60, local_users: [] },

@@ -1,7 +1,7 @@
 /** The outbox in memory: the same order and the same transactions as on disk, for as long as the process lives. */
 
 import type { DeliveryAdministration, DeliveryQueue, OutgoingTransaction } from '../../knock/delivery-ports.ts'
-import type { Clock } from '../../knock/ports.ts'
+import type { Clock, Held } from '../../knock/ports.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import { EXPANDED_SERVERS, MAX_PDUS, newTransactionId } from '../outgoing-transaction.ts'
@@ -29,6 +29,7 @@ interface Destination {
 type Destinations = Map<ServerName, Destination>
 
 export interface Outbox extends DeliveryQueue, DeliveryAdministration {
+  held(): Held
   enqueue(event: RoomEvent, servers: readonly ServerName[]): void
 }
 
@@ -56,6 +57,10 @@ export function createOutbox(clock: Clock): Outbox {
     },
     ...createTransactions(destinations, clock),
     ...createWaits(destinations, clock),
+    held: () => ({
+      rows: [...destinations.values()].reduce((sum, { rows }) => sum + rows.length, knocks.length),
+      bytes: undefined,
+    }),
     async depth(now) {
       const all = [...destinations.values()]
       const oldest = [...knocks, ...all.flatMap(({ rows }) => rows[0] ?? [])].map(({ queuedAt }) => queuedAt)

@@ -17,6 +17,7 @@ import { createDeliveryQueue } from './delivery-queue.ts'
 import { createEventReader } from './event-reader.ts'
 import { createFlawSearch } from './flaws.ts'
 import { createHealthCheck } from './health.ts'
+import { createHoldingsReader } from './holdings.ts'
 import { createImportStaging } from './import-staging.ts'
 import { createImportSwap } from './import-swap.ts'
 import { createJobRunner } from './job-runner.ts'
@@ -133,6 +134,7 @@ function assemble(database: Database, options: PostgresStoreOptions): PostgresSt
     settle: createSettlement(database),
     check: createHealthCheck(database, () => lastCommitFailed),
     flaws: createFlawSearch(database),
+    holdings: createHoldingsReader(database),
     // A database that was lost is waited for.
     onLost: () => undefined,
     prune: maintenance.now,
