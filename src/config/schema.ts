@@ -190,6 +190,12 @@ const deliveries = z.strictObject({
     allowed: 'an integer from 1 to 1024',
     example: '32',
   }),
+  max_waiting: setting(integer(1_000, 1_000_000_000).default(5_000_000), {
+    description:
+      'Deliveries that wait, one for each knock and server. Beyond it the oldest to servers that do not answer are dropped before give_up_days.',
+    allowed: 'an integer from 1000 to 1000000000',
+    example: '5000000',
+  }),
   give_up_days: setting(z.number().min(0.01).max(3650).default(7), {
     description: 'Knocks that a server could not be sent for so long are dropped for it, and counted in the metrics.',
     allowed: 'a number from 0.01 to 3650',

@@ -65,7 +65,7 @@ describe('what is read', () => {
         per_room: { knocks: 10_000, per_seconds: 3600 },
         per_server: { knocks: 3600, per_seconds: 3600 },
       },
-      deliveries: { max_parallel: 32, give_up_days: 7 },
+      deliveries: { max_parallel: 32, max_waiting: 5_000_000, give_up_days: 7 },
       timeouts: { request_seconds: 25, key_lookup_seconds: 10, handover_seconds: 15, delivery_seconds: 60 },
       log: { level: 'info' },
     })
