@@ -5,7 +5,7 @@ import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { exchange } from '../test/support/http-client.ts'
-import { freePorts } from '../test/support/service-process.ts'
+import { freePorts, NO_LIMITS } from '../test/support/service-process.ts'
 import { type JsonRecord, signingKeyLine } from '../test/support/signing.ts'
 import type { Signer } from './native-signing.ts'
 import { createDirectory, own, removeDirectory, stopChild } from './owned.ts'
@@ -62,6 +62,8 @@ export async function createServiceDirectory(here: Signer, sections: ServiceSect
     listen: { host: '127.0.0.1', port },
     admin: { host: '127.0.0.1', port: adminPort },
     homeserver: { handover: 'none' },
+    // What is measured is the service, not what the operator allows.
+    limits: NO_LIMITS,
     ...sections,
     store,
   }

@@ -7,6 +7,7 @@ import type { Migration, MigrationOrder } from './store/migrate-store.ts'
 import { openStore, type StoreLocation } from './store/open-store.ts'
 
 const DAY_MS = 86_400_000
+const MEGABYTE = 1024 * 1024
 
 /**
  * @param warn told what the operator should mend although the store works
@@ -17,12 +18,13 @@ export async function openConfiguredStore(
   clock: Clock,
   warn: (message: string) => void,
 ): Promise<Store> {
-  const { history_days: history, decision_days: decisions, key_days: keys } = config.store
+  const { history_days: history, decision_days: decisions, key_days: keys, refusal_megabytes: refusals } = config.store
   return openStore(await locationOf(config), {
     clock,
     historyMs: history * DAY_MS,
     decisionMs: decisions * DAY_MS,
     keyMs: keys * DAY_MS,
+    refusalBytes: refusals * MEGABYTE,
     warn,
   })
 }

@@ -10,6 +10,7 @@ import { createConfiguredKnocks } from './configured-knocks.ts'
 import { type ConfiguredUpstream, createConfiguredUpstream } from './configured-upstream.ts'
 import { createDeliveryWorker, type DeliveryWorker } from './federation/delivery-worker.ts'
 import type { Federation } from './federation/federation.ts'
+import { createOutboxLimit, type OutboxLimit } from './federation/outbox-limit.ts'
 import { createAdminServer } from './http/admin-server.ts'
 import { createDrain } from './http/drain.ts'
 import { createFederationApp } from './http/federation-app.ts'
@@ -56,9 +57,10 @@ const DAY_MS = 86_400_000
 export async function startService(parts: ServiceParts): Promise<Service> {
   const { config, store, clock } = parts
   const { log } = parts.logging
-  const metrics = createMetrics({ queue: store, clock })
+  const metrics = createMetrics({ queue: store, holdings: store.holdings, clock })
   const federation = createConfiguredFederation({ ...parts, keyStore: store, onLookup: metrics.keyLookup })
   const deliveries = createDeliveries(parts, federation, metrics)
+  const outboxLimit = createDeliveryLimit(parts, metrics)
   const audit = createAudit(parts, federation)
   const homeserver = createConfiguredHomeserver({ ...parts, log, metrics, keyring: federation.keyring })
   const settling = createSettling(parts, homeserver, metrics)
@@ -87,7 +89,7 @@ export async function startService(parts: ServiceParts): Promise<Service> {
     state = 'stopping'
     await drain.begin()
     const nextDoor = [settling?.stop(), homeserver?.stop(), upstream?.stop()]
-    await Promise.all([deliveries.stop(DELIVERIES_DRAIN_MS), audit.stop(), ...nextDoor])
+    await Promise.all([deliveries.stop(DELIVERIES_DRAIN_MS), outboxLimit.stop(), audit.stop(), ...nextDoor])
     await federation.close()
     await app.close()
     await verification.stop()
@@ -102,6 +104,7 @@ export async function startService(parts: ServiceParts): Promise<Service> {
     const address = await listen(server, whereToListen(config), 'listen')
     state = 'serving'
     deliveries.start()
+    outboxLimit.start()
     audit.start()
     settling?.start()
     return { address, adminAddress, stop }
@@ -147,6 +150,22 @@ function createDeliveries({ config, store, logging, clock }: ServiceParts, { sen
     },
   })
   return worker
+}
+
+function createDeliveryLimit({ config, store, clock, logging: { log } }: ServiceParts, metrics: Metrics): OutboxLimit {
+  return createOutboxLimit({
+    queue: store,
+    clock,
+    mostWaiting: config.deliveries.max_waiting,
+    observer: {
+      gaveUp(destination, events, oldestAt) {
+        metrics.gaveUp(events)
+        const since = new Date(oldestAt).toISOString()
+        log.warn({ destination, events, since }, 'gave up the oldest knocks: more than deliveries.max_waiting wait')
+      },
+      fault: (error) => log.error({ err: error }, 'the outbox could not be held within deliveries.max_waiting'),
+    },
+  })
 }
 
 function createAudit({ store, clock, logging: { log } }: ServiceParts, { keyring }: Federation): SignatureAudit {

@@ -3,6 +3,7 @@
 import { requireHandover } from '../config/handover.ts'
 import { loadOperatorFiles } from '../config/operator-files.ts'
 import type { Config } from '../config/schema.ts'
+import { listProblems } from '../config/server-lists.ts'
 import { type CommandContext, type ConfigOption, withConfig } from './configured.ts'
 import { type ExitCode, misconfigured } from './outcome.ts'
 
@@ -12,7 +13,8 @@ export function checkConfig(context: CommandContext, option: ConfigOption): Prom
     const files = await loadOperatorFiles(config)
     const problems = [...requireHandover(config), ...(files.ok ? [] : files.problems)]
     if (!files.ok || problems.length > 0) return misconfigured(output, problems.map(line))
-    for (const warning of files.value.warnings) output.err(`warning: ${warning}`)
+    for (const warning of [...files.value.warnings, ...listProblems(config).map(line)])
+      output.err(`warning: ${warning}`)
     output.out(`The configuration is valid, for ${config.server_name}.`)
     for (const [what, where] of summary(config)) output.out(`  ${what} ${where}`)
     return 0

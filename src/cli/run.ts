@@ -4,6 +4,7 @@ import { requireHandover } from '../config/handover.ts'
 import { loadOperatorFiles, type OperatorFiles } from '../config/operator-files.ts'
 import type { Problem } from '../config/problem.ts'
 import type { Config } from '../config/schema.ts'
+import { listProblems } from '../config/server-lists.ts'
 import type { Store } from '../knock/store-ports.ts'
 import { type Log, type OpenLog, openLog } from '../observability/log.ts'
 import { type ConfigOption, storeProblem, withConfig } from './configured.ts'
@@ -58,7 +59,7 @@ interface Checked {
 
 async function serve(context: RunContext, { config, files, line }: Checked, logging: OpenLog): Promise<ExitCode> {
   const { log, flush } = logging
-  for (const warning of files.warnings) log.warn(warning)
+  for (const warning of [...files.warnings, ...listProblems(config).map(line)]) log.warn(warning)
   const loading = context.loadService()
   let store: Store
   try {

@@ -44,5 +44,5 @@ function rows(schema: z.ZodType, prefix: string): readonly string[] {
 
 function defaultText(schema: z.ZodType): string {
   const value = defaultOf(schema)
-  return value === undefined ? 'none' : `\`${stringify(value).trim()}\``
+  return value === undefined ? 'none' : `\`${stringify(value, { collectionStyle: 'flow' }).trim()}\``
 }

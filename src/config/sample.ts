@@ -49,7 +49,7 @@ function leaf(key: string, schema: z.ZodType, chosen: unknown, indent: string): 
 function assignment(key: string, schema: z.ZodType, chosen: unknown, { sample, example }: SettingText): string {
   if (chosen !== undefined) return `${key}: ${stringify(chosen, IN_ONE_LINE).trim()}`
   if (example !== undefined) return `# ${key}: ${example}`
-  return `${key}: ${sample ?? stringify(defaultOf(schema)).trim()}`
+  return `${key}: ${sample ?? stringify(defaultOf(schema), IN_ONE_LINE).trim()}`
 }
 
 function wrap(text: string, width: number): readonly string[] {

@@ -100,6 +100,12 @@ const store = z
       allowed: 'a number from 1 to 3650',
       example: '90',
     }),
+    refusal_megabytes: setting(integer(1, 1_000_000).default(128), {
+      description:
+        'Most space for records of refusals; beyond it the oldest go first. Accepted knocks are never removed for space.',
+      allowed: 'an integer from 1 to 1000000',
+      example: '128',
+    }),
     key_days: setting(z.number().min(1).max(3650).default(365), {
       description: "How long other servers' keys are kept after they were fetched last.",
       allowed: 'a number from 1 to 3650',
@@ -129,12 +135,13 @@ const federation = z.strictObject({
     allowed: 'a list of { server_name: NAME, verify_keys: { "ed25519:VERSION": BASE64 } }',
   }),
   allow_servers: setting(z.array(serverGlob).nullable().default(null), {
-    description: 'Servers that may knock, by name with * and ? as in server ACLs. null: all.',
-    allowed: 'null or a list of server names and globs',
+    description:
+      'Servers that may knock, by name with * and ? as in server ACLs. An entry with a port means that port alone, one without any. null: all.',
+    allowed: 'null or a list of server names and globs, without scheme, path or spaces',
   }),
   deny_servers: setting(z.array(serverGlob).default([]), {
     description: 'Servers that may not; this list wins. They get 403 before any key is fetched.',
-    allowed: 'a list of server names and globs',
+    allowed: 'a list of server names and globs, without scheme, path or spaces',
   }),
   key_denylist: setting(z.array(publicKey).default([]), {
     description: 'Public keys that are refused wherever they appear, such as keys that have become known.',
@@ -150,11 +157,10 @@ const federation = z.strictObject({
 
 const knockLimit = z.strictObject({ knocks: integer(1, 100_000), per_seconds: integer(1, 31_536_000) })
 
-function limitPer(what: string) {
-  return setting(knockLimit.optional(), {
-    description: `Most accepted knocks per ${what} in a span of time. Beyond it knocks are answered 403. Default: no limit.`,
-    allowed: '{ knocks: INTEGER from 1, per_seconds: INTEGER from 1 }',
-    example: '{ knocks: 20, per_seconds: 3600 }',
+function limitPer(what: string, knocks: number) {
+  return setting(knockLimit.nullable().default({ knocks, per_seconds: 3600 }), {
+    description: `Most accepted knocks per ${what} in a span of time, null for any number. Beyond it knocks are answered 403.`,
+    allowed: 'null or { knocks: INTEGER from 1, per_seconds: INTEGER from 1 }',
   })
 }
 
@@ -171,9 +177,10 @@ const perAddress = z.strictObject({
 
 const limits = z.strictObject({
   per_address: perAddress.prefault({}),
-  per_user: limitPer('user'),
-  per_room: limitPer('room'),
-  per_server: limitPer('server'),
+  // docs/decisions/0016-limits-that-are-on.md
+  per_user: limitPer('user', 10),
+  per_room: limitPer('room', 10_000),
+  per_server: limitPer('server', 3_600),
 })
 
 const deliveries = z.strictObject({
@@ -182,6 +189,12 @@ const deliveries = z.strictObject({
       'Servers that accepted knocks are sent to at a time, over one connection each. At most half of them are servers to which the last delivery failed or took long, and at most half share an address. Up to 256 more, which have not answered yet, are waited for beside them.',
     allowed: 'an integer from 1 to 1024',
     example: '32',
+  }),
+  max_waiting: setting(integer(1_000, 1_000_000_000).default(5_000_000), {
+    description:
+      'Deliveries that wait, one for each knock and server. Beyond it the oldest to servers that do not answer are dropped before give_up_days.',
+    allowed: 'an integer from 1000 to 1000000000',
+    example: '5000000',
   }),
   give_up_days: setting(z.number().min(0.01).max(3650).default(7), {
     description: 'Knocks that a server could not be sent for so long are dropped for it, and counted in the metrics.',

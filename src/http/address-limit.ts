@@ -5,6 +5,7 @@
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyInstance } from 'fastify'
 import { TOO_MANY_REQUESTS } from './error-body.ts'
+import { readForwardedFor } from './forwarded-for.ts'
 
 export interface AddressLimit {
   readonly perSecond: number
@@ -24,6 +25,10 @@ export class TooManyRequests extends Error {
 export async function limitPerAddress(app: FastifyInstance, { perSecond, burst }: AddressLimit): Promise<void> {
   // A client that went away in the middle of its request has no address any more, and reads no answer.
   app.addHook('onRequest', (request, reply, done) => {
+    const { headers } = request.raw
+    const forwardedFor = headers['x-forwarded-for']
+    // Node has joined its lines. The address that counts is read from the header anew whenever it is asked for.
+    if (typeof forwardedFor === 'string') headers['x-forwarded-for'] = readForwardedFor(forwardedFor)
     if (request.ip === undefined) reply.hijack()
     else done()
   })

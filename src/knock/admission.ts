@@ -1,8 +1,9 @@
 /** The gate before any room: servers that the operator does not let in, and our own, which has other ways. */
 import { refusal } from '../matrix/errors.ts'
-import { compileServerAcl, type ServerAcl } from '../matrix/server-acl.ts'
+import type { ServerAcl } from '../matrix/server-acl.ts'
+import { compileServerList } from '../matrix/server-list.ts'
 
-/** Names and globs, as in server ACLs. */
+/** Names and globs as in server ACLs; an entry with a port means that port alone. */
 export interface AdmittedServers {
   /** null: all. */
   readonly allow: readonly string[] | null
@@ -11,7 +12,9 @@ export interface AdmittedServers {
 }
 
 export function compileAdmission({ allow, deny }: AdmittedServers): ServerAcl {
-  return compileServerAcl({ allow: allow ?? ['*'], deny })
+  const allowed = allow === null ? undefined : compileServerList(allow)
+  const denied = compileServerList(deny)
+  return { allows: (server) => !denied.has(server) && allowed?.has(server) !== false }
 }
 
 export const SERVER_DENIED = refusal(

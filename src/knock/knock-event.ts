@@ -14,6 +14,7 @@ import {
 } from '../matrix/identifiers.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
+import { droppedShape } from './dropped-shapes.ts'
 
 /** A knock in shape: nothing is said yet of its signature, its content hash or the room's rules. */
 export interface SubmittedKnock {
@@ -42,6 +43,8 @@ export function checkSubmittedKnock(submission: Submission, version: RoomVersion
   if (sender === undefined) return refusal('M_BAD_JSON', 'sender is not a user id', 'event format: sender')
   const flaw = shapeFlaw(pdu, sender, submission)
   if (flaw !== undefined) return flaw
+  const dropped = droppedShape(pdu, version)
+  if (dropped !== undefined) return refusal('M_BAD_JSON', dropped, 'event format: what homeservers read')
   // Implementations disagree on how it is redacted, and so on the event's id; no knock has a use for it.
   if (version.redaction.keepsThirdPartyInviteSigned && Object.hasOwn(pdu.content, 'third_party_invite')) {
     return invalid('A knock has no third_party_invite', 'redaction of third_party_invite')

@@ -37,7 +37,7 @@ async function decide(ports: PassOnPorts, request: SendKnockRequest): Promise<Ta
   if (!knock.ok) return knock
   const unsigned = await refuseUnsigned(ports, knock, request.keyDeadline)
   if (unsigned !== undefined) return unsigned
-  const reserved = ports.policy.reserve({ origin, userId: knock.sender, roomId })
+  const reserved = ports.policy.reserve({ origin, userId: knock.sender, roomId }, knock.eventId)
   if (!reserved.ok) return reserved
   const outcome = takenBy(await ports.upstream.passOn(original, deadline), knock)
   if (!outcome.ok) reserved.release()

@@ -150,6 +150,18 @@ export interface RoomStore {
   recordDecision(decision: Decision): void
 }
 
+/** What a store holds of one kind. */
+export interface Held {
+  readonly rows: number
+  /** Undefined where telling it would cost too much: objects in memory. */
+  readonly bytes: number | undefined
+}
+
+export type HeldKind = 'rooms' | 'events' | 'decisions' | 'attempts' | 'outbox' | 'keys'
+
+/** What a store holds. */
+export type Holdings = Readonly<Record<HeldKind, Held>>
+
 /** A knock that passed every check here and is given to the homeserver, whose outcome is not known yet. */
 export interface KnockAttempt {
   readonly event: RoomEvent
@@ -159,7 +171,7 @@ export interface KnockAttempt {
 
 /**
  * Attempts, in the order of their beginnings. An attempt ends with the commit of its event as one that is in the room, in
- * the same transaction. At most 10,000 are kept, each for a day.
+ * the same transaction. At most 10,000 are kept, of 64 MiB together, each for a day.
  */
 export interface AttemptStore {
   /**

@@ -4,11 +4,9 @@
  */
 import { membershipOf } from '../matrix/auth/knock-rules.ts'
 import { type Refusal, refusal } from '../matrix/errors.ts'
-import { authEventIds, contentHashHolds, type Pdu, prevEventIds, type RoomEvent } from '../matrix/event.ts'
+import { authEventIds, type Pdu, prevEventIds, type RoomEvent } from '../matrix/event.ts'
 import { parseUserId, type UserId } from '../matrix/identifiers.ts'
-import { redact } from '../matrix/redaction.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
-import { without } from '../matrix/signed-json.ts'
 import { authoriseInRoom } from './auth-passes.ts'
 import {
   type AdmittedRoom,
@@ -17,6 +15,7 @@ import {
   refusePolicyServer,
   requireKnockableVersion,
 } from './decision.ts'
+import { eventToKeep } from './event-to-keep.ts'
 import { handOver, notRecorded } from './hand-over.ts'
 import type { OriginalRequest } from './homeserver-ports.ts'
 import { checkSubmittedKnock, type Submission, type SubmittedKnock } from './knock-event.ts'
@@ -79,14 +78,6 @@ async function openRoom(
   return admitServer(await rooms.open(roomId, userId ?? ('' as UserId), deadline, notBefore), origin)
 }
 
-/**
- * The copy that is judged, recorded and delivered: without `unsigned`, and redacted where the content hash is wrong, so
- * that nothing which the sender's server did not sign goes any further.
- */
-function eventToKeep({ pdu, eventId }: SubmittedKnock, version: RoomVersion): RoomEvent {
-  return { eventId, pdu: contentHashHolds(pdu) ? (without(pdu, ['unsigned']) as Pdu) : redact(pdu, version) }
-}
-
 /** Decides and writes; where the room changed in between, looks again. */
 async function decideUntilSettled(
   ports: KnockPorts,
@@ -125,7 +116,7 @@ async function decideOnce(
   const knocker = { origin, userId: sender, roomId }
   const refused = await refusePolicyServer(ports, roomId, facts)
   if (refused !== undefined) return refused
-  const reserved = ports.policy.reserve(knocker)
+  const reserved = ports.policy.reserve(knocker, event.eventId)
   if (!reserved.ok) return reserved
   const isRefusedNow = () => isRefusedInRoom(ports, request, sender, authentic)
   const grounds = { head: context.head, facts, member: context.member, ageMs }

@@ -2,7 +2,7 @@
 import type { RoomEvent } from '../matrix/event.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
 import type { DeliveryAdministration, DeliveryQueue } from './delivery-ports.ts'
-import type { AttemptStore, Decision, KeyStore, RoomHead, RoomStore } from './ports.ts'
+import type { AttemptStore, Decision, Holdings, KeyStore, RoomHead, RoomStore } from './ports.ts'
 
 /** What an import file says of the whole room. */
 export interface ImportHeader {
@@ -90,6 +90,11 @@ export interface StoreHealth {
   check(): Promise<{ readonly ok: true } | { readonly ok: false; readonly reason: string }>
   /** What is wrong with what is stored, a sentence each: the first of each kind. Reads all of it. */
   flaws(): Promise<readonly string[]>
+  /**
+   * How much it holds, for metrics: cheap, whatever it holds. On PostgreSQL rows beyond 10,000 are the database's own
+   * estimate, and bytes what the tables take up.
+   */
+  holdings(): Promise<Holdings>
   /** Calls back, with the reason, when this process will never write the store again. */
   onLost(listener: (reason: string) => void): void
 }

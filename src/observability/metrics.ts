@@ -5,7 +5,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { AnsweredRequest } from '../http/answered-request.ts'
 import type { DeliveryQueue } from '../knock/delivery-ports.ts'
-import type { Clock } from '../knock/ports.ts'
+import type { Clock, Holdings } from '../knock/ports.ts'
 
 export interface Metrics {
   answered(request: AnsweredRequest): void
@@ -27,6 +27,8 @@ export interface Metrics {
 
 export interface MetricsOptions {
   readonly queue: Pick<DeliveryQueue, 'depth'>
+  /** Left out where there is no store to tell of. */
+  readonly holdings?: () => Promise<Holdings>
   readonly clock: Clock
 }
 
@@ -34,7 +36,7 @@ const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 /** Combinations of route, status and error code for which counters are kept at hand. */
 const MAX_AT_HAND = 200
 
-export function createMetrics({ queue, clock }: MetricsOptions): Metrics {
+export function createMetrics({ queue, holdings, clock }: MetricsOptions): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const registers = [registry]
@@ -73,6 +75,7 @@ export function createMetrics({ queue, clock }: MetricsOptions): Metrics {
   })
   for (const outcome of ['failed', 'crowded']) lookups.inc({ outcome }, 0)
   const deliveries = deliveryMetrics(registry)
+  const showHoldings = holdingsMetrics(registry)
   const roomReads = new Counter({
     name: 'matrix_knock_room_reads_total',
     help: 'Rooms that were read from the homeserver, or could not be',
@@ -120,9 +123,27 @@ export function createMetrics({ queue, clock }: MetricsOptions): Metrics {
       // A store that fails shows in /ready; it must not take the other figures with it.
       const depth = await queue.depth(clock()).catch(() => undefined)
       if (depth !== undefined) deliveries.show(depth)
+      const held = await holdings?.().catch(() => undefined)
+      if (held !== undefined) showHoldings(held)
       return registry.metrics()
     },
     contentType: registry.contentType,
+  }
+}
+
+function holdingsMetrics(registry: Registry): (holdings: Holdings) => void {
+  const labelled = { labelNames: ['kind'], registers: [registry] }
+  const rows = new Gauge({ name: 'matrix_knock_store_rows', help: 'What the store holds, by kind', ...labelled })
+  const bytes = new Gauge({
+    name: 'matrix_knock_store_bytes',
+    help: 'How large it is, by kind: texts in SQLite, tables with their indexes in PostgreSQL',
+    ...labelled,
+  })
+  return (holdings) => {
+    for (const [kind, held] of Object.entries(holdings)) {
+      rows.set({ kind }, held.rows)
+      if (held.bytes !== undefined) bytes.set({ kind }, held.bytes)
+    }
   }
 }
 

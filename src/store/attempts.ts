@@ -8,6 +8,8 @@ import { parsePdu } from './stored-pdu.ts'
 
 /** Beyond it none is kept, so that a homeserver that is down for long fills no disk. */
 export const MAX_ATTEMPTS = 10_000
+/** The same for what they are made of: an event has up to 64 KiB. */
+export const MAX_ATTEMPT_BYTES = 64 * 1024 * 1024
 
 /** An attempt's columns, as a database gives them back. */
 export interface StoredAttempt {

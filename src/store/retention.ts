@@ -2,7 +2,7 @@
 
 const DAY_MS = 24 * 60 * 60 * 1000
 
-/** Times in milliseconds. */
+/** Times in milliseconds, space in bytes. */
 export interface Retention {
   /** Former state and former extremities. */
   readonly historyMs: number
@@ -10,18 +10,26 @@ export interface Retention {
   readonly decisionMs: number
   /** Keys of other servers, since they were fetched. */
   readonly keyMs: number
+  /** Space for records of refusals: beyond it the oldest go first. Strangers choose how long their ids are. */
+  readonly refusalBytes: number
 }
 
 /** Attempts of unknown outcome: a day after it began, what was not seen in its room is given up. In milliseconds. */
 export const ATTEMPT_MS = DAY_MS
 
-const DEFAULTS: Retention = { historyMs: 7 * DAY_MS, decisionMs: 90 * DAY_MS, keyMs: 365 * DAY_MS }
+const DEFAULTS: Retention = {
+  historyMs: 7 * DAY_MS,
+  decisionMs: 90 * DAY_MS,
+  keyMs: 365 * DAY_MS,
+  refusalBytes: 128 * 1024 * 1024,
+}
 
 /** What the operator said, and the defaults for the rest. */
-export function retentionOf({ historyMs, decisionMs, keyMs }: Partial<Retention>): Retention {
+export function retentionOf({ historyMs, decisionMs, keyMs, refusalBytes }: Partial<Retention>): Retention {
   return {
     historyMs: historyMs ?? DEFAULTS.historyMs,
     decisionMs: decisionMs ?? DEFAULTS.decisionMs,
     keyMs: keyMs ?? DEFAULTS.keyMs,
+    refusalBytes: refusalBytes ?? DEFAULTS.refusalBytes,
   }
 }

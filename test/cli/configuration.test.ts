@@ -52,6 +52,85 @@ describe('check-config', () => {
   })
 })
 
+describe('check-config on lists of servers', () => {
+  const told = async (federation: object) => {
+    const config = await work.configure({ federation } as never)
+    const { code, err } = await work.run('check-config', '-c', config)
+    expect(code).toBe(0)
+    return err.split('\n').filter((line) => line !== '')
+  }
+
+  it.each([
+    ['::1', /^warning: .*config\.yaml: federation\.deny_servers\.1: "::1" matches nothing: .*write "\[::1\]"$/],
+    ['2001:db8::7', /"2001:db8::7" matches nothing: .*write "\[2001:db8::7\]"$/],
+    ['evil.example:99999', /"evil\.example:99999" matches nothing: no port is 99999; write "evil\.example"/],
+    ['evil.example:', /"evil\.example:" matches nothing: "" is no port/],
+    ['evil.example:*x', /matches nothing: "\*x" is no port/],
+    ['https:evil.example', /matches nothing: "evil\.example" is no port/],
+    ['999.1.1.1', /"999\.1\.1\.1" matches nothing: that is no name/],
+    ['1.2.3', /"1\.2\.3" matches nothing: that is no name/],
+    ['[::1', /"\[::1" matches nothing/],
+    ['[evil.*]', /"\[evil\.\*\]" matches nothing/],
+    ['*.evil.example.', /matches only names that are written with a dot at their end; write "\*\.evil\.example"$/],
+  ])('warns of an entry that can match nothing: %s', async (entry, line) => {
+    expect(await told({ deny_servers: ['fine.example', entry] })).toEqual([expect.stringMatching(line)])
+    expect(await told({ allow_servers: [entry] })).toEqual([
+      expect.stringMatching(/^warning: .*config\.yaml: federation\.allow_servers\.0: /),
+    ])
+  })
+
+  it.each([
+    ['friend.example', 'friend.example'],
+    ['FRIEND.example.', 'friend.example'],
+    ['friend.example:8448', '*.example'],
+    ['*.friend.example', '*.example'],
+    ['[::1]', '[0:0:0:0:0:0:0:1]'],
+    ['friend.example', '*'],
+  ])('warns of an allowed entry that is denied: %s by %s', async (allowed, denied) => {
+    expect(await told({ allow_servers: ['fine.invalid', allowed], deny_servers: [denied] })).toContainEqual(
+      expect.stringMatching(/federation\.allow_servers\.1: ".*" lets nobody in: ".*" in federation\.deny_servers/),
+    )
+  })
+
+  it('warns of nothing else', async () => {
+    const list = [
+      'EVIL.example',
+      'evil.example.',
+      'evil.example:8448',
+      'evil.example:08448',
+      '*',
+      '*.evil.example',
+      'e?il*',
+    ]
+    const addresses = [
+      '1.2.3.4',
+      '10.*',
+      '[::1]',
+      '[2001:DB8::*]',
+      '[0:0:0:0:0:0:0:1]:80',
+      '[::ffff:1.2.3.4]',
+      '*:8448',
+      '[*',
+    ]
+    expect(await told({ deny_servers: [...list, ...addresses] })).toEqual([])
+    expect(await told({ allow_servers: [...list, ...addresses] })).toEqual([])
+    expect(
+      await told({ allow_servers: ['*.example', 'a.example'], deny_servers: ['b.example', 'a.example:1'] }),
+    ).toEqual([])
+  })
+
+  it.each(['https://evil.example', 'evil.example/path', 'evil example', 'user@evil.example', '10.0.0.0/8'])(
+    'refuses what no list holds: %s',
+    async (entry) => {
+      const config = await work.configure({ federation: { deny_servers: [entry] } } as never)
+      const { code, err } = await work.run('check-config', '-c', config)
+      expect(code).toBe(78)
+      expect(err).toContain(`federation.deny_servers.0 is ${JSON.stringify(entry)}; expected a list of server names`)
+      expect(err).toContain('without scheme, path or spaces')
+    },
+  )
+})
+
 describe.each(['check-config', 'run'])('%s with a bad configuration', (command) => {
   it.each<[string, Record<string, never> | object, RegExp]>([
     ['no handover', { homeserver: {} }, /config\.yaml: homeserver\.handover: is missing; expected none/],

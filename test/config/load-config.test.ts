@@ -47,6 +47,7 @@ describe('what is read', () => {
         import: [],
         history_days: 7,
         decision_days: 90,
+        refusal_megabytes: 128,
         key_days: 365,
       },
       homeserver: { template: 'own', max_state_age_seconds: 60, local_users: [] },
@@ -58,8 +59,13 @@ describe('what is read', () => {
         deny_servers: [],
         key_denylist: [],
       },
-      limits: { per_address: { per_second: 50, burst: 200 } },
-      deliveries: { max_parallel: 32, give_up_days: 7 },
+      limits: {
+        per_address: { per_second: 50, burst: 200 },
+        per_user: { knocks: 10, per_seconds: 3600 },
+        per_room: { knocks: 10_000, per_seconds: 3600 },
+        per_server: { knocks: 3600, per_seconds: 3600 },
+      },
+      deliveries: { max_parallel: 32, max_waiting: 5_000_000, give_up_days: 7 },
       timeouts: { request_seconds: 25, key_lookup_seconds: 10, handover_seconds: 15, delivery_seconds: 60 },
       log: { level: 'info' },
     })
@@ -90,6 +96,10 @@ describe('what is read', () => {
     expect(config.federation.deny_servers).toEqual(['evil.example', '*.evil.example'])
     expect(config.limits.per_address).toEqual({ per_second: 50, burst: 7 })
     expect(config.limits.per_user).toEqual({ knocks: 1, per_seconds: 60 })
+    const off = configOf(
+      await load('limits: { per_user: null, per_room: ~ }', { MATRIX_KNOCK__LIMITS__PER_SERVER: 'null' }),
+    )
+    expect(off.limits).toMatchObject({ per_user: null, per_room: null, per_server: null })
   })
 
   it('reads notaries, networks and keys into what the program uses', async () => {

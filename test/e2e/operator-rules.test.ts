@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import type { SignedEvent } from '../support/events.ts'
 import { type Answer, exchange } from '../support/http-client.ts'
 import { knockEvent, makeKnock, makeKnockPath, sendKnock } from '../support/remote-knocker.ts'
 import { authorization } from '../support/signing.ts'
@@ -67,5 +68,37 @@ describe("the operator's rules", () => {
     for (let at = 0; at < 10; at++) {
       expect((await makeKnock(stage.service, stage.knocker('kim'), room)).status).toBe(200)
     }
+  })
+})
+
+describe('the limits that are on without being asked for', () => {
+  it('let a user knock ten times an hour; what was refused and what is repeated does not count', async () => {
+    let house: TestRoom | undefined
+    const usual = await setStage(({ alice }) => {
+      house = buildRoom('10', alice, opening(alice, '10'))
+      return [house]
+    })
+    onTestFinished(() => usual.close())
+    const here = house as TestRoom
+    const kim = usual.knocker('kim')
+    const send = (event: SignedEvent) => sendKnock(usual.service, usual.remote.identity, here, event)
+    for (let at = 0; at < 12; at++) {
+      expect((await send(knockEvent(here, kim, { depth: 1_000 + at }))).status).toBe(400)
+    }
+    let last: SignedEvent | undefined
+    const next = (at: number) => {
+      const authEvents = [...here.authEventsFor(kim.id), ...(last === undefined ? [] : [last.eventId])]
+      return knockEvent(here, kim, { content: { membership: 'knock', reason: `${at}` }, auth_events: authEvents })
+    }
+    for (let at = 0; at < 10; at++) {
+      last = next(at)
+      expect((await send(last)).status, `knock ${at}`).toBe(200)
+      expect((await send(last)).status, `knock ${at} again`).toBe(200)
+    }
+    expect(await send(next(10))).toMatchObject(forbidden)
+    expect(await makeKnock(usual.service, kim, here)).toMatchObject(forbidden)
+    expect((await makeKnock(usual.service, usual.knocker('lee'), here)).status).toBe(200)
+    const listed = await usual.service.command('knocks', 'list', '--json')
+    expect(listed.stdout).toContain('limits.per_user')
   })
 })

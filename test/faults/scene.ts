@@ -4,7 +4,7 @@ import { onTestFinished } from 'vitest'
 import type { StoreLocation } from '../../src/store/open-store.ts'
 import { errorsIn, type GatheredCast, gatherCast } from '../e2e/stage.ts'
 import { startPostgres } from '../support/postgres-server.ts'
-import { type Service, type ServiceOptions, startService } from '../support/service-process.ts'
+import { NO_LIMITS, type Service, type ServiceOptions, startService } from '../support/service-process.ts'
 import type { JsonRecord } from '../support/signing.ts'
 import { buildRoom, joinRule, joins, type Line, opening, type TestRoom } from '../support/test-room.ts'
 
@@ -28,7 +28,7 @@ export async function setScene(more: (cast: GatheredCast) => readonly Line[] = (
     ...cast,
     room,
     async start({ config, ...options } = {}) {
-      const quiet = { log: { level: 'warn' }, ...config }
+      const quiet = { log: { level: 'warn' }, limits: NO_LIMITS, ...config }
       const service = await startService({
         ...{ identity: resident, ca: authority.cert, rooms: [], ...options },
         config: quiet,

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
+import { exchange } from '../support/http-client.ts'
 import { type Listener, openListener } from './listener-fixture.ts'
 
 let listener: Listener
@@ -50,6 +51,56 @@ describe('the limit per address', () => {
     expect(await statuses(3, '2001:db8:0:1::1')).toEqual([401, 401, 401])
     expect(await statuses(1, '2001:db8:0:1:ffff::2')).toEqual([429])
     expect(await statuses(1, '2001:db8:0:2::1')).toEqual([401])
+  })
+
+  it.each([
+    ['a port', ['198.51.100.7', '198.51.100.7:1', '198.51.100.7:50000', '198.51.100.7:']],
+    ['quotes', ['198.51.100.7', '"198.51.100.7"', '"198.51.100.7:50000"', ' 198.51.100.7 ']],
+    ['IPv4 inside IPv6', ['198.51.100.7', '::ffff:198.51.100.7', '[::FFFF:c633:6407]:9', '"[::ffff:198.51.100.7]"']],
+    ['brackets', ['2001:db8::1', '[2001:db8::1]', '[2001:db8::1]:443', '"[2001:DB8:0::1]:443"']],
+    ['a zone', ['fe80::1', 'fe80::1%eth0', '[fe80::1%eth1]', '[fe80::1%25eth0]:80']],
+    ['words', ['unknown', '_hidden', '_SEVKISEK', 'junk"']],
+    ['broken forms', ['[2001:db8::1', '198.51.100.7:x', '1.2.3', '[]:80']],
+    [
+      'what the client wrote before',
+      ['198.51.100.7:1', 'x, 198.51.100.7:2', '_a, "b, 198.51.100.7', ',,198.51.100.7:3'],
+    ],
+    [
+      'ports of the proxies',
+      [
+        '198.51.100.7, 10.0.0.1:4000',
+        '198.51.100.7:1, "10.0.0.1:4001"',
+        '9.9.9.9, 198.51.100.7:2, [::ffff:10.0.0.2]:3',
+        '198.51.100.7, 10.0.0.3',
+      ],
+    ],
+  ])('A6 counts an address once, whatever else is written: %s', async (_, spellings) => {
+    listener = await openListener(limited)
+    const found: number[] = []
+    for (const spelling of spellings) found.push(...(await statuses(1, spelling)))
+    expect(found).toEqual([401, 401, 401, 429])
+    expect(await statuses(1, '203.0.113.9')).toEqual([401])
+    expect(listener.failures).toEqual([])
+  })
+
+  it('A6 reads several lines as one list, and no more of it than proxies write', async () => {
+    listener = await openListener(limited)
+    const port = await listener.listen()
+    const ask = async (lines: readonly string[]) => {
+      const headers = lines.flatMap((line) => ['x-forwarded-for', line])
+      return (await exchange(port, { method: 'GET', path: MAKE, headers })).status
+    }
+    const found: number[] = []
+    for (const [at, last] of [
+      '198.51.100.7:1',
+      '198.51.100.7:2',
+      '"198.51.100.7"',
+      '[::ffff:198.51.100.7]',
+    ].entries()) {
+      found.push(await ask([`203.0.113.${at}`, last]))
+    }
+    expect(found).toEqual([401, 401, 401, 429])
+    expect(await ask([`${'1,'.repeat(5_000)}203.0.113.9`])).toBe(401)
   })
 
   it('A6 tells the observer', async () => {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { compileServerAcl } from '../../src/matrix/server-acl.ts'
+import { compileAdmission } from '../../src/knock/admission.ts'
 import type { Answer } from '../support/http-client.ts'
 import { makeKnockPath } from '../support/remote-knocker.ts'
 import { base64, createIdentity, requestSignature } from '../support/signing.ts'
@@ -136,12 +136,35 @@ describe('who is not', () => {
   })
 
   it('a server that the operator denies is 403, and its keys are not asked for', async () => {
-    await open({ admission: compileServerAcl({ allow: ['*'], deny: ['REMOTE.*'] }) })
+    await open({ admission: compileAdmission({ allow: ['*'], deny: ['REMOTE.*'] }) })
     expect(await ask((p) => [usual(p)])).toMatchObject(forbidden)
     expect([listener.keys.asked, lastFailure()]).toEqual([[], 'denied_server'])
     await listener.close()
-    await open({ admission: compileServerAcl({ allow: ['other.example'] }) })
+    await open({ admission: compileAdmission({ allow: ['other.example'], deny: [] }) })
     expect(await ask((p) => [usual(p)])).toMatchObject(forbidden)
+  })
+
+  it.each([
+    ['evil.example', 'evil.example', true],
+    ['evil.example', 'evil.example.', true],
+    ['evil.example', 'EVIL.example:8448', true],
+    ['evil.example.', 'evil.example', true],
+    ['evil.example:8448', 'evil.example:8448', true],
+    ['evil.example:8448', 'evil.example.:08448', true],
+    ['evil.example:8448', 'evil.example:8449', false],
+    ['evil.example:8448', 'evil.example', false],
+    ['[::1]', '[0:0:0:0:0:0:0:1]', true],
+    ['[::1]', '[0:0:0:0:0:0:0:1]:80', true],
+    ['1.2.3.4', '[::FFFF:1.2.3.4]', true],
+    ['[::1]', '[::2]', false],
+  ])('lists mean servers, not spellings: %s on %s: %s', async (entry, origin, meant) => {
+    await open({ admission: compileAdmission({ allow: null, deny: [entry] }) })
+    expect((await ask((p) => [usual({ ...p, origin })])).status).toBe(meant ? 403 : 401)
+    expect(listener.keys.asked).toEqual(meant ? [] : [origin])
+    await listener.close()
+    await open({ admission: compileAdmission({ allow: [entry], deny: [] }) })
+    expect((await ask((p) => [usual({ ...p, origin })])).status).toBe(meant ? 401 : 403)
+    expect(listener.keys.asked).toEqual(meant ? [origin] : [])
   })
 })
 

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { AnsweredRequest } from '../../src/http/answered-request.ts'
 import { createFederationApp, type FederationAppOptions } from '../../src/http/federation-app.ts'
+import { compileAdmission } from '../../src/knock/admission.ts'
 import { knocksOnKnownRooms } from '../../src/knock/knock-calls.ts'
 import { createKnockPorts } from '../../src/knock/knock-ports.ts'
 import { createKnockPolicy } from '../../src/knock/policy.ts'
@@ -11,7 +12,6 @@ import type { Store } from '../../src/knock/store-ports.ts'
 import { nativeEd25519 } from '../../src/matrix/ed25519.ts'
 import type { RoomEvent } from '../../src/matrix/event.ts'
 import type { KeyId, RoomId, ServerName } from '../../src/matrix/identifiers.ts'
-import { compileServerAcl } from '../../src/matrix/server-acl.ts'
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
 import type { SignedEvent } from '../support/events.ts'
 import { createIdentity, type Identity } from '../support/signing.ts'
@@ -70,7 +70,7 @@ export async function openListener(changes: ListenerChanges = {}): Promise<Liste
   const app = await createFederationApp({
     ports,
     knocks: knocksOnKnownRooms(createKnockPorts({ ...ports, store, policy }, undefined)),
-    admission: compileServerAcl({ allow: ['*'] }),
+    admission: compileAdmission({ allow: null, deny: [] }),
     keyLookupMs: 10_000,
     requestMs: 25_000,
     trustProxy: [],

@@ -10,9 +10,11 @@ import { createKnockPolicy } from '../../src/knock/policy.ts'
 import type { CommitOutcome, KnockCommit } from '../../src/knock/ports.ts'
 import type { Store } from '../../src/knock/store-ports.ts'
 import { refusal } from '../../src/matrix/errors.ts'
-import { KNOCKABLE_VERSIONS } from '../support/events.ts'
+import { finishEvent, KNOCKABLE_VERSIONS, signAsItIs } from '../support/events.ts'
+import { knockDraft } from '../support/remote-knocker.ts'
+import type { JsonRecord } from '../support/signing.ts'
 import { bans, continueRoom, joinRule, sets, type TestRoom, withEvent } from '../support/test-room.ts'
-import { ALICE, BOB, CAROL, importRoom, NOW, type Stage, type StageOptions, stage, usualRoom } from './stage.ts'
+import { ALICE, BOB, CAROL, importRoom, NOW, REMOTE, type Stage, type StageOptions, stage, usualRoom } from './stage.ts'
 
 const AGE_MS = 1_234
 const FRESH: RoomFreshness = { kind: 'fresh', ageMs: AGE_MS }
@@ -295,6 +297,98 @@ describe('handing a knock over', () => {
     expect(play.handed).toHaveLength(2)
     expect(commits).toMatchObject([{ expect: 'in the room' }, { expect: 'in the room' }])
     expect(await play.delivered()).toHaveLength(1)
+  })
+
+  const dropped: readonly (readonly [string, JsonRecord, JsonRecord?])[] = [
+    ['hashes with other than texts', { hashes: { sha256: '', sha512: 1 } }],
+    ['hashes with null', { hashes: { sha256: '', md5: null } }],
+    ['a negative time', { origin_server_ts: -1 }],
+    ['redacts that is no text', { redacts: {} }],
+    ['a sticky duration that is no number', { sticky: { duration_ms: 'long' } }],
+    ['an unstable sticky duration that is none', { msc4354_sticky: [] }],
+    ['a key of the homeserver', { _room_version: '10' }],
+    ['another spelling of a key', { Sender: '@bob:there.test' }],
+    ['another spelling by a long s', { ſender: '@bob:there.test' }],
+    ['another spelling by the sign for Kelvin', { 'state_\u212Aey': '@bob:there.test' }],
+    ['another membership in another spelling', {}, { memberſhip: 'join' }],
+    ['an invite by a third party that is none', {}, { third_party_invite: 'x' }],
+    ['an invite by a third party with a wrong name', {}, { third_party_invite: { display_name: 1 } }],
+    [
+      'an invite by a third party with wrong signatures',
+      {},
+      { third_party_invite: { signed: { signatures: { a: 'x' } } } },
+    ],
+    ['a mapping of user ids that is none', {}, { mxid_mapping: [] }],
+    ['an object that means a number', {}, { more: [{ '$serde_json::private::Number': '1' }] }],
+    ['room state in unsigned that is no list', { unsigned: { knock_room_state: 'x' } }],
+  ]
+  it.each(dropped.map(([what, changes, content = {}]) => [what, changes, content] as const))(
+    'refuses what a homeserver would drop, and leaves no attempt: %s',
+    async (_, changes, content) => {
+      const play = await beside()
+      const draft = {
+        ...knockDraft(play.room, CAROL, { origin_server_ts: NOW }),
+        content: { membership: 'knock', ...content },
+      }
+      const right = finishEvent({ ...draft, ...changes }, '10').pdu.hashes as JsonRecord
+      const hashes = { ...(changes.hashes as JsonRecord | undefined), ...right }
+      const event = signAsItIs({ ...draft, ...changes, hashes }, '10', REMOTE)
+      expect(await play.send(event)).toMatchObject({
+        status: 400,
+        errcode: 'M_BAD_JSON',
+        rule: 'event format: what homeservers read',
+      })
+      expect(play.handed).toEqual([])
+      expect(await play.store.listAttempts(10)).toEqual([])
+    },
+  )
+
+  it('hands over what homeservers can read, odd as it may be', async () => {
+    const odd: readonly (readonly [JsonRecord, JsonRecord?])[] = [
+      [{ origin: 'remote.test', prev_state: [], redacts: '$x', sticky: { duration_ms: 1 }, msc4354_sticky: null }],
+      [
+        {
+          depth: 0,
+          origin_server_ts: 0,
+          more: { _x: -1 },
+          unsigned: { age: 'x', knock_room_state: [], prev_content: 5 },
+        },
+      ],
+      [
+        {},
+        { displayname: 1, avatar_url: [], reason: { a: null }, is_direct: 'x', DisplayName: 'x', '\u0000': '\u0000' },
+      ],
+      [{}, { third_party_invite: { signed: {} }, mxid_mapping: null }],
+      [{}, { reason: '"$serde_json::private::Number":', Number: { 'serde_json::private::Number': 1 } }],
+    ]
+    for (const [changes, content = {}] of odd) {
+      const play = await beside()
+      const event = play.knock(CAROL, { ...changes, content: { membership: 'knock', ...content } })
+      expect(await play.send(event), JSON.stringify([changes, content])).toMatchObject({ ok: true })
+      expect(play.handed).toHaveLength(1)
+    }
+  })
+
+  it('refuses an authorising user that is no text where no rule asks for one', async () => {
+    const play = await beside(usualRoom('7'))
+    const event = play.knock(CAROL, { content: { membership: 'knock', join_authorised_via_users_server: 1 } })
+    expect(await play.send(event)).toMatchObject({ status: 400, rule: 'event format: what homeservers read' })
+    expect(play.handed).toEqual([])
+  })
+
+  it('hands over no signature that cannot be read, and the others without padding', async () => {
+    const play = await beside()
+    const { eventId, pdu } = play.knock(CAROL)
+    const [[keyId, signature] = ['', '']] = Object.entries(
+      (pdu.signatures as Record<string, JsonRecord>)['remote.test'] ?? {},
+    )
+    const others = { 'else.test': { 'ed25519:1': 'no base64!' }, 'more.test': { 'ed25519:1': 'AAA=', 'rsa:1': 'x' } }
+    const signatures = { 'remote.test': { [keyId]: `${signature}==`, 'ed25519:old': 'x' }, ...others }
+    expect(await play.send({ eventId, pdu: { ...pdu, signatures } })).toMatchObject({ ok: true })
+    expect(play.handed[0]?.event.pdu.signatures).toEqual({
+      'remote.test': { [keyId]: signature },
+      'more.test': { 'ed25519:1': 'AAA' },
+    })
   })
 
   it('counts knocks that were accepted, and no others', async () => {

@@ -202,4 +202,15 @@ describe("a template that the homeserver's own make_knock gives", () => {
     expect(await make(room, CAROL, ['10'])).toMatchObject({ status: 400, fields: { room_version: '11' } })
     expect(await decisions()).toMatchObject([{ facts: { roomVersion: undefined } }])
   })
+
+  it('is counted once, however often it comes', async () => {
+    const room = usualRoom('11')
+    const { passed, send } = passOn({ perUser: { knocks: 1, perSeconds: 60 } })
+    const knock = knockOn(room)
+    expect(await send(room, knock)).toMatchObject({ ok: true })
+    expect(await send(room, knock)).toMatchObject({ ok: true })
+    const another = knockOn(room, { origin_server_ts: NOW + 1 })
+    expect(await send(room, another)).toMatchObject({ ok: false, status: 403, rule: 'limits.per_user' })
+    expect(passed).toHaveLength(2)
+  })
 })

@@ -56,6 +56,17 @@ describe('metrics', () => {
     expect(found).toContain('matrix_knock_authentication_failures_total{reason="wrong_signature"} 1')
   })
 
+  it('say what the store holds, and leave out what it cannot tell', async () => {
+    const held = { rows: 1, bytes: 2 }
+    const kinds = { events: held, decisions: held, attempts: held, outbox: held, keys: { rows: 7, bytes: undefined } }
+    const holdings = async () => ({ rooms: { rows: 3, bytes: 40 }, ...kinds })
+    const found = await lines(createMetrics({ queue: { depth }, holdings, clock: () => 0 }))
+    expect(found).toContain('matrix_knock_store_rows{kind="rooms"} 3')
+    expect(found).toContain('matrix_knock_store_bytes{kind="rooms"} 40')
+    expect(found).toContain('matrix_knock_store_rows{kind="keys"} 7')
+    expect(found.filter((line) => line.startsWith('matrix_knock_store_bytes{kind="keys"'))).toEqual([])
+  })
+
   it('show the delivery queue as it is when they are read, and the attempts as they were seen last', async () => {
     const metrics = createMetrics({ queue: { depth }, clock: () => 0 })
     metrics.delivered(3)

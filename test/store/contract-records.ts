@@ -1,7 +1,7 @@
 /** Contract of stores: decisions, keys and health. */
 import { describe, expect, it } from 'vitest'
 import type { KeyId, RoomId, ServerName } from '../../src/matrix/identifiers.ts'
-import { DAY, MAX_REFUSALS, type StoreUnderTest } from './contract.ts'
+import { DAY, MAX_REFUSALS, REFUSAL_BYTES, type StoreUnderTest } from './contract.ts'
 import {
   accept,
   CAROL,
@@ -60,6 +60,61 @@ export function recordContract(subject: StoreUnderTest): void {
         'accepted',
         'accepted',
       ])
+    })
+  })
+
+  describe('refusals of strangers who choose long texts', () => {
+    it('are bounded in bytes too, and the newest win; accepted knocks stay', async () => {
+      await importRoom(subject.store)
+      await accept(subject.store, knock('k', CAROL, ['bob']))
+      const size = 2_000
+      for (let time = 0; time < MAX_REFUSALS; time++) {
+        subject.store.recordDecision(refused({ time, reason: 'x'.repeat(size) }))
+      }
+      await subject.store.listDecisions({ limit: 1 })
+      await subject.store.prune()
+      const kept = await subject.store.listDecisions({ limit: 1_000 })
+      const refusals = kept.filter(({ outcome }) => outcome === 'refused')
+      expect(kept.length - refusals.length).toBe(1)
+      expect(refusals.length).toBeLessThanOrEqual(REFUSAL_BYTES / size)
+      expect(refusals.length).toBeGreaterThanOrEqual(REFUSAL_BYTES / (2 * size))
+      expect(refusals.map(({ time }) => time)).toEqual(refusals.map((_, at) => MAX_REFUSALS - 1 - at))
+    })
+  })
+
+  describe('what it holds', () => {
+    it('is told by kind, as it comes and goes', async () => {
+      const rows = async () => {
+        await subject.store.listDecisions({ limit: 1 })
+        const held = Object.entries(await subject.store.holdings())
+        return Object.fromEntries(held.map(([kind, { rows: count }]) => [kind, count]))
+      }
+      const nothing = { rooms: 0, events: 0, decisions: 0, attempts: 0, outbox: 0, keys: 0 }
+      expect(await rows()).toEqual(nothing)
+      await importRoom(subject.store)
+      const imported = await rows()
+      expect(imported).toEqual({ ...nothing, rooms: 1, events: expect.any(Number) })
+      expect(imported.events).toBeGreaterThan(0)
+      await accept(subject.store, knock('k', CAROL, ['bob']))
+      while (await subject.store.expand());
+      subject.store.recordDecision(refused())
+      const server = 'remote.test' as ServerName
+      const key = { keyId: 'ed25519:a_1' as KeyId, key: new Uint8Array([1]), validUntil: 77, old: false }
+      for (const keys of [[key], [key, key]]) {
+        await subject.store.writeServerKeys({ server, fetchedAt: subject.now(), keys })
+      }
+      const attempted = knock('attempted', DAVE, ['bob'])
+      await subject.store.beginAttempt({ event: attempted, decision: decision({ time: subject.now() }) })
+      const events = Number(imported.events) + 1
+      expect(await rows()).toEqual({ rooms: 1, events, decisions: 2, attempts: 1, outbox: 1, keys: 1 })
+      for (const { bytes } of Object.values(await subject.store.holdings())) expect(bytes ?? 1).toBeGreaterThan(0)
+      await subject.store.endAttempt(attempted.eventId)
+      for (const { destination, txnId } of await subject.store.claim(subject.now(), 9)) {
+        await subject.store.delivered(destination, txnId)
+      }
+      subject.advance(400 * DAY)
+      await subject.store.prune()
+      expect(await rows()).toMatchObject({ rooms: 1, decisions: 0, attempts: 0, outbox: 0, keys: 0 })
     })
   })
 

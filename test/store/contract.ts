@@ -29,12 +29,13 @@ export interface StoreUnderTest {
 
 export interface StoreKind {
   readonly name: string
-  /** Opens an empty store that keeps history for a day and 20 refusals. */
+  /** Opens an empty store that keeps history for a day, and 20 refusals of 16 KiB. */
   open(clock: () => number): Promise<{ store: TestStore; dispose: () => Promise<void> }>
 }
 
 export const DAY = 24 * 60 * 60 * 1000
 export const MAX_REFUSALS = 20
+export const REFUSAL_BYTES = 16 * 1024
 
 export function storeContract(kind: StoreKind): void {
   describe(kind.name, () => {

@@ -24,6 +24,9 @@ const FIRST_EPHEMERAL = 32_768
 /** The first socket that is handed over, as systemd counts. */
 const HANDED_OVER = 3
 
+/** The section `limits` where more people knock than an operator would let. */
+export const NO_LIMITS = { per_user: null, per_room: null, per_server: null }
+
 export interface ServiceOptions {
   /** Its server name and signing key. */
   readonly identity: Identity

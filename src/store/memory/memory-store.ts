@@ -4,6 +4,7 @@ import type { Clock, Decision, StoredServerKeys } from '../../knock/ports.ts'
 import type { Store } from '../../knock/store-ports.ts'
 import type { RoomId, ServerName } from '../../matrix/identifiers.ts'
 import { ATTEMPT_MS, type Retention, retentionOf } from '../retention.ts'
+import { encodeDecision } from '../stored-decision.ts'
 import { createAttempts } from './attempts.ts'
 import { commitInMemory } from './commit-knock.ts'
 import { forgetAccepted, forgetEnded } from './forget.ts'
@@ -31,12 +32,12 @@ const MAX_KEY_SERVERS = 10_000
 
 export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
   const { clock, maxDecisions = DEFAULT_MAX_DECISIONS } = options
-  const { historyMs, decisionMs, keyMs } = retentionOf(options)
+  const { historyMs, decisionMs, keyMs, refusalBytes } = retentionOf(options)
   const rooms = new Map<RoomId, MemoryRoom>()
   const keys = new LRUCache<ServerName, StoredServerKeys>({ max: MAX_KEY_SERVERS })
   const outbox = createOutbox(clock)
-  const decisions = createDecisions(maxDecisions, clock)
-  const { end: endAttempt, forget: forgetAttempts, ...attempts } = createAttempts()
+  const decisions = createDecisions({ most: maxDecisions, mostBytes: refusalBytes }, clock)
+  const { end: endAttempt, forget: forgetAttempts, held: heldAttempts, ...attempts } = createAttempts()
   const prune = () => {
     const recorded = clock() - decisionMs
     for (const room of rooms.values()) {
@@ -47,7 +48,7 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
     forgetAttempts(clock() - ATTEMPT_MS)
     for (const [server, { fetchedAt }] of keys) if (fetchedAt <= clock() - keyMs) keys.delete(server)
   }
-  const { enqueue, ...queue } = outbox
+  const { enqueue, held: heldDeliveries, ...queue } = outbox
 
   return {
     ...queue,
@@ -91,37 +92,60 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
     },
     check: async () => ({ ok: true }),
     flaws: async () => [],
+    holdings: async () => ({
+      rooms: { rows: rooms.size, bytes: undefined },
+      events: { rows: [...rooms.values()].reduce((sum, room) => sum + eventsIn(room), 0), bytes: undefined },
+      decisions: decisions.held(),
+      attempts: heldAttempts(),
+      outbox: heldDeliveries(),
+      keys: { rows: keys.size, bytes: undefined },
+    }),
     onLost: () => undefined,
     prune: async () => prune(),
     close: async () => {},
   }
 }
 
-/** Decisions, newest last; of each outcome the newest ones stay. */
-function createDecisions(most: number, clock: Clock) {
-  let kept: (Decision & { readonly recordedAt: number })[] = []
-  const counts = { accepted: 0, refused: 0 }
+function eventsIn({ accepted, snapshots }: MemoryRoom): number {
+  return snapshots.reduce((sum, { events }) => sum + events.size, accepted.size)
+}
+
+interface KeptDecision {
+  readonly decision: Decision
+  readonly recordedAt: number
+  readonly bytes: number
+}
+
+/** Decisions, newest last; of each outcome the newest ones stay, and of refusals what there is space for. */
+function createDecisions({ most, mostBytes }: { readonly most: number; readonly mostBytes: number }, clock: Clock) {
+  let kept: KeptDecision[] = []
+  const counts = { accepted: { rows: 0, bytes: 0 }, refused: { rows: 0, bytes: 0 } }
+  const count = ({ decision, bytes }: KeptDecision, sign: 1 | -1): void => {
+    counts[decision.outcome].rows += sign
+    counts[decision.outcome].bytes += sign * bytes
+  }
   return {
     add(decision: Decision): void {
-      kept.push({ ...decision, recordedAt: clock() })
-      if (++counts[decision.outcome] <= most) return
-      kept.splice(
-        kept.findIndex(({ outcome }) => outcome === decision.outcome),
-        1,
-      )
-      counts[decision.outcome]--
-    },
-    list({ roomId, userId, limit }: Parameters<Store['listDecisions']>[0]): readonly Decision[] {
-      const wanted = (decision: Decision) =>
-        (roomId === undefined || decision.roomId === roomId) && (userId === undefined || decision.userId === userId)
-      const newest = kept.filter(wanted).reverse().slice(0, limit)
-      return newest.map(({ recordedAt: _, ...decision }) => decision)
-    },
-    forget(before: number): void {
-      kept = kept.filter(({ recordedAt }) => recordedAt > before)
-      for (const outcome of ['accepted', 'refused'] as const) {
-        counts[outcome] = kept.filter((decision) => decision.outcome === outcome).length
+      const added = { decision, recordedAt: clock(), bytes: Buffer.byteLength(encodeDecision(decision)) }
+      kept.push(added)
+      count(added, 1)
+      const { outcome } = decision
+      const isTooMuch = () => counts[outcome].rows > most || (outcome === 'refused' && counts.refused.bytes > mostBytes)
+      while (isTooMuch()) {
+        const oldest = kept.findIndex((other) => other.decision.outcome === outcome)
+        for (const gone of kept.splice(oldest, 1)) count(gone, -1)
       }
     },
+    list({ roomId, userId, limit }: Parameters<Store['listDecisions']>[0]): readonly Decision[] {
+      const wanted = ({ decision }: KeptDecision) =>
+        (roomId === undefined || decision.roomId === roomId) && (userId === undefined || decision.userId === userId)
+      const newest = kept.filter(wanted).reverse().slice(0, limit)
+      return newest.map(({ decision }) => decision)
+    },
+    forget(before: number): void {
+      for (const old of kept) if (old.recordedAt <= before) count(old, -1)
+      kept = kept.filter(({ recordedAt }) => recordedAt > before)
+    },
+    held: () => ({ rows: kept.length, bytes: counts.accepted.bytes + counts.refused.bytes }),
   }
 }

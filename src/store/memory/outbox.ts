@@ -1,6 +1,6 @@
 /** The outbox in memory: the same order and the same transactions as on disk, for as long as the process lives. */
 import type { DeliveryAdministration, DeliveryQueue } from '../../knock/delivery-ports.ts'
-import type { Clock } from '../../knock/ports.ts'
+import type { Clock, Held } from '../../knock/ports.ts'
 import { canonicalJson } from '../../matrix/canonical-json.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { RoomId, ServerName } from '../../matrix/identifiers.ts'
@@ -13,6 +13,7 @@ interface Enqueued extends Waiting {
 }
 
 export interface Outbox extends DeliveryQueue, DeliveryAdministration {
+  held(): Held
   enqueue(event: RoomEvent, servers: readonly ServerName[]): void
 }
 
@@ -45,6 +46,10 @@ export function createOutbox(clock: Clock): Outbox {
     ...createTransactions(destinations, clock),
     ...createWaits(destinations.waiting, clock),
     ...createLists(destinations.waiting),
+    held: () => ({
+      rows: [...destinations.waiting.values()].reduce((sum, { rows }) => sum + rows.length, knocks.length),
+      bytes: undefined,
+    }),
     async depth(now) {
       const all = [...destinations.waiting.values()]
       const oldest = [...knocks, ...all.flatMap(({ rows }) => rows[0] ?? [])].map(({ queuedAt }) => queuedAt)

@@ -1,6 +1,6 @@
 /** Attempts of unknown outcome as rows. */
 import type { EventId } from '../../matrix/identifiers.ts'
-import { type AttemptReader, MAX_ATTEMPTS } from '../attempts.ts'
+import { type AttemptReader, MAX_ATTEMPT_BYTES, MAX_ATTEMPTS } from '../attempts.ts'
 import type { CommonJobs } from '../jobs.ts'
 import { bytes, text } from './bytea.ts'
 import type { Database, Statement } from './database.ts'
@@ -11,7 +11,9 @@ const INSERT: Statement = {
   name: 'begin-attempt',
   text: `
     INSERT INTO knock_attempts (event_id, begun_at, json, decision)
-    SELECT $1::bytea, $2::bigint, $3::bytea, $4::bytea WHERE (SELECT count(*) FROM knock_attempts) < ${MAX_ATTEMPTS}
+    SELECT $1::bytea, $2::bigint, $3::bytea, $4::bytea WHERE (
+      SELECT count(*) < ${MAX_ATTEMPTS} AND coalesce(sum(octet_length(json) + octet_length(decision)), 0) < ${MAX_ATTEMPT_BYTES}
+      FROM knock_attempts)
     ON CONFLICT (event_id) DO NOTHING`,
 }
 const REMOVE: Statement = { name: 'end-attempt', text: 'DELETE FROM knock_attempts WHERE event_id = $1' }

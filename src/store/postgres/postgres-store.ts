@@ -17,6 +17,7 @@ import { createDeliveryQueue } from './delivery-queue.ts'
 import { createEventReader, createOutgoingReader } from './event-reader.ts'
 import { createFlawSearch } from './flaws.ts'
 import { createHealthCheck } from './health.ts'
+import { createHoldingsReader } from './holdings.ts'
 import { createImportStaging } from './import-staging.ts'
 import { createImportSwap } from './import-swap.ts'
 import { createJobRunner } from './job-runner.ts'
@@ -135,6 +136,7 @@ function assemble(database: Database, options: PostgresStoreOptions): PostgresSt
     settle: createSettlement(database),
     check: createHealthCheck(database, () => lastCommitFailed),
     flaws: createFlawSearch(database),
+    holdings: createHoldingsReader(database),
     // A database that was lost is waited for.
     onLost: () => undefined,
     prune: maintenance.now,

@@ -38,6 +38,19 @@ const NEWEST_TO_GO: Statement = {
   name: 'prune-newest-refusal',
   text: 'SELECT seq FROM decisions WHERE refused ORDER BY seq DESC OFFSET $1 LIMIT 1',
 }
+/** As far as there is space. A table that takes up less has space for all of them. */
+const NEWEST_TOO_LARGE: Statement = {
+  name: 'prune-newest-too-large',
+  text: `
+    SELECT seq FROM (
+      SELECT seq, sum(octet_length(json) + octet_length(room_id) + octet_length(user_id)) OVER (ORDER BY seq DESC) AS bytes
+      FROM decisions WHERE refused) r
+    WHERE bytes > $1::bigint ORDER BY seq DESC LIMIT 1`,
+}
+const DECISION_BYTES: Statement = {
+  name: 'prune-decision-bytes',
+  text: `SELECT pg_total_relation_size('decisions') AS bytes`,
+}
 const DECISIONS = removal('prune-decisions', 'decisions', 'recorded_at <= $1', '$2')
 const OLD_ATTEMPTS = removal('prune-attempts', 'knock_attempts', 'begun_at <= $1', '$2')
 const OLD_KEYS = removal('prune-old-keys', 'server_keys', 'fetched_at <= $1', '$2')
@@ -82,7 +95,7 @@ export function createPruning(database: Database): Pick<Handlers<CommonJobs>, 'p
   const removeRefusals = createRefusalLimit()
   const forgetAccepted = createAcceptedForgetting()
   return {
-    prune: ({ now, historyMs, decisionMs, keyMs, abandonedMs, maxRefusals }) =>
+    prune: ({ now, historyMs, decisionMs, keyMs, abandonedMs, maxRefusals, refusalBytes }) =>
       database.transaction(async (run) => {
         const [lock] = await run<{ ours: boolean }>(LOCK, [LOCKS.prune])
         if (lock?.ours !== true) return false
@@ -97,7 +110,7 @@ export function createPruning(database: Database): Pick<Handlers<CommonJobs>, 'p
         const recorded = Math.floor(now - decisionMs)
         await spend(OLD_ATTEMPTS, Math.floor(now - ATTEMPT_MS))
         await spend(DECISIONS, recorded)
-        if (budget > 0) budget -= await removeRefusals(run, maxRefusals, budget)
+        if (budget > 0) budget -= await removeRefusals(run, { most: maxRefusals, mostBytes: refusalBytes }, budget)
         await spend(OLD_KEYS, Math.floor(now - keyMs))
         await spend(SURPLUS_KEYS)
         if (budget > 0) budget -= await forgetAccepted(run, recorded, budget)
@@ -124,15 +137,28 @@ async function dropSnapshot(run: Run, budget: number): Promise<number> {
   return budget
 }
 
+interface RefusalSpace {
+  readonly most: number
+  readonly mostBytes: number
+}
+
 /** Keeps the newest refusals; how many were removed. */
-function createRefusalLimit(): (run: Run, most: number, budget: number) => Promise<number> {
+function createRefusalLimit(): (run: Run, space: RefusalSpace, budget: number) => Promise<number> {
   let upTo: number | undefined
-  return async (run, most, budget) => {
+  return async (run, space, budget) => {
     // Finding where they end walks over all that stay: once for as many passes as it takes to remove the others.
-    upTo ??= (await run<{ seq: number }>(NEWEST_TO_GO, [most]))[0]?.seq
+    upTo ??= await newestToGo(run, space)
     if (upTo === undefined) return 0
     const removed = (await run(REFUSALS, [upTo, budget])).length
     if (removed < budget) upTo = undefined
     return removed
   }
+}
+
+async function newestToGo(run: Run, { most, mostBytes }: RefusalSpace): Promise<number | undefined> {
+  const [tooMany] = await run<{ seq: number }>(NEWEST_TO_GO, [most])
+  const [table] = await run<{ bytes: number }>(DECISION_BYTES)
+  if ((table?.bytes ?? 0) <= mostBytes) return tooMany?.seq
+  const [tooLarge] = await run<{ seq: number }>(NEWEST_TOO_LARGE, [mostBytes])
+  return Math.max(tooMany?.seq ?? 0, tooLarge?.seq ?? 0) || undefined
 }

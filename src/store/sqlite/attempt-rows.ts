@@ -1,12 +1,12 @@
 /** Attempts of unknown outcome as rows. */
-import { type AttemptReader, MAX_ATTEMPTS, type StoredAttempt } from '../attempts.ts'
+import { type AttemptReader, MAX_ATTEMPT_BYTES, MAX_ATTEMPTS, type StoredAttempt } from '../attempts.ts'
 import type { Database } from './database.ts'
 import type { Handlers } from './jobs.ts'
 
 export function createAttemptWriter(db: Database): Pick<Handlers, 'beginAttempt' | 'endAttempt'> {
   const insert = db.prepare(`
     INSERT INTO knock_attempts (event_id, begun_at, json, decision) SELECT ?, ?, ?, ?
-    WHERE (SELECT count(*) FROM knock_attempts) < ${MAX_ATTEMPTS} ON CONFLICT (event_id) DO NOTHING`)
+    FROM holdings WHERE name = 'attempts' AND row_count < ${MAX_ATTEMPTS} AND bytes < ${MAX_ATTEMPT_BYTES} ON CONFLICT (event_id) DO NOTHING`)
   const remove = createAttemptRemoval(db)
   return {
     beginAttempt({ eventId, begunAt, json, decision }) {

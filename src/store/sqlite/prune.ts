@@ -33,7 +33,7 @@ export function createPruning(db: Database): Pick<Handlers, 'prune'> {
       min(?, max(0, (SELECT count(*) FROM server_keys) - ${MAX_KEY_SERVERS})))`)
 
   return {
-    prune({ now, historyMs, decisionMs, keyMs, abandonedMs, maxRefusals }) {
+    prune({ now, historyMs, decisionMs, keyMs, abandonedMs, maxRefusals, refusalBytes }) {
       const ended = now - historyMs
       outdate.run(now - abandonedMs, ended)
       let budget = PASS_ROWS
@@ -44,7 +44,7 @@ export function createPruning(db: Database): Pick<Handlers, 'prune'> {
       spend(endedExtremities, ended)
       spend(oldAttempts, now - ATTEMPT_MS)
       spend(oldDecisions, now - decisionMs)
-      if (budget > 0) budget -= oldRefusals(maxRefusals, budget)
+      if (budget > 0) budget -= oldRefusals(maxRefusals, refusalBytes, budget)
       spend(oldKeys, now - keyMs)
       spend(surplusKeys)
       if (budget > 0) budget -= forgetAccepted(now - decisionMs, budget)
@@ -88,19 +88,16 @@ function prepareSnapshotDrop(db: Database): (budget: number) => number {
 }
 
 /** Keeps the newest refusals; how many were removed. */
-function prepareRefusalLimit(db: Database): (most: number, budget: number) => number {
-  const count = db.prepare('SELECT count(*) AS n FROM decisions WHERE refused = 1')
-  const newest = db.prepare('SELECT max(seq) AS seq FROM decisions')
+function prepareRefusalLimit(db: Database): (most: number, mostBytes: number, budget: number) => number {
+  const held = db.prepare(`SELECT row_count AS rows, bytes FROM holdings WHERE name = 'refusals'`)
   const remove = db.prepare(`
     DELETE FROM decisions WHERE seq IN (SELECT seq FROM decisions WHERE refused = 1 ORDER BY seq LIMIT ?)`)
-  let seen: { readonly seq: number; readonly rows: number } | undefined
-  return (most, budget) => {
-    const { seq } = newest.get() as { seq: number | null }
-    // Counting walks the index: once more rows than there is room for could have come, and not before.
-    if (seen !== undefined && seen.rows + (seq ?? 0) - seen.seq <= most) return 0
-    const { n } = count.get() as { n: number }
-    const removed = n <= most ? 0 : Number(remove.run(Math.min(n - most, budget)).changes)
-    seen = { seq: seq ?? 0, rows: n - removed }
-    return removed
+  return (most, mostBytes, budget) => {
+    for (let removed = 0; ; ) {
+      const { rows, bytes } = held.get() as { rows: number; bytes: number }
+      const surplus = Math.max(rows - most, bytes > mostBytes ? 1 : 0)
+      if (surplus <= 0 || removed >= budget) return removed
+      removed += Number(remove.run(Math.min(surplus, budget - removed)).changes)
+    }
   }
 }

@@ -186,5 +186,64 @@ CREATE TABLE slow_servers (            -- whose last answer to a delivery took l
 CREATE INDEX slow_servers_by_age ON slow_servers (noted_at);
 `
 
+/** What is counted since version 5. Both conditions are SQL over `row`. */
+export const HELD = [
+  { name: 'rooms', table: 'rooms', condition: 'true', bytes: 'octet_length(row.room_id)' },
+  { name: 'events', table: 'events', condition: 'true', bytes: 'octet_length(row.json)' },
+  ...[
+    { name: 'refusals', condition: 'row.refused = 1' },
+    { name: 'acceptances', condition: 'row.refused = 0' },
+  ].map((outcome) => ({
+    ...outcome,
+    table: 'decisions',
+    bytes: 'octet_length(row.json) + octet_length(row.room_id) + octet_length(row.user_id)',
+  })),
+  {
+    name: 'attempts',
+    table: 'knock_attempts',
+    condition: 'true',
+    bytes: 'octet_length(row.json) + octet_length(row.decision)',
+  },
+  { name: 'keys', table: 'server_keys', condition: 'true', bytes: 'octet_length(row.json)' },
+] as const
+
+/** Rows and bytes of one kind, counted: a row of `holdings`. */
+export function countOf({ name, table, condition, bytes }: (typeof HELD)[number]): string {
+  return `SELECT '${name}' AS name, count(*) AS row_count, coalesce(sum(${bytes}), 0) AS bytes
+    FROM ${table} AS row WHERE ${condition}`
+}
+
+/** Counts rows as they come and go. */
+function counting({ name, table, condition, bytes }: (typeof HELD)[number]): string {
+  const trigger = (event: 'INSERT' | 'DELETE', row: 'new' | 'old', sign: '+' | '-') => `
+CREATE TRIGGER ${name}_${event.toLowerCase()} AFTER ${event} ON ${table} WHEN ${condition.replaceAll('row.', `${row}.`)} BEGIN
+  UPDATE holdings SET row_count = row_count ${sign} 1, bytes = bytes ${sign} (${bytes.replaceAll('row.', `${row}.`)})
+  WHERE name = '${name}';
+END;`
+  return trigger('INSERT', 'new', '+') + trigger('DELETE', 'old', '-')
+}
+
+/** Version 5: what the store holds, so that it can be said and bounded without counting. */
+const FIFTH = `
+CREATE TABLE holdings (
+  name TEXT NOT NULL PRIMARY KEY,
+  row_count INTEGER NOT NULL,
+  bytes INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO holdings ${HELD.map(countOf).join(' UNION ALL ')};
+${HELD.map(counting).join('\n')}
+${[
+  ['events', 'events'],
+  ['keys', 'server_keys'],
+]
+  .map(
+    ([name, table]) => `
+CREATE TRIGGER ${name}_update AFTER UPDATE OF json ON ${table} BEGIN
+  UPDATE holdings SET bytes = bytes + octet_length(new.json) - octet_length(old.json) WHERE name = '${name}';
+END;`,
+  )
+  .join('')}
+`
+
 /** Migration n takes a database from version n - 1 to n. */
-export const MIGRATIONS: readonly string[] = [FIRST, SECOND, THIRD, FOURTH]
+export const MIGRATIONS: readonly string[] = [FIRST, SECOND, THIRD, FOURTH, FIFTH]

@@ -17,6 +17,7 @@ import { createDecisionReader } from './decision-rows.ts'
 import { createDeliveryQueue } from './delivery-queue.ts'
 import { createEventReader } from './event-reader.ts'
 import { findFlaws } from './flaws.ts'
+import { createHoldingsReader } from './holdings.ts'
 import { createKeyReader } from './key-rows.ts'
 import { watchOpenFile } from './open-file.ts'
 import { createRoomCopy } from './room-copy.ts'
@@ -78,6 +79,7 @@ function assemble(
   const decisions = createDecisionReader(db)
   const keys = createKeyReader(db)
   const unchecked = createUncheckedReader(db, events)
+  const holdings = createHoldingsReader(db)
   const fileFlaw = watchOpenFile(path)
   const listeners: (() => void)[] = []
 
@@ -114,6 +116,7 @@ function assemble(
     },
     check: () => check(db, writer, fileFlaw),
     flaws: async () => findFlaws(db),
+    holdings: async () => holdings(),
     onLost: writer.onLost,
     prune: maintenance.now,
     lostDecisions: waitingDecisions.lost,

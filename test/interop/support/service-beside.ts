@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { exchange } from '../../support/http-client.ts'
-import { type Finished, freePorts, runProgram } from '../../support/service-process.ts'
+import { type Finished, freePorts, NO_LIMITS, runProgram } from '../../support/service-process.ts'
 import type { JsonRecord } from '../../support/signing.ts'
 import type { Homeserver } from './homeserver.ts'
 import { type RunningProgram, startProgram } from './program.ts'
@@ -102,6 +102,7 @@ function configuration(
       ...(listener && { appservice: listener }),
     },
     federation: { ca_path: [join(directory, 'ca.pem')], ip_range_allowlist: ['127.0.0.0/8'] },
+    limits: NO_LIMITS,
   }
 }
 

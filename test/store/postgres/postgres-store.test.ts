@@ -1,5 +1,5 @@
 import { openPostgresStore } from '../../../src/store/postgres/postgres-store.ts'
-import { DAY, MAX_REFUSALS, storeContract } from '../contract.ts'
+import { DAY, MAX_REFUSALS, REFUSAL_BYTES, storeContract } from '../contract.ts'
 import { createSchema } from './temporary-store.ts'
 
 storeContract({
@@ -11,6 +11,7 @@ storeContract({
       clock,
       historyMs: DAY,
       maxRefusals: MAX_REFUSALS,
+      refusalBytes: REFUSAL_BYTES,
     })
     const dispose = async () => {
       await store.close()

@@ -87,7 +87,11 @@ describe('the SQLite file', () => {
     const [large, small] = (await first.claim(Date.now(), 2)).map(({ txnId }) => txnId)
     await first.close()
     const db = new DatabaseSync(file.path)
+    for (const { name } of db.prepare("SELECT name FROM sqlite_master WHERE type = 'trigger'").all()) {
+      db.exec(`DROP TRIGGER "${name}"`)
+    }
     db.exec(`
+      DROP TABLE holdings;
       DROP INDEX destinations_due;
       ALTER TABLE destinations DROP COLUMN slow;
       ALTER TABLE destinations DROP COLUMN suspects;
