@@ -131,6 +131,8 @@ function untilStopped(
   process.once('exit', flush)
   const delay = config.timeouts.request_seconds * 1000 + MARGIN_MS
   let lost: string | undefined
+  // From here on the log tells of them.
+  process.removeAllListeners('uncaughtException')
   const { close } = closeWithGrace(
     { delay, logger: { error: (error: unknown) => log.error({ err: error }, 'stopping') } },
     async (why) => {
