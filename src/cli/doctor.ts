@@ -30,11 +30,12 @@ export function doctor(context: DoctorContext, options: DoctorOptions): Promise<
     output.err(`--public-url ${JSON.stringify(options.publicUrl)}: expected http(s)://HOST[:PORT] without a path`)
     return Promise.resolve(2)
   }
-  return withStore(context, options, async (store, config, line) => {
+  return withStore(context, options, async (store, config, line, warnings) => {
     const files = await loadOperatorFiles(config)
     if (!files.ok) return misconfigured(output, files.problems.map(line))
     const run = await context.loadDoctor()
-    const checked = await run({ config, files: files.value, store, publicUrl: options.publicUrl })
+    const known = { ...files.value, warnings: [...warnings, ...files.value.warnings] }
+    const checked = await run({ config, files: known, store, publicUrl: options.publicUrl })
     if (options.json === true) outJson(output, checked)
     else for (const text of checked.flatMap(told)) output.out(text)
     return checked.some(({ outcome }) => outcome === 'failed') ? 1 : 0

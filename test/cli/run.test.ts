@@ -56,12 +56,15 @@ describe('run', { timeout: 30_000 }, () => {
     expect(service.output()).toMatch(/removed while it was in use.*the store is lost/)
   })
 
-  it('warns of a key that others can read', async () => {
-    const config = await work.configure()
-    await chmod(work.at('signing.key'), 0o644)
+  it('warns of a key, and of a password in the configuration, that others can read', async () => {
+    const url = 'postgres://knock:hunter2@127.0.0.1:9/knock'
+    const config = await work.configure({ store: { kind: 'sqlite', path: work.at('knock.db'), url } })
+    for (const path of [work.at('signing.key'), config]) await chmod(path, 0o644)
     const service = start(config)
     await service.listening()
     expect(service.output()).toContain(`chmod 600 ${work.at('signing.key')}`)
+    expect(service.output()).toContain(`chmod 600 ${config}`)
+    expect(service.output()).not.toContain('hunter2')
   })
 
   it('says which address is taken, and ends with 1', async () => {
