@@ -5,8 +5,16 @@ import type { RoomEvent } from '../matrix/event.ts'
 import type { EventId, RoomId } from '../matrix/identifiers.ts'
 import type { JsonObject } from '../matrix/json.ts'
 
-/** On every request to the homeserver. One that comes in with our own value has gone round in a circle. */
+/**
+ * On every request to the homeserver: a value of our own, after those of other processes through which a request came that
+ * is sent on. One that comes in with our own has gone round in a circle.
+ */
 export const MARKER_HEADER = 'x-matrix-knock'
+
+/** The values of the header. @param header undefined where there was none */
+export function markersIn(header: string | undefined): readonly string[] {
+  return header === undefined ? [] : header.split(',').map((marker) => marker.trim())
+}
 
 /** How well the store knows a room. */
 export type RoomFreshness =
@@ -34,6 +42,8 @@ export interface OriginalRequest {
   readonly uri: string
   /** Each `Authorization` line. */
   readonly authorization: readonly string[]
+  /** Of the processes that have sent it on before. */
+  readonly markers?: readonly string[]
   /** As received; undefined where there was none. */
   readonly body: Uint8Array | undefined
 }

@@ -4,7 +4,7 @@ import { Agent, type IncomingMessage, request } from 'node:http'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { boundSocket } from '../support/bound-socket.ts'
-import { exchange } from '../support/http-client.ts'
+import { exchange, exchangeBytes } from '../support/http-client.ts'
 import { openWorkplace, type Workplace } from './program-fixture.ts'
 import { type RunningProcess, startProcess } from './running.ts'
 
@@ -42,6 +42,20 @@ describe('run', { timeout: 30_000 }, () => {
     expect(service.output()).toContain('authority')
     expect(service.output()).toMatch(/"route":"make_knock","status":401,.*"failure":"no_header"/)
     expect(service.output().trimEnd().split('\n').at(-1)).toContain('"stopped"')
+  })
+
+  it('answers at its admin listener to the names of the configuration, and says which key names them', async () => {
+    const service = start(await work.configure({ admin: { port: 0, hosts: ['matrix-knock'] } }))
+    const { adminPort } = await service.listening()
+    const ask = (host: string) =>
+      exchangeBytes(adminPort, `GET /metrics HTTP/1.1\r\nHost: ${host}:8451\r\nConnection: close\r\n\r\n`)
+    expect((await ask('matrix-knock')).status).toBe(200)
+    expect(await ask('attacker.example')).toMatchObject({
+      status: 403,
+      body: { errcode: 'M_FORBIDDEN', error: expect.stringContaining('admin.hosts') },
+    })
+    const config = await work.configure({ admin: { port: adminPort, host: 'localhost' } })
+    expect((await work.run('health', '-c', config)).code).toBe(0)
   })
 
   it('ends with 1 once its store is lost, and says why', async () => {
