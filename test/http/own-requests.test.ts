@@ -35,14 +35,14 @@ describe('a request with the marker of our own', () => {
     expect(listener.failures).toEqual([])
   })
 
-  it.each([
-    [['X-Matrix-Knock', 'theirs, mine']],
-    [['X-Matrix-Knock', 'mine', 'x-matrix-knock', 'theirs']],
-  ])('went round in a circle through other processes of ours, too: %j', async (headers) => {
-    listener = await openListener({ ownMarker: 'mine' })
-    expect(await ask(headers)).toEqual([500, 'M_UNKNOWN'])
-    expect(listener.failures).toEqual(['came back'])
-  })
+  it.each([[['X-Matrix-Knock', 'theirs, mine']], [['X-Matrix-Knock', 'mine', 'x-matrix-knock', 'theirs']]])(
+    'went round in a circle through other processes of ours, too: %j',
+    async (headers) => {
+      listener = await openListener({ ownMarker: 'mine' })
+      expect(await ask(headers)).toEqual([500, 'M_UNKNOWN'])
+      expect(listener.failures).toEqual(['came back'])
+    },
+  )
 
   it('is seen by its answer to have come here, whoever has marked it', async () => {
     listener = await openListener({ ownMarker: 'm'.repeat(43) })
