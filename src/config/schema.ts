@@ -158,9 +158,10 @@ const federation = z.strictObject({
 const knockLimit = z.strictObject({ knocks: integer(1, 100_000), per_seconds: integer(1, 31_536_000) })
 
 function limitPer(what: string) {
-  return setting(knockLimit.optional(), {
+  const given = knockLimit.nullish().transform((limit) => limit ?? undefined)
+  return setting(given, {
     description: `Most accepted knocks per ${what} in a span of time. Beyond it knocks are answered 403. Default: no limit.`,
-    allowed: '{ knocks: INTEGER from 1, per_seconds: INTEGER from 1 }',
+    allowed: '{ knocks: INTEGER from 1, per_seconds: INTEGER from 1 }, or null for no limit',
     example: '{ knocks: 20, per_seconds: 3600 }',
   })
 }
