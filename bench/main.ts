@@ -13,6 +13,7 @@ import { ed25519Part } from './parts/ed25519.ts'
 import { fanoutPart } from './parts/fanout.ts'
 import { firstKnockPart } from './parts/first-knock.ts'
 import { hostileBodiesPart } from './parts/hostile-bodies.ts'
+import { hostileNewcomersPart } from './parts/hostile-newcomers.ts'
 import { makeKnockPart } from './parts/make-knock.ts'
 import { manyRoomsPart } from './parts/many-rooms.ts'
 import { memoryPart } from './parts/memory.ts'
@@ -39,6 +40,7 @@ const PARTS: readonly Part[] = [
   startPart,
   ed25519Part,
   hostileBodiesPart,
+  hostileNewcomersPart,
 ]
 const MOST_MS = 30 * 60_000
 

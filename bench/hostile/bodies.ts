@@ -1,6 +1,6 @@
-/** Bodies of nobody: a mebibyte of JSON of the shapes that cost most to read, under headers that look authentic. */
+/** Bodies of nobody: a mebibyte of JSON of the shapes that cost most to read, under headers that look authentic; and such headers alone. */
 import { randomBytes } from 'node:crypto'
-import { sendKnockPath } from '../../test/support/remote-knocker.ts'
+import { makeKnockPath, sendKnockPath } from '../../test/support/remote-knocker.ts'
 import { base64 } from '../../test/support/signing.ts'
 
 /** As much as a body may have. */
@@ -37,14 +37,28 @@ export function shapes(): readonly (readonly [shape: string, body: string])[] {
 
 /** The head of a send_knock whose signature nobody made. */
 export function forgedHead(origin: string, destination: string, index: number, bodyLength: number): string {
-  const signature = base64(randomBytes(64))
   const uri = sendKnockPath(`!room${index}:${destination}`, `$${randomBytes(32).toString('base64url')}`)
+  return forged('PUT', uri, origin, destination, ['content-type: application/json', `content-length: ${bodyLength}`])
+}
+
+/** A make_knock whose signature nobody made. */
+export function forgedQuestion(origin: string, destination: string, index: number): string {
+  return forged(
+    'GET',
+    makeKnockPath(`!room${index}:${destination}`, `@nobody:${origin}`, '11'),
+    origin,
+    destination,
+    [],
+  )
+}
+
+function forged(method: string, uri: string, origin: string, destination: string, more: readonly string[]): string {
+  const signature = base64(randomBytes(64))
   return [
-    `PUT ${uri} HTTP/1.1`,
+    `${method} ${uri} HTTP/1.1`,
     `host: ${destination}`,
     `authorization: X-Matrix origin="${origin}",destination="${destination}",key="ed25519:a_1",sig="${signature}"`,
-    'content-type: application/json',
-    `content-length: ${bodyLength}`,
+    ...more,
     '\r\n',
   ].join('\r\n')
 }
