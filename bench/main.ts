@@ -14,6 +14,7 @@ import { fanoutPart } from './parts/fanout.ts'
 import { firstKnockPart } from './parts/first-knock.ts'
 import { hostileBodiesPart } from './parts/hostile-bodies.ts'
 import { hostileNewcomersPart } from './parts/hostile-newcomers.ts'
+import { hostileRoomsPart } from './parts/hostile-rooms.ts'
 import { makeKnockPart } from './parts/make-knock.ts'
 import { manyRoomsPart } from './parts/many-rooms.ts'
 import { memoryPart } from './parts/memory.ts'
@@ -41,6 +42,7 @@ const PARTS: readonly Part[] = [
   ed25519Part,
   hostileBodiesPart,
   hostileNewcomersPart,
+  hostileRoomsPart,
 ]
 const MOST_MS = 30 * 60_000
 
