@@ -13,8 +13,10 @@ import { ed25519Part } from './parts/ed25519.ts'
 import { fanoutPart } from './parts/fanout.ts'
 import { firstKnockPart } from './parts/first-knock.ts'
 import { hostileBodiesPart } from './parts/hostile-bodies.ts'
+import { hostileFatPart } from './parts/hostile-fat.ts'
 import { hostileNewcomersPart } from './parts/hostile-newcomers.ts'
 import { hostileRoomsPart } from './parts/hostile-rooms.ts'
+import { hostileSlowPart } from './parts/hostile-slow.ts'
 import { makeKnockPart } from './parts/make-knock.ts'
 import { manyRoomsPart } from './parts/many-rooms.ts'
 import { memoryPart } from './parts/memory.ts'
@@ -43,6 +45,8 @@ const PARTS: readonly Part[] = [
   hostileBodiesPart,
   hostileNewcomersPart,
   hostileRoomsPart,
+  hostileFatPart,
+  hostileSlowPart,
 ]
 const MOST_MS = 30 * 60_000
 

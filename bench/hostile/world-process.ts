@@ -78,6 +78,9 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   }, answerMs.get(host) ?? 0)
 }
 
+/** Who asked has given up. */
+function goneAway(): void {}
+
 function count(body: Buffer): number {
   let found = 0
   for (let at = body.indexOf(MARK); at >= 0; at = body.indexOf(MARK, at + MARK.length)) found++
@@ -99,7 +102,7 @@ async function setUp({ certificate, servers, zones, silent }: WorldSetUp): Promi
   const dns = await startFakeDns({ ...Object.fromEntries(own), ...zones })
   const port = await listenOn(
     servers.map(({ address }) => address),
-    () => createTlsServer(certificate, (request, response) => void answer(request, response)),
+    () => createTlsServer(certificate, (request, response) => void answer(request, response).catch(goneAway)),
   )
   const silentPort = await listenOn(silent, () => createServer((socket) => socket.on('error', () => undefined)))
   return { port, silentPort, dns: dns.server }
