@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Stats } from 'node:fs'
 import { type FileHandle, lstat, mkdir, open, rename, rm, stat } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { type ExitCode, type Output, outText } from './outcome.ts'
 
 export interface WriteOptions {
@@ -94,7 +94,7 @@ async function createFile(path: string, { chunks, mode }: NewFile): Promise<void
 
 /** A name of its own in the same directory, so that a rename puts the whole in the place of the former whole. */
 async function replaceFile(file: NewFile): Promise<void> {
-  const beside = join(dirname(file.path), `.${basename(file.path)}.${randomUUID()}`)
+  const beside = join(dirname(file.path), `.matrix-knock-${randomUUID()}`)
   await createFile(beside, file)
   try {
     await rename(beside, file.path)

@@ -132,15 +132,14 @@ function addHooks(app: FastifyInstance, { observer, ownMarker }: FederationAppOp
   })
 }
 
-/** As `doctor` makes them: another process of ours, whose marker nobody here knows. */
-const MARKER = /^[\w-]{43}$/
-
-/** Whether a request is ours. Whoever marks one sees by the answer that it came here, whoever's it is. */
+/**
+ * Whether a request is ours. Whoever marks one sees by the answer that it came here: `doctor` is a process of its own, whose
+ * marker nobody knows.
+ */
 function cameBack(own: string, header: string | readonly string[] | undefined, reply: FastifyReply): boolean {
-  const markers = markersIn(header?.toString())
-  const [first = ''] = markers
-  if (markers.length === 1 && MARKER.test(first)) reply.header(MARKER_HEADER, first)
-  return markers.includes(own)
+  const [first, ...more] = markersIn(header?.toString())
+  if (first !== undefined && more.length === 0) reply.header(MARKER_HEADER, first)
+  return first === own || more.includes(own)
 }
 
 function addRoutes(app: FastifyInstance, options: FederationAppOptions): void {

@@ -11,9 +11,12 @@ import type { JsonObject } from '../matrix/json.ts'
  */
 export const MARKER_HEADER = 'x-matrix-knock'
 
-/** The values of the header. @param header undefined where there was none */
+const MARKER = /^[\w-]{1,64}$/
+
+/** The values of the header that can be markers. @param header undefined where there was none */
 export function markersIn(header: string | undefined): readonly string[] {
-  return header === undefined ? [] : header.split(',').map((marker) => marker.trim())
+  const values = header === undefined ? [] : header.split(',')
+  return values.map((value) => value.trim()).filter((value) => MARKER.test(value))
 }
 
 /** How well the store knows a room. */

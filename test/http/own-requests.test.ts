@@ -59,5 +59,6 @@ describe('a request with the marker of our own', () => {
     expect(await answered('d'.repeat(43))).toEqual([401, 'd'.repeat(43)])
     expect(await answered('m'.repeat(43))).toEqual([500, 'm'.repeat(43)])
     expect(await answered('longer'.repeat(20))).toEqual([401, undefined])
+    expect(await answered('no marker')).toEqual([401, undefined])
   })
 })
