@@ -42,7 +42,7 @@ async function program(args: readonly string[], preload = ''): Promise<Ran> {
   return { code, out: out?.join('') ?? '', err: err?.join('') ?? '' }
 }
 
-describe('what operators see of names that strangers chose', { timeout: 60_000 }, () => {
+describe('what operators see of names that strangers chose', { timeout: 120_000 }, () => {
   let work: Workplace
   let config: string
   let room: TestRoom
