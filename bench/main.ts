@@ -12,6 +12,11 @@ import { besideHomeserverPart } from './parts/beside-homeserver.ts'
 import { ed25519Part } from './parts/ed25519.ts'
 import { fanoutPart } from './parts/fanout.ts'
 import { firstKnockPart } from './parts/first-knock.ts'
+import { hostileBodiesPart } from './parts/hostile-bodies.ts'
+import { hostileFatPart } from './parts/hostile-fat.ts'
+import { hostileNewcomersPart } from './parts/hostile-newcomers.ts'
+import { hostileRoomsPart } from './parts/hostile-rooms.ts'
+import { hostileSlowPart } from './parts/hostile-slow.ts'
 import { makeKnockPart } from './parts/make-knock.ts'
 import { manyRoomsPart } from './parts/many-rooms.ts'
 import { memoryPart } from './parts/memory.ts'
@@ -37,11 +42,22 @@ const PARTS: readonly Part[] = [
   memoryPart,
   startPart,
   ed25519Part,
+  hostileBodiesPart,
+  hostileNewcomersPart,
+  hostileRoomsPart,
+  hostileFatPart,
+  hostileSlowPart,
 ]
 const MOST_MS = 30 * 60_000
 
+/** A part, or all whose names begin so: `hostile`. */
+function partsCalled(name: string): readonly Part[] {
+  const own = PARTS.filter((part) => part.name === name)
+  return own.length > 0 ? own : PARTS.filter((part) => part.name.startsWith(`${name}_`))
+}
+
 const { values, positionals } = parseArgs({ options: { json: { type: 'string' } }, allowPositionals: true })
-const unknown = positionals.filter((name) => PARTS.every((part) => part.name !== name))
+const unknown = positionals.filter((name) => partsCalled(name).length === 0)
 if (unknown.length > 0) {
   console.error(`No part is called ${unknown.join(', ')}; there are ${PARTS.map(({ name }) => name).join(', ')}.`)
   process.exit(2)
@@ -54,8 +70,9 @@ setTimeout(() => {
 }, MOST_MS).unref()
 
 const figures: Figure[] = []
+const asked = new Set(positionals.flatMap(partsCalled))
 for (const part of PARTS) {
-  if (positionals.length > 0 && !positionals.includes(part.name)) continue
+  if (positionals.length > 0 && !asked.has(part)) continue
   const start = performance.now()
   figures.push(...(await part.measure()))
   console.error(`${part.name}: ${((performance.now() - start) / 1000).toFixed(0)} s`)

@@ -36,6 +36,14 @@ export async function stopChild(child: ChildProcess, name: string): Promise<void
   if (child.exitCode !== 0) throw new Error(`${name} ended with ${child.exitCode ?? child.signalCode}`)
 }
 
+/** Ends a child, if it has not ended yet. */
+export async function killChild(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = once(child, 'exit')
+  child.kill('SIGKILL')
+  await ended
+}
+
 export function createDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), 'matrix-knock-bench-'))
   directories.add(directory)

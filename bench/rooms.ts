@@ -103,11 +103,16 @@ export interface RoomKnock {
   readonly event: SignedEvent
 }
 
-/** A signed knock. @param prevEvents the extremities that it builds on; the room's tips where nothing else is said */
+/**
+ * A signed knock.
+ * @param prevEvents the extremities that it builds on; the room's tips where nothing else is said
+ * @param more of its content
+ */
 export function knockOn(
   room: BenchRoom,
   { userId, server }: Knocker,
   prevEvents: readonly string[] = room.tips.map(({ eventId }) => eventId),
+  more: JsonRecord = {},
 ): SignedEvent {
   const [create, , powerLevels, joinRules] = room.core
   const deepest = Number(room.tips[0]?.pdu.depth)
@@ -118,7 +123,7 @@ export function knockOn(
     [],
     [create, powerLevels, joinRules].flatMap((event) => event ?? []),
   )
-  const content = { membership: 'knock', reason: 'may I come in?', displayname: 'Somebody' }
+  const content = { membership: 'knock', reason: 'may I come in?', displayname: 'Somebody', ...more }
   return signEvent(
     {
       ...frame,

@@ -8,7 +8,7 @@ import { exchange } from '../test/support/http-client.ts'
 import { freePorts, NO_LIMITS } from '../test/support/service-process.ts'
 import { type JsonRecord, signingKeyLine } from '../test/support/signing.ts'
 import type { Signer } from './native-signing.ts'
-import { createDirectory, own, removeDirectory, stopChild } from './owned.ts'
+import { createDirectory, killChild, own, removeDirectory, stopChild } from './owned.ts'
 import type { StorePlace } from './store-place.ts'
 
 /** Everything that the program needs, with nothing running on it. */
@@ -23,12 +23,17 @@ export interface ServiceDirectory {
 }
 
 export interface RunningService {
+  readonly pid: number
   /** Milliseconds from the start of its process until it said that it can serve. */
   readonly readyAfterMs: number
   /** One of its own metrics, by its name. */
   metric(name: string): Promise<number>
   /** Seconds of processor time that it has taken, of all its threads. */
   cpuSeconds(): Promise<number>
+  /** Whether its process runs still. */
+  runs(): boolean
+  /** Ends it, whatever it logged, and whether it runs or not. */
+  kill(): Promise<void>
   /** Stops it. @throws Error where it did not end with code 0, or logged an error */
   stop(): Promise<void>
 }
@@ -49,6 +54,10 @@ export interface ServiceSections {
   readonly store?: StorePlace
   readonly homeserver?: JsonRecord
   readonly federation?: JsonRecord
+  /** Beside host and port. */
+  readonly listen?: JsonRecord
+  readonly timeouts?: JsonRecord
+  readonly limits?: JsonRecord
 }
 
 export async function createServiceDirectory(here: Signer, sections: ServiceSections = {}): Promise<ServiceDirectory> {
@@ -59,12 +68,12 @@ export async function createServiceDirectory(here: Signer, sections: ServiceSect
   const config = {
     server_name: here.identity.name,
     signing_key_path: join(path, 'signing.key'),
-    listen: { host: '127.0.0.1', port },
     admin: { host: '127.0.0.1', port: adminPort },
     homeserver: { handover: 'none' },
     // What is measured is the service, not what the operator allows.
     limits: NO_LIMITS,
     ...sections,
+    listen: { host: '127.0.0.1', port, ...sections.listen },
     store,
   }
   writeFileSync(join(path, 'signing.key'), signingKeyLine(here.identity), { mode: 0o600 })
@@ -72,16 +81,24 @@ export async function createServiceDirectory(here: Signer, sections: ServiceSect
   return { here, path, configPath, store, port, adminPort, remove: () => removeDirectory(path) }
 }
 
-/** Starts the service and waits until it is ready. */
-export async function startService({ path, configPath, adminPort }: ServiceDirectory): Promise<RunningService> {
+/** Starts the service and waits until it is ready. @param flags of Node itself */
+export async function startService(
+  { path, configPath, adminPort }: ServiceDirectory,
+  ...flags: readonly string[]
+): Promise<RunningService> {
   const logPath = join(path, 'service.log')
   const log = openSync(logPath, 'a')
   const start = performance.now()
-  const child = own(spawn(process.execPath, [PROGRAM, 'run', '-c', configPath], { stdio: ['ignore', log, log] }))
+  const child = own(
+    spawn(process.execPath, [...flags, PROGRAM, 'run', '-c', configPath], { stdio: ['ignore', log, log] }),
+  )
   closeSync(log)
   await untilReady(child, adminPort, logPath)
   const readyAfterMs = performance.now() - start
   return {
+    pid: child.pid ?? 0,
+    runs: () => child.exitCode === null && child.signalCode === null,
+    kill: () => killChild(child),
     readyAfterMs,
     metric: (name) => readMetric(adminPort, name),
     cpuSeconds: () => readMetric(adminPort, 'process_cpu_seconds_total'),

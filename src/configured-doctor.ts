@@ -61,7 +61,7 @@ async function checkHomeserver(parts: ConfiguredDoctor, clientAt: ClientAt): Pro
   const { url } = config.homeserver
   if (url === undefined) return [{ name: 'homeserver', ...note('none: homeserver.handover is none') }]
   const { signingKey, registration } = files
-  const marker = markerOf({ serverName: config.server_name, signingKey, url })
+  const marker = markerOf({ serverName: config.server_name, signingKey })
   const inReach = { ...shared(parts), client: clientAt(url, marker), url, marker }
   if (signingKey === undefined) return runChecks(keylessChecks(inReach))
   const appservice = registration && { id: registration.id, asToken: registration.asToken }

@@ -2,7 +2,7 @@
 /** The program: arguments to commands, and exit codes. */
 import { readFileSync } from 'node:fs'
 import { CommanderError } from 'commander'
-import type { ExitCode } from './cli/outcome.ts'
+import { type ExitCode, errFault, visibleOutput } from './cli/outcome.ts'
 import { createProgram } from './cli/program.ts'
 import type { Config } from './config/schema.ts'
 import type { ConfiguredDoctor } from './configured-doctor.ts'
@@ -13,11 +13,13 @@ import type { ServiceParts } from './service.ts'
 const clock = Date.now
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 
+const output = visibleOutput({
+  out: (line) => void process.stdout.write(`${line}\n`),
+  err: (line) => void process.stderr.write(`${line}\n`),
+})
+
 const context = {
-  output: {
-    out: (line: string) => void process.stdout.write(`${line}\n`),
-    err: (line: string) => void process.stderr.write(`${line}\n`),
-  },
+  output,
   environment: process.env,
   openStore: (config: Config, warn: (message: string) => void) => openConfiguredStore(config, clock, warn),
   // Commands beside a running service need none of its libraries, and should not wait for them.
@@ -45,10 +47,20 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
 })
 
+// Node would print the message as it is. A running service logs it instead.
+process.on('uncaughtException', (error) => {
+  errFault(output, error)
+  process.exit(1)
+})
+
 try {
   await createProgram(context, version, finish).parseAsync()
 } catch (error) {
-  if (!(error instanceof CommanderError)) throw error
-  // Help and version end with 0; everything else that commander ends is wrong usage, which it has explained.
-  process.exitCode = error.exitCode === 0 ? 0 : 2
+  if (error instanceof CommanderError) {
+    // Help and version end with 0; everything else that commander ends is wrong usage, which it has explained.
+    process.exitCode = error.exitCode === 0 ? 0 : 2
+  } else {
+    errFault(output, error)
+    process.exitCode = 1
+  }
 }

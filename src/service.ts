@@ -74,7 +74,7 @@ export async function startService(parts: ServiceParts): Promise<Service> {
   const { server } = app
   const drain = createDrain(server, { idleMs: IDLE_BEFORE_CLOSE_MS, mostMs: config.timeouts.request_seconds * 1000 })
   let state: 'starting' | 'serving' | 'stopping' = 'starting'
-  const admin = createAdminServer({
+  const adminPorts = {
     async notReady() {
       const checked = await store.check()
       const reasons = state === 'serving' ? [] : [`the service is ${state}`]
@@ -82,8 +82,9 @@ export async function startService(parts: ServiceParts): Promise<Service> {
     },
     metrics: metrics.expose,
     metricsType: metrics.contentType,
-    failed: (error) => log.error({ err: error }, 'admin request failed'),
-  })
+    failed: (error: unknown) => log.error({ err: error }, 'admin request failed'),
+  }
+  const admin = createAdminServer(adminPorts, [config.admin.host, ...config.admin.hosts])
 
   async function stop(): Promise<void> {
     state = 'stopping'

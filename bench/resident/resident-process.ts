@@ -16,10 +16,22 @@ export interface ResidentRoom {
   readonly events: readonly (readonly [eventId: string, answer: string])[]
 }
 
+/** How many requests of another server a homeserver takes, as Synapse's rc_federation. */
+export interface RequestLimit {
+  /** Within a second, so many are answered at once, */
+  readonly freely: number
+  /** those beyond so many milliseconds later, */
+  readonly sleepMs: number
+  /** and those beyond so many are refused with 429. */
+  readonly most: number
+}
+
 export interface ResidentStart {
   readonly kind: 'start'
   /** Each answer takes so long, in milliseconds. */
   readonly answerMs: number
+  /** Undefined: all that come. */
+  readonly limit: RequestLimit | undefined
   readonly appservice: { readonly port: number; readonly hsToken: string }
 }
 
@@ -37,6 +49,7 @@ let transactions = 0
 let setUp: ResidentStart | undefined
 
 const CALL = /^\/_matrix\/federation\/v1\/(make_leave|state|event|send)\/([^/?]+)/
+const LIMITED = { status: 429, body: '{"errcode":"M_LIMIT_EXCEEDED","error":"Too many requests"}' }
 const UNKNOWN = { status: 404, body: '{"errcode":"M_NOT_FOUND","error":"not here"}' }
 
 async function answerTo(message: IncomingMessage): Promise<{ readonly status: number; readonly body: string }> {
@@ -44,11 +57,27 @@ async function answerTo(message: IncomingMessage): Promise<{ readonly status: nu
   for await (const chunk of message) chunks.push(chunk as Buffer)
   if (message.url?.endsWith('/ping')) return { status: 200, body: '{"duration_ms":1}' }
   requests += 1
+  if (!(await admitted())) return LIMITED
   const [, call, named = ''] = CALL.exec(message.url ?? '') ?? []
   if (call === 'send') return take(JSON.parse(Buffer.concat(chunks).toString()).pdus)
   const id = decodeURIComponent(named)
   const body = call === 'event' ? events.get(id) : rooms.get(id)?.[call === 'state' ? 'state' : 'template']
   return call === undefined || body === undefined ? UNKNOWN : { status: 200, body }
+}
+
+/** When the requests of the last second came. */
+const recent: number[] = []
+
+/** Waits where the limit lets a request in later. @returns false where it does not let it in */
+async function admitted(): Promise<boolean> {
+  const limit = setUp?.limit
+  if (limit === undefined) return true
+  const now = performance.now()
+  while (recent.length > 0 && now - (recent[0] ?? now) > 1_000) recent.shift()
+  if (recent.length >= limit.most) return false
+  recent.push(now)
+  if (recent.length > limit.freely) await new Promise((resolve) => setTimeout(resolve, limit.sleepMs))
+  return true
 }
 
 /** Every knock comes into its room. */

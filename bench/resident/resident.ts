@@ -7,7 +7,7 @@ import { ROOM_VERSION } from '../native-signing.ts'
 import { createDirectory, removeDirectory } from '../owned.ts'
 import type { BenchRoom } from '../rooms.ts'
 import type { ServiceSections } from '../service.ts'
-import type { ResidentMessage, ResidentRoom } from './resident-process.ts'
+import type { RequestLimit, ResidentMessage, ResidentRoom } from './resident-process.ts'
 
 export interface Resident {
   readonly sections: Pick<ServiceSections, 'homeserver'>
@@ -22,8 +22,8 @@ export interface Resident {
 
 const TOKENS = { as_token: 'as-token-only-on-loopback', hs_token: 'hs-token-only-on-loopback' }
 
-/** @param name of our server @param answerMs each answer takes so long, in milliseconds */
-export async function startResident(name: string, answerMs: number): Promise<Resident> {
+/** @param name of our server @param answerMs each answer takes so long, in milliseconds @param limit on our requests */
+export async function startResident(name: string, answerMs: number, limit?: RequestLimit): Promise<Resident> {
   const directory = createDirectory()
   const [port = 0] = await freePorts(1)
   const registrationPath = join(directory, 'registration.yaml')
@@ -37,7 +37,7 @@ export async function startResident(name: string, answerMs: number): Promise<Res
     child.send(message)
     return answerOf<number>(child)
   }
-  const answersAt = await ask({ kind: 'start', answerMs, appservice: { port, hsToken: TOKENS.hs_token } })
+  const answersAt = await ask({ kind: 'start', answerMs, limit, appservice: { port, hsToken: TOKENS.hs_token } })
   return {
     sections: {
       homeserver: {

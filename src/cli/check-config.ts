@@ -8,12 +8,12 @@ import { type CommandContext, type ConfigOption, withConfig } from './configured
 import { type ExitCode, misconfigured } from './outcome.ts'
 
 export function checkConfig(context: CommandContext, option: ConfigOption): Promise<ExitCode> {
-  return withConfig(context, option, async (config, line) => {
+  return withConfig(context, option, async (config, line, warnings) => {
     const { output } = context
     const files = await loadOperatorFiles(config)
     const problems = [...requireHandover(config), ...(files.ok ? [] : files.problems)]
     if (!files.ok || problems.length > 0) return misconfigured(output, problems.map(line))
-    for (const warning of [...files.value.warnings, ...listProblems(config).map(line)])
+    for (const warning of [...warnings, ...files.value.warnings, ...listProblems(config).map(line)])
       output.err(`warning: ${warning}`)
     output.out(`The configuration is valid, for ${config.server_name}.`)
     for (const [what, where] of summary(config)) output.out(`  ${what} ${where}`)

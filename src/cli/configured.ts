@@ -21,19 +21,22 @@ export interface ConfigOption {
 export async function withConfig(
   { output, environment }: CommandContext,
   { config: files }: ConfigOption,
-  command: (config: Config, line: (problem: Problem) => string) => Promise<ExitCode>,
+  command: (config: Config, line: (problem: Problem) => string, warnings: readonly string[]) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   const loaded = await loadConfig(files, environment)
-  return loaded.ok ? command(loaded.config, loaded.line) : misconfigured(output, loaded.problems)
+  if (!loaded.ok) return misconfigured(output, loaded.problems)
+  return command(loaded.config, loaded.line, loaded.warnings)
 }
 
 /** Runs a command on the store, beside a service that may be using it, and closes it. */
 export function withStore(
   context: CommandContext,
   option: ConfigOption,
-  command: (store: Store, config: Config, line: (problem: Problem) => string) => Promise<ExitCode>,
+  command: (
+    ...opened: [store: Store, config: Config, line: (problem: Problem) => string, warnings: readonly string[]]
+  ) => Promise<ExitCode>,
 ): Promise<ExitCode> {
-  return withConfig(context, option, async (config, line) => {
+  return withConfig(context, option, async (config, line, warnings) => {
     if (config.store.kind === 'memory') {
       const what = '"memory" keeps rooms inside the running service; expected sqlite or postgres for this command'
       return misconfigured(context.output, [line({ key: 'store.kind', what })])
@@ -41,7 +44,7 @@ export function withStore(
     const store = await open(context, config, line)
     if (store === undefined) return 1
     try {
-      return await command(store, config, line)
+      return await command(store, config, line, warnings)
     } finally {
       await store.close()
     }

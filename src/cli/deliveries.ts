@@ -1,8 +1,9 @@
 /** `deliveries list`, `show`, `retry` and `drop`: what other servers have not received yet. docs/delivery.md */
 import type { DeliveryAdministration, WaitingDestination, WaitingEvent } from '../knock/delivery-ports.ts'
 import { parseEventId, parseServerName, type ServerName } from '../matrix/identifiers.ts'
-import type { ExitCode, Output } from './outcome.ts'
-import { printable, table } from './table.ts'
+import { printable } from '../observability/visible.ts'
+import { type ExitCode, type Output, outJson } from './outcome.ts'
+import { table } from './table.ts'
 
 export interface DeliveryListOptions {
   readonly json?: boolean
@@ -25,7 +26,7 @@ export async function listDeliveries(
   output: Output,
 ): Promise<ExitCode> {
   const waiting = await waitingDestinations(store)
-  if (json === true) output.out(JSON.stringify(waiting.map(destinationObject), null, 2))
+  if (json === true) outJson(output, waiting.map(destinationObject))
   else if (waiting.length === 0) output.out('Nothing waits for delivery.')
   else for (const line of table(HEAD, waiting.map(destinationRow))) output.out(line)
   return 0
@@ -41,7 +42,7 @@ export async function showDeliveries(
   if (typeof found === 'number') return found
   const events = await waitingEvents(store, found.destination)
   if (json === true) {
-    output.out(JSON.stringify({ ...destinationObject(found), events: events.map(eventObject) }, null, 2))
+    outJson(output, { ...destinationObject(found), events: events.map(eventObject) })
     return 0
   }
   for (const line of table(HEAD, [destinationRow(found)])) output.out(line)

@@ -4,8 +4,7 @@ import type { Config } from '../config/schema.ts'
 import type { Checked } from '../doctor/check.ts'
 import type { Store } from '../knock/store-ports.ts'
 import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
-import { type ExitCode, misconfigured } from './outcome.ts'
-import { printable } from './table.ts'
+import { type ExitCode, misconfigured, outJson } from './outcome.ts'
 
 export interface DoctorOrder {
   readonly config: Config
@@ -31,12 +30,13 @@ export function doctor(context: DoctorContext, options: DoctorOptions): Promise<
     output.err(`--public-url ${JSON.stringify(options.publicUrl)}: expected http(s)://HOST[:PORT] without a path`)
     return Promise.resolve(2)
   }
-  return withStore(context, options, async (store, config, line) => {
+  return withStore(context, options, async (store, config, line, warnings) => {
     const files = await loadOperatorFiles(config)
     if (!files.ok) return misconfigured(output, files.problems.map(line))
     const run = await context.loadDoctor()
-    const checked = await run({ config, files: files.value, store, publicUrl: options.publicUrl })
-    if (options.json === true) output.out(JSON.stringify(checked, null, 2))
+    const known = { ...files.value, warnings: [...warnings, ...files.value.warnings] }
+    const checked = await run({ config, files: known, store, publicUrl: options.publicUrl })
+    if (options.json === true) outJson(output, checked)
     else for (const text of checked.flatMap(told)) output.out(text)
     return checked.some(({ outcome }) => outcome === 'failed') ? 1 : 0
   })
@@ -45,7 +45,7 @@ export function doctor(context: DoctorContext, options: DoctorOptions): Promise<
 const SIGN = { ok: 'ok    ', note: 'note  ', failed: 'FAILED' } as const
 
 function told({ name, outcome, detail, remedy, docs }: Checked): readonly string[] {
-  const first = printable(`${SIGN[outcome]}  ${name}: ${detail}`)
+  const first = `${SIGN[outcome]}  ${name}: ${detail}`
   return outcome === 'failed' ? [first, `        change: ${remedy}`, `        see:    ${docs}`] : [first]
 }
 

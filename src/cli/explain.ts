@@ -7,9 +7,9 @@ import { createRooms } from '../knock/rooms.ts'
 import type { Store } from '../knock/store-ports.ts'
 import { type RoomId, serverNameOf, type UserId } from '../matrix/identifiers.ts'
 import { factsObject, readUserId } from './knocks.ts'
-import type { ExitCode, Output } from './outcome.ts'
+import { type ExitCode, type Output, outJson } from './outcome.ts'
 import { readRoomId } from './rooms.ts'
-import { printable, table } from './table.ts'
+import { table } from './table.ts'
 
 export interface ExplainOptions {
   readonly json?: boolean
@@ -32,7 +32,7 @@ export async function explain(
     return 1
   }
   const explanation = await explainFor(store, config, roomId, userId)
-  if (json === true) output.out(JSON.stringify(explanationObject(roomId, userId, explanation), null, 2))
+  if (json === true) outJson(output, explanationObject(roomId, userId, explanation))
   else for (const line of told(roomId, userId, explanation)) output.out(line)
   return explanation.facts.roomVersion === undefined ? 1 : 0
 }
@@ -50,7 +50,7 @@ function told(roomId: RoomId, userId: UserId, { verdict, facts }: KnockExplanati
   const could = verdict.ok ? 'could knock' : 'could not knock'
   const answer = verdict.ok ? '200' : `${verdict.status} ${verdict.errcode}: ${verdict.error}`
   return [
-    printable(`${userId} ${could} on ${roomId} now.`),
+    `${userId} ${could} on ${roomId} now.`,
     ...table(
       [],
       [

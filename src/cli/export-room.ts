@@ -1,16 +1,10 @@
 /** `rooms export`: writes a room as a file that `rooms import` reads. */
-import { createWriteStream } from 'node:fs'
-import { rm } from 'node:fs/promises'
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import type { Store } from '../knock/store-ports.ts'
+import { visible } from '../observability/visible.ts'
 import { exportRoom } from '../rooms/export-room.ts'
 import type { ExitCode, Output } from './outcome.ts'
 import { readRoomId } from './rooms.ts'
-import type { WriteOptions } from './write-file.ts'
-
-/** Who can read the file knows who is in the room. */
-const OWNER_ALONE = 0o600
+import { FILE_MODES, type WriteOptions, writeNewFile } from './write-file.ts'
 
 export async function exportRoomFile(
   store: Store,
@@ -29,31 +23,11 @@ export async function exportRoomFile(
     for await (const line of exported.lines) output.out(line)
     return 0
   }
-  return writeLines(exported.lines, path, overwrite ? 'w' : 'wx', output)
+  // Who can read the file knows who is in the room.
+  return writeNewFile({ path, chunks: withEnds(exported.lines), mode: FILE_MODES.ownerAlone, overwrite }, output)
 }
 
-async function writeLines(
-  lines: AsyncIterable<string>,
-  path: string,
-  flags: 'w' | 'wx',
-  output: Output,
-): Promise<ExitCode> {
-  try {
-    await pipeline(Readable.from(withEnds(lines)), createWriteStream(path, { mode: OWNER_ALONE, flags }))
-    return 0
-  } catch (error) {
-    const { code, syscall, message } = error as NodeJS.ErrnoException
-    if (code === 'EEXIST' && syscall === 'open') {
-      output.err(`${path} exists already; nothing was written. Give another path, or --overwrite.`)
-      return 1
-    }
-    // Half a room is none.
-    await rm(path, { force: true })
-    output.err(`${path} cannot be written: ${message}`)
-    return 1
-  }
-}
-
+/** As on standard output: the same values, and no character in them that is not seen. */
 async function* withEnds(lines: AsyncIterable<string>): AsyncGenerator<string, void> {
-  for await (const line of lines) yield `${line}\n`
+  for await (const line of lines) yield `${visible(line)}\n`
 }

@@ -3,9 +3,7 @@ import { access, constants } from 'node:fs/promises'
 import { configBeside, type HomeserverSource } from '../config/config-beside.ts'
 import { sampleConfig } from '../config/sample.ts'
 import { type ExitCode, misconfigured, type Output } from './outcome.ts'
-import { type WriteOptions, writeGenerated } from './write-file.ts'
-
-const READABLE = 0o644
+import { FILE_MODES, type WriteOptions, writeGenerated } from './write-file.ts'
 
 export interface GenerateConfigOptions extends WriteOptions {
   /** Path of Synapse's homeserver.yaml. */
@@ -18,10 +16,10 @@ export interface GenerateConfigOptions extends WriteOptions {
 
 export async function generateConfig(options: GenerateConfigOptions, output: Output): Promise<ExitCode> {
   const source = homeserverSource(options)
-  if (source === undefined) return writeGenerated(sampleConfig(), options, READABLE, output)
+  if (source === undefined) return writeGenerated(sampleConfig(), options, FILE_MODES.everybodyReads, output)
   const made = await configBeside(source)
   if (!made.ok) return misconfigured(output, made.problems)
-  const code = await writeGenerated(made.text, options, READABLE, output)
+  const code = await writeGenerated(made.text, options, FILE_MODES.everybodyReads, output)
   if (code !== 0) return code
   for (const note of made.notes) output.err(`note: ${note}`)
   const { signingKeyPath } = made.facts

@@ -1,20 +1,15 @@
 /** `generate-key`: a new signing key in the format of Synapse. */
 import { randomBytes, randomInt } from 'node:crypto'
-import { chmod } from 'node:fs/promises'
 import { signingKeyFromSeed } from '../matrix/ed25519.ts'
 import { parseKeyId } from '../matrix/identifiers.ts'
 import { writeSigningKeyFile } from '../matrix/signing-key-file.ts'
 import type { ExitCode, Output } from './outcome.ts'
-import { type WriteOptions, writeGenerated } from './write-file.ts'
+import { FILE_MODES, type WriteOptions, writeGenerated } from './write-file.ts'
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
-const OWNER_ALONE = 0o600
 
-export async function generateKey(options: WriteOptions, output: Output): Promise<ExitCode> {
-  const code = await writeGenerated(newSigningKey(), options, OWNER_ALONE, output)
-  // An overwritten file keeps the permissions that it had.
-  if (code === 0 && options.output !== undefined) await chmod(options.output, OWNER_ALONE)
-  return code
+export function generateKey(options: WriteOptions, output: Output): Promise<ExitCode> {
+  return writeGenerated(newSigningKey(), options, FILE_MODES.ownerAlone, output)
 }
 
 /** A key of a new version, so that it never passes for the key that it replaces. */

@@ -2,9 +2,7 @@
 import { type ProxyName, proxyFragment } from '../config/proxy/proxies.ts'
 import { type CommandContext, type ConfigOption, withConfig } from './configured.ts'
 import { type ExitCode, misconfigured } from './outcome.ts'
-import { type WriteOptions, writeGenerated } from './write-file.ts'
-
-const READABLE = 0o644
+import { FILE_MODES, type WriteOptions, writeGenerated } from './write-file.ts'
 
 export function generateProxy(
   context: CommandContext,
@@ -14,6 +12,6 @@ export function generateProxy(
   return withConfig(context, options, async (config, line) => {
     const fragment = proxyFragment(proxy, config)
     if (!fragment.ok) return misconfigured(context.output, [line(fragment.problem)])
-    return writeGenerated(fragment.text, options, READABLE, context.output)
+    return writeGenerated(fragment.text, options, FILE_MODES.everybodyReads, context.output)
   })
 }

@@ -1,6 +1,5 @@
 /** `generate-registration`: the application service registration, with new tokens, where service and homeserver find it. */
 import { randomBytes } from 'node:crypto'
-import { chmod } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Problem } from '../config/problem.ts'
 import { reachableAddress } from '../config/reachable.ts'
@@ -8,10 +7,8 @@ import { writeRegistration } from '../config/registration-file.ts'
 import type { Config } from '../config/schema.ts'
 import { type CommandContext, type ConfigOption, withConfig } from './configured.ts'
 import { type ExitCode, misconfigured } from './outcome.ts'
-import { type WriteOptions, writeGenerated } from './write-file.ts'
+import { FILE_MODES, type WriteOptions, writeGenerated } from './write-file.ts'
 
-/** The homeserver gets it through its group, or as a copy. */
-const OWNER_ALONE = 0o600
 const TOKEN_BYTES = 32
 
 export function generateRegistration(context: CommandContext, options: ConfigOption & WriteOptions): Promise<ExitCode> {
@@ -20,10 +17,10 @@ export function generateRegistration(context: CommandContext, options: ConfigOpt
     if (appservice === undefined) return misconfigured(output, [line(NO_SECTION)])
     if (appservice.listen.port === 0) return misconfigured(output, [line(NO_PORT)])
     const path = options.output ?? appservice.registration_path
-    const code = await writeGenerated(newRegistration(appservice), { ...options, output: path }, OWNER_ALONE, output)
+    const file = { ...options, output: path }
+    // The homeserver gets it through its group, or as a copy.
+    const code = await writeGenerated(newRegistration(appservice), file, FILE_MODES.ownerAlone, output)
     if (code !== 0) return code
-    // An overwritten file keeps the permissions that it had.
-    await chmod(path, OWNER_ALONE)
     for (const told of whatToDo(path)) output.out(told)
     return 0
   })

@@ -5,7 +5,6 @@ import type { RoomSummary, Store } from '../knock/store-ports.ts'
 import type { RoomImportReport } from '../rooms/import-room.ts'
 import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
 import { type ExitCode, misconfigured, type Output } from './outcome.ts'
-import { printable } from './table.ts'
 
 export interface ImportOrder {
   readonly config: Config
@@ -45,7 +44,7 @@ export function importRoomFiles(
       const report = await attemptImport(importRoom, order)
       if (report.kind === 'imported') await tell(output, order, report)
       else {
-        output.err(printable(`${file}: ${report.reason}. Nothing was changed.`))
+        output.err(`${file}: ${report.reason}. Nothing was changed.`)
         code = 1
       }
     }
@@ -84,5 +83,5 @@ function told(
   if (unverified.length > 0) {
     lines.push(`Signatures not checked yet, for want of keys: ${unverified.join(', ')}. The service goes on trying.`)
   }
-  return lines.map(printable)
+  return lines
 }

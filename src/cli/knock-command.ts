@@ -2,13 +2,14 @@
 import { Command } from 'commander'
 import { knock } from './knock.ts'
 import { KNOCKABLE_VERSIONS, type KnockOptions, readKnockOptions } from './knock-options.ts'
+import type { ExitCode, Output } from './outcome.ts'
 
 const collect = (value: string, list: readonly string[] | undefined): readonly string[] => [...(list ?? []), value]
 
 /**
  * @param finish takes the exit code: 0 accepted, 1 refused or failed, 2 an option is wrong
  */
-export function knockCommand(finish: (exitCode: 0 | 1 | 2) => void): Command {
+export function knockCommand(output: Output, finish: (code: ExitCode) => void): Command {
   return new Command('knock')
     .description('be the remote side: knock on a room at a resident server and tell each step')
     .requiredOption('--via <url>', 'base URL of the resident, http or https')
@@ -29,10 +30,10 @@ export function knockCommand(finish: (exitCode: 0 | 1 | 2) => void): Command {
     .action(async (options: KnockOptions) => {
       const order = await readKnockOptions(options)
       if (!order.ok) {
-        process.stderr.write(`${order.reason}\n`)
+        output.err(order.reason)
         finish(2)
         return
       }
-      finish(await knock(order.knock, Date.now(), (line) => process.stdout.write(`${line}\n`)))
+      finish(await knock(order.knock, Date.now(), output.out))
     })
 }

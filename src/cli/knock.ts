@@ -4,10 +4,10 @@
  */
 import { type EventId, parseServerName, type ServerName } from '../matrix/identifiers.ts'
 import type { JsonObject } from '../matrix/json.ts'
+import { printable } from '../observability/visible.ts'
 import { fetchUnsigned, type Reply, type Requester, sendSigned, type Via } from './knock-client.ts'
 import { checkRoomState, checkTemplate, signKnock, type WantedKnock } from './knock-event.ts'
 import { type KeyServerOptions, startKeyServer } from './knock-key-server.ts'
-import { printable } from './table.ts'
 
 export interface Knock extends WantedKnock {
   readonly requester: Requester

@@ -2,7 +2,7 @@
 import type { Decision, DecisionFacts } from '../knock/ports.ts'
 import type { Store } from '../knock/store-ports.ts'
 import { parseUserId, type UserId } from '../matrix/identifiers.ts'
-import type { ExitCode, Output } from './outcome.ts'
+import { type ExitCode, type Output, outJson } from './outcome.ts'
 import { readRoomId } from './rooms.ts'
 import { table } from './table.ts'
 
@@ -23,7 +23,7 @@ export async function listKnocks(
   const userId = user === undefined ? undefined : readUserId(user, output)
   if ((room !== undefined && roomId === undefined) || (user !== undefined && userId === undefined)) return 2
   const decisions = await store.listDecisions({ ...(roomId && { roomId }), ...(userId && { userId }), limit })
-  if (json === true) output.out(JSON.stringify(decisions.map(decisionObject), null, 2))
+  if (json === true) outJson(output, decisions.map(decisionObject))
   else if (decisions.length === 0) output.out('No knocks yet.')
   else for (const line of table(HEAD, decisions.map(decisionRow))) output.out(line)
   return 0

@@ -1,6 +1,5 @@
 /** `store migrate`: copies a whole SQLite store into an empty PostgreSQL database. docs/storage.md */
 import type { ExitCode, Output } from './outcome.ts'
-import { printable } from './table.ts'
 
 export interface MigrationOptions {
   readonly from: string
@@ -29,7 +28,7 @@ export async function runMigration({ from, to }: MigrationOptions, move: MoveSto
   }
   const moved = await move({ path, url, warn: (message) => output.err(`warning: ${message}`) })
   if (moved.kind === 'refused') {
-    output.err(printable(`${moved.reason}. Nothing was copied.`))
+    output.err(`${moved.reason}. Nothing was copied.`)
     return 1
   }
   for (const [table, rows] of moved.rows) output.out(`${table}: ${rows}`)

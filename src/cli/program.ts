@@ -1,5 +1,5 @@
 /** Every sub-command with its options and help text: the contract that operators and scripts rely on. */
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, type OutputConfiguration } from 'commander'
 import { checkConfig } from './check-config.ts'
 import { checkStore } from './check-store.ts'
 import { configured } from './command-options.ts'
@@ -21,7 +21,7 @@ import { type ImportContext, type ImportOptions, importRoomFiles } from './impor
 import { knockCommand } from './knock-command.ts'
 import { type KnockListOptions, listKnocks } from './knocks.ts'
 import type { MigrationOptions } from './migrate-store.ts'
-import type { ExitCode } from './outcome.ts'
+import type { ExitCode, Output } from './outcome.ts'
 import { type ListOptions, listRooms, showRoom } from './rooms.ts'
 import type { RunContext } from './run.ts'
 import type { WriteOptions } from './write-file.ts'
@@ -32,6 +32,7 @@ export function createProgram(context: RunContext, version: string, finish: (cod
     .description('Answers Matrix federation knocks beside any homeserver.')
     .version(version)
     .exitOverride()
+    .configureOutput(through(context.output))
     .configureHelp({ showGlobalOptions: true })
     .addHelpText('after', '\nExit codes: 0 done, 1 failed or refused, 2 wrong usage, 78 wrong configuration.')
 
@@ -54,8 +55,16 @@ export function createProgram(context: RunContext, version: string, finish: (cod
     .option('--public-url <url>', 'where remote servers reach the proxy: try a knock through it')
     .option('--json', 'as JSON')
     .action(async (options: DoctorOptions) => finish(await doctor(context, options)))
-  program.addCommand(knockCommand(finish).exitOverride())
+  program.addCommand(knockCommand(context.output, finish).copyInheritedSettings(program))
   return program
+}
+
+/** What commander says, which may repeat an argument, by the way out of all commands. */
+function through({ out, err }: Output): OutputConfiguration {
+  const by = (write: (line: string) => void) => (text: string) => {
+    for (const line of text.replace(/\n$/, '').split('\n')) write(line)
+  }
+  return { writeOut: by(out), writeErr: by(err) }
 }
 
 function addRooms(program: Command, context: ImportContext, finish: (code: ExitCode) => void): void {

@@ -1,7 +1,7 @@
 /** `rooms list` and `rooms show`: what the store knows of its rooms. */
 import type { RoomSummary, Store } from '../knock/store-ports.ts'
 import { parseRoomId, type RoomId } from '../matrix/identifiers.ts'
-import type { ExitCode, Output } from './outcome.ts'
+import { type ExitCode, type Output, outJson } from './outcome.ts'
 import { table } from './table.ts'
 
 export interface ListOptions {
@@ -17,7 +17,7 @@ export async function listRooms(store: Store, { json }: ListOptions, output: Out
     page = await store.listRooms(rooms.at(-1)?.roomId, PAGE)
     rooms.push(...page)
   } while (page.length === PAGE)
-  if (json === true) output.out(JSON.stringify(rooms.map(roomObject), null, 2))
+  if (json === true) outJson(output, rooms.map(roomObject))
   else if (rooms.length === 0) output.out('No rooms. `rooms import FILE.json` adds one.')
   else for (const line of table(HEAD, rooms.map(roomRow))) output.out(line)
   return 0
@@ -37,7 +37,7 @@ export async function showRoom(store: Store, room: string, { json }: ListOptions
     output.err(`${roomId} is not in the store; \`rooms list\` names those that are.`)
     return 1
   }
-  if (json === true) output.out(JSON.stringify(roomObject(summary), null, 2))
+  if (json === true) outJson(output, roomObject(summary))
   else for (const line of table([], Object.entries(roomObject(summary)).map(shownEntry))) output.out(line)
   return 0
 }

@@ -38,13 +38,13 @@ export interface RunContext extends ImportContext, DoctorContext {
 const MARGIN_MS = 10_000
 
 export function run(context: RunContext, option: ConfigOption): Promise<ExitCode> {
-  return withConfig(context, option, async (config, line) => {
+  return withConfig(context, option, async (config, line, warnings) => {
     const files = await loadOperatorFiles(config)
     const problems = [...requireHandover(config), ...(files.ok ? [] : files.problems)]
     if (!files.ok || problems.length > 0) return misconfigured(context.output, problems.map(line))
     const opened = await openLog(config.log.level)
     try {
-      return await serve(context, { config, files: files.value, line }, opened)
+      return await serve(context, { config, files: files.value, line, warnings }, opened)
     } finally {
       opened.flush()
     }
@@ -54,12 +54,18 @@ export function run(context: RunContext, option: ConfigOption): Promise<ExitCode
 interface Checked {
   readonly config: Config
   readonly files: OperatorFiles
+  /** Of the configuration itself. */
+  readonly warnings: readonly string[]
   line(problem: Problem): string
 }
 
-async function serve(context: RunContext, { config, files, line }: Checked, logging: OpenLog): Promise<ExitCode> {
+async function serve(
+  context: RunContext,
+  { config, files, line, warnings }: Checked,
+  logging: OpenLog,
+): Promise<ExitCode> {
   const { log, flush } = logging
-  for (const warning of [...files.warnings, ...listProblems(config).map(line)]) log.warn(warning)
+  for (const warning of [...warnings, ...files.warnings, ...listProblems(config).map(line)]) log.warn(warning)
   const loading = context.loadService()
   let store: Store
   try {
@@ -132,6 +138,8 @@ function untilStopped(
   process.once('exit', flush)
   const delay = config.timeouts.request_seconds * 1000 + MARGIN_MS
   let lost: string | undefined
+  // From here on the log tells of them.
+  process.removeAllListeners('uncaughtException')
   const { close } = closeWithGrace(
     { delay, logger: { error: (error: unknown) => log.error({ err: error }, 'stopping') } },
     async (why) => {

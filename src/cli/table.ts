@@ -1,4 +1,5 @@
 /** Columns of text for people at a terminal. */
+import { printable } from '../observability/visible.ts'
 
 /** Rows as lines, each column as wide as its widest cell. Control characters of strangers are shown, not obeyed. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): readonly string[] {
@@ -11,11 +12,4 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
       .join('  ')
       .trimEnd(),
   )
-}
-
-/** Text as it can be shown: control and format characters become escapes. */
-export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
-    return `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`
-  })
 }

@@ -1,5 +1,6 @@
 /** From files and environment to a configuration, or to lines that say what is wrong with it. */
 import type * as z from 'zod'
+import { exposedSecrets } from './exposed-secrets.ts'
 import type { Problem } from './problem.ts'
 import { type Config, configSchema } from './schema.ts'
 import { settingsOf, settingText } from './setting.ts'
@@ -9,6 +10,8 @@ export type ConfigResult =
   | {
       readonly ok: true
       readonly config: Config
+      /** What the operator should mend although it works, one line each. */
+      readonly warnings: readonly string[]
       /** The line for something that turns out later: it names the source of the key too. */
       line(problem: Problem): string
     }
@@ -32,7 +35,10 @@ export async function loadConfig(
   const { tree, sourceOf } = read.sources
   const result = configSchema.safeParse(tree)
   const line = ({ key, what }: Problem): string => `${sourceOf(key.split('.'))}: ${key}: ${what}`
-  if (result.success) return { ok: true, config: result.data, line }
+  if (result.success) {
+    const warnings = await exposedSecrets(configSchema, read.sources.files)
+    return { ok: true, config: result.data, warnings, line }
+  }
   return { ok: false, problems: describe(result.error.issues, read.sources) }
 }
 

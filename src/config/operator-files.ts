@@ -5,6 +5,7 @@ import { createSecureContext } from 'node:tls'
 import type { SigningKey } from '../matrix/ed25519.ts'
 import { parseSigningKeyFile } from '../matrix/signing-key-file.ts'
 import { parseCertificateBundle } from './certificate-authorities.ts'
+import { everybodyMayRead, othersMayRead } from './permissions.ts'
 import type { Problem } from './problem.ts'
 import { parseRegistration, type Registration } from './registration-file.ts'
 import type { Config } from './schema.ts'
@@ -98,7 +99,7 @@ export async function loadStoreUrl({
 
 /** A warning where others can read a file that only its owner should. */
 async function exposure(key: string, path: string): Promise<readonly string[]> {
-  return (await othersMay(path, 0o077))
+  return (await othersMayRead(path))
     ? [`${key}: ${path} is readable by others; mend it with \`chmod 600 ${path}\``]
     : []
 }
@@ -119,18 +120,13 @@ export async function loadRegistration({ homeserver }: Config): Promise<Loaded<L
   if (!parsed.ok) return wrong(key, `${path} ${parsed.reason}; ${WRITE_REGISTRATION}`)
   const warnings: string[] = []
   // The homeserver reads it too, perhaps through its group.
-  if (await othersMay(path, 0o007)) {
+  if (await everybodyMayRead(path)) {
     warnings.push(`${key}: ${path} is readable by everybody; mend it with \`chmod o= ${path}\``)
   }
   if (homeserver.handover === 'none') {
     warnings.push('homeserver.appservice: with homeserver.handover none there is no homeserver to be told by')
   }
   return { ok: true, value: { registration: parsed.registration, warnings } }
-}
-
-/** Whether one of the permission bits is set, where there are such. */
-async function othersMay(path: string, bits: number): Promise<boolean> {
-  return process.platform !== 'win32' && ((await stat(path)).mode & bits) !== 0
 }
 
 async function loadAuthorities({ federation }: Config): Promise<Loaded<readonly string[]>> {

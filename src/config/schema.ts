@@ -7,6 +7,7 @@ import { homeserver, usersAreLocal } from './homeserver-schema.ts'
 import { setting } from './setting.ts'
 import {
   dnsServer,
+  hostName,
   integer,
   network,
   networkText,
@@ -54,6 +55,12 @@ const admin = z.strictObject({
     allowed: 'an address or host name',
   }),
   port: setting(integer(0, 65_535).default(8451), { description: 'Its port; 0 takes any free one.', allowed: PORT }),
+  hosts: setting(z.array(hostName).default([]), {
+    description:
+      'Names by which it is reached, beside host, localhost and every address: requests with another name in their Host header are answered 403, so that no page in a browser can read it. In a container network the name of the container.',
+    allowed: 'a list of host names without ports such as [matrix-knock]',
+    example: '[matrix-knock]',
+  }),
 })
 
 const store = z

@@ -14,6 +14,8 @@ export type Tree = { [key: string]: unknown }
 export interface Sources {
   /** The merged configuration as written. */
   readonly tree: Tree
+  /** What each file says by itself, in their order. */
+  readonly files: readonly { readonly path: string; readonly tree: Tree }[]
   /** Where the value of a key was last set, or the last file where it was not set at all. @param path keys */
   sourceOf(path: readonly PropertyKey[]): string
 }
@@ -30,10 +32,13 @@ export async function readSources(
   const tree: Tree = {}
   const setBy = new Map<string, string>()
   const problems: string[] = []
+  const alone: { path: string; tree: Tree }[] = []
   for (const file of files) {
     const read = await readYamlFile(file)
-    if (read.ok) merge(tree, read.tree, file, [], setBy)
-    else problems.push(`${file}: ${read.reason}`)
+    if (read.ok) {
+      alone.push({ path: file, tree: read.tree })
+      merge(tree, read.tree, file, [], setBy)
+    } else problems.push(`${file}: ${read.reason}`)
   }
   for (const name of Object.keys(environment).sort()) {
     const value = environment[name]
@@ -50,7 +55,7 @@ export async function readSources(
     }
     return files.at(-1) ?? 'configuration'
   }
-  return { ok: true, sources: { tree, sourceOf } }
+  return { ok: true, sources: { tree, files: alone, sourceOf } }
 }
 
 type Read = { readonly ok: true; readonly tree: Tree } | { readonly ok: false; readonly reason: string }

@@ -30,6 +30,9 @@ export const publicKey = parsed(readPublicKey)
 /** `IP` or `IP:PORT`, an IPv6 address with a port in brackets. */
 export const dnsServer = parsed((text) => (isDnsServer(text) ? text : undefined))
 
+/** A name of a machine, without a port. */
+export const hostName = parsed((text) => (/^[A-Za-z0-9._-]{1,253}$/.test(text) ? text : undefined))
+
 /** A server name in which `*` stands for any characters and `?` for one, as in server ACLs. */
 export const serverGlob = parsed((text) => (/^[A-Za-z0-9.:*?[\]-]{1,255}$/.test(text) ? text : undefined))
 

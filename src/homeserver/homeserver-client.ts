@@ -2,7 +2,7 @@
  * Requests to the homeserver next door: signed as the homeserver itself, over a connection of their own, with bounds on
  * time and size. https://spec.matrix.org/latest/server-server-api/#request-authentication
  */
-import { createHash } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import { rootCertificates } from 'node:tls'
 import { Agent, type Dispatcher } from 'undici'
 import { MARKER_HEADER, type OriginalRequest } from '../knock/homeserver-ports.ts'
@@ -70,14 +70,16 @@ const MAX_STREAM_BYTES = 1024 * 1024 * 1024
 /** A short answer takes no longer, so that a homeserver that comes back is not waited for in vain. */
 const SHORT_ANSWER_MS = 10_000
 
-/** The marker of all processes that serve this name with this key, or without one before this homeserver. */
+/**
+ * The marker of all processes that serve this name with this key. Without the key there is nothing that they alone know, and
+ * each has a marker of its own: whoever could compute it could have requests taken for ours.
+ */
 export function markerOf({
   serverName,
   signingKey,
-  url,
-}: Pick<HomeserverClientOptions, 'serverName' | 'signingKey' | 'url'>): string {
-  const known = signingKey?.seed ?? url
-  return createHash('sha256').update('matrix-knock marker\0').update(serverName).update(known).digest('base64url')
+}: Pick<HomeserverClientOptions, 'serverName' | 'signingKey'>): string {
+  if (signingKey === undefined) return randomBytes(32).toString('base64url')
+  return createHmac('sha256', signingKey.seed).update('matrix-knock marker\0').update(serverName).digest('base64url')
 }
 
 export function createHomeserverClient(options: HomeserverClientOptions): HomeserverClient {
@@ -146,10 +148,10 @@ export function createHomeserverClient(options: HomeserverClientOptions): Homese
       const headers = usual({ authorization: `Bearer ${token}`, 'content-type': 'application/json' })
       return ask({ method: 'POST', uri, headers, body: canonicalJson(content) }, deadline)
     },
-    forward({ method, uri, authorization, body }, deadline) {
+    forward({ method, uri, authorization, markers = [], body }, deadline) {
       const lines = authorization.flatMap((line) => ['authorization', line])
       const type = body === undefined ? [] : ['content-type', 'application/json']
-      const headers = [...lines, ...type, 'accept', 'application/json', MARKER_HEADER, marker]
+      const headers = [...lines, ...type, 'accept', 'application/json', MARKER_HEADER, [...markers, marker].join(', ')]
       return ask({ method, uri, headers, ...(body && { body }) }, deadline)
     },
     close: () => agent.destroy(),

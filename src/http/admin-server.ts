@@ -1,9 +1,10 @@
 /**
  * The admin listener: /health says that the process runs, /ready that it can serve, /metrics what it has done. It is for
- * the operator's network alone.
+ * the operator's network alone, and for no page in a browser there.
  */
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { Refusal } from '../matrix/errors.ts'
+import { createAdminDoor } from './admin-door.ts'
 import { errorBody, INTERNAL_ERROR, JSON_TYPE, UNKNOWN_ENDPOINT, WRONG_METHOD } from './error-body.ts'
 
 export interface AdminPorts {
@@ -18,7 +19,9 @@ export interface AdminPorts {
 
 const REQUEST_MS = 10_000
 
-export function createAdminServer(ports: AdminPorts): Server {
+/** @param names by which it may be asked, beside addresses and `localhost` */
+export function createAdminServer(ports: AdminPorts, names: readonly string[] = []): Server {
+  const refusedBy = createAdminDoor(names)
   const routes: Readonly<Record<string, () => Promise<Answer>>> = {
     '/health': async () => ({ status: 200, type: JSON_TYPE, body: '{"status":"ok"}' }),
     '/ready': async () => {
@@ -30,6 +33,8 @@ export function createAdminServer(ports: AdminPorts): Server {
     '/metrics': async () => ({ status: 200, type: ports.metricsType, body: await ports.metrics() }),
   }
   const server = createServer({ requestTimeout: REQUEST_MS }, (request, response) => {
+    const refused = refusedBy(request.headers)
+    if (refused !== undefined) return send(response, asAnswer(refused))
     const [path = ''] = (request.url ?? '').split('?')
     const route = Object.hasOwn(routes, path) ? routes[path] : undefined
     if (route === undefined) return send(response, asAnswer(UNKNOWN_ENDPOINT))

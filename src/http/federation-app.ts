@@ -5,7 +5,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { MARKER_HEADER } from '../knock/homeserver-ports.ts'
+import { MARKER_HEADER, markersIn } from '../knock/homeserver-ports.ts'
 import type { Refusal } from '../matrix/errors.ts'
 import { within } from '../waiting/within.ts'
 import type { AddressLimit } from './address-limit.ts'
@@ -111,9 +111,8 @@ function addHooks(app: FastifyInstance, { observer, ownMarker }: FederationAppOp
     if (request.method !== 'GET') headers['content-type'] = 'application/octet-stream'
     // https://www.rfc-editor.org/rfc/rfc9112#section-3.2
     if (headers.host === undefined && httpVersionMinor > 0) reply.send(refuse(request, reply, httpRefusal(400)))
-    else if (ownMarker !== undefined && headers[MARKER_HEADER] === ownMarker) {
+    else if (ownMarker !== undefined && cameBack(ownMarker, headers[MARKER_HEADER], reply)) {
       observer.cameBack()
-      reply.header(MARKER_HEADER, ownMarker)
       reply.send(refuse(request, reply, INTERNAL_ERROR))
     } else done()
   })
@@ -131,6 +130,16 @@ function addHooks(app: FastifyInstance, { observer, ownMarker }: FederationAppOp
     if (target !== undefined) reply.header('allow', METHOD_OF[target.route])
     reply.send(refuse(request, reply, target === undefined ? UNKNOWN_ENDPOINT : WRONG_METHOD))
   })
+}
+
+/**
+ * Whether a request is ours. Whoever marks one sees by the answer that it came here: `doctor` is a process of its own, whose
+ * marker nobody knows.
+ */
+function cameBack(own: string, header: string | readonly string[] | undefined, reply: FastifyReply): boolean {
+  const [first, ...more] = markersIn(header?.toString())
+  if (first !== undefined && more.length === 0) reply.header(MARKER_HEADER, first)
+  return first === own || more.includes(own)
 }
 
 function addRoutes(app: FastifyInstance, options: FederationAppOptions): void {

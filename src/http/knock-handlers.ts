@@ -2,7 +2,7 @@
  * The two federation calls as HTTP: authentication, then the path, then the use case.
  * https://spec.matrix.org/latest/server-server-api/#knocking-upon-a-room
  */
-import type { OriginalRequest } from '../knock/homeserver-ports.ts'
+import { MARKER_HEADER, markersIn, type OriginalRequest } from '../knock/homeserver-ports.ts'
 import type { KnockCalls } from '../knock/knock-calls.ts'
 import { type Refusal, refusal } from '../matrix/errors.ts'
 import { parseEventId, parseRoomId, parseUserId, type RoomId, type ServerName } from '../matrix/identifiers.ts'
@@ -128,8 +128,10 @@ function originalOf(
   { target, rawHeaders }: KnockRequest,
   body: Uint8Array | undefined,
 ): OriginalRequest {
-  const authorization = rawHeaders.filter((_, at) => at % 2 === 1 && /^authorization$/i.test(rawHeaders[at - 1] ?? ''))
-  return { method, uri: target.uri, authorization, body }
+  const lines = (name: string): readonly string[] =>
+    rawHeaders.filter((_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === name)
+  const markers = lines(MARKER_HEADER).flatMap(markersIn)
+  return { method, uri: target.uri, authorization: lines('authorization'), markers, body }
 }
 
 interface Content {

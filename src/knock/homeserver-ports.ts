@@ -5,8 +5,19 @@ import type { RoomEvent } from '../matrix/event.ts'
 import type { EventId, RoomId } from '../matrix/identifiers.ts'
 import type { JsonObject } from '../matrix/json.ts'
 
-/** On every request to the homeserver. One that comes in with our own value has gone round in a circle. */
+/**
+ * On every request to the homeserver: a value of our own, after those of other processes through which a request came that
+ * is sent on. One that comes in with our own has gone round in a circle.
+ */
 export const MARKER_HEADER = 'x-matrix-knock'
+
+const MARKER = /^[\w-]{1,64}$/
+
+/** The values of the header that can be markers. @param header undefined where there was none */
+export function markersIn(header: string | undefined): readonly string[] {
+  const values = header === undefined ? [] : header.split(',')
+  return values.map((value) => value.trim()).filter((value) => MARKER.test(value))
+}
 
 /** How well the store knows a room. */
 export type RoomFreshness =
@@ -34,6 +45,8 @@ export interface OriginalRequest {
   readonly uri: string
   /** Each `Authorization` line. */
   readonly authorization: readonly string[]
+  /** Of the processes that have sent it on before. */
+  readonly markers?: readonly string[]
   /** As received; undefined where there was none. */
   readonly body: Uint8Array | undefined
 }

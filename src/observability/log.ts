@@ -1,8 +1,10 @@
 /**
  * The log: one JSON object a line on standard output, written in the background, readable text on a terminal.
- * Nothing that people wrote goes in: no reason, no display name, no header, no key.
+ * Nothing that people wrote goes in: no reason, no display name, no header, no key. Names and errors of other servers do,
+ * and every character of them is seen.
  */
 import { destination, type Logger, pino } from 'pino'
+import { visible, visibleRecord } from './visible.ts'
 
 export interface Log extends Logger {}
 
@@ -26,7 +28,11 @@ export async function openLog(level: string): Promise<OpenLog> {
   if (process.stdout.isTTY) {
     const { default: pretty } = await import('pino-pretty')
     const output = pretty({ colorize: true, sync: true })
-    return { log: pino(options, output), writeLine: (json) => output.write(`${json}\n`), flush: () => undefined }
+    // The readable form shows what JSON has escaped: this has to be made visible before.
+    return openThrough(
+      (json) => void output.write(`${visibleRecord(json)}\n`),
+      () => undefined,
+    )
   }
   const output = destination({
     fd: 1,
@@ -37,7 +43,16 @@ export async function openLog(level: string): Promise<OpenLog> {
   })
   // A reader that went away must not end the service.
   output.on('error', () => undefined)
-  return { log: pino(options, output), writeLine: (json) => output.write(`${json}\n`), flush: () => flush(output) }
+  return openThrough(
+    (json) => void output.write(`${visible(json)}\n`),
+    () => flush(output),
+  )
+
+  function openThrough(writeLine: OpenLog['writeLine'], flush: OpenLog['flush']): OpenLog {
+    // A line of pino has its end already, and a fatal one is flushed at once.
+    const stream = { write: (line: string) => writeLine(line.slice(0, -1)), flushSync: flush }
+    return { log: pino(options, stream), writeLine, flush }
+  }
 }
 
 let last = { now: 0, text: '' }

@@ -193,3 +193,23 @@ describe('health', () => {
     expect([code, err]).toEqual([1, expect.stringContaining('http://[::1]:1/health cannot be reached')])
   })
 })
+
+describe('a password in a configuration that others can read', () => {
+  it('is warned of by check-config and doctor, with the file and what to do', async () => {
+    const url = 'postgres://knock:hunter2@127.0.0.1:9/knock'
+    const config = await work.configure({ store: { kind: 'postgres', url } })
+    await chmod(config, 0o644)
+    const remedy = new RegExp(`^warning: ${config}: store\\.url .*chmod 600 ${config}`)
+    expect(await work.run('check-config', '-c', config)).toMatchObject({ code: 0, err: expect.stringMatching(remedy) })
+    await chmod(config, 0o600)
+    expect(await work.run('check-config', '-c', config)).toMatchObject({ code: 0, err: '' })
+    // A store that needs no database has its own file for the password, which nobody uses.
+    const path = await work.configure({ store: { kind: 'sqlite', path: work.at('knock.db'), url } })
+    await chmod(path, 0o644)
+    const { out } = await work.run('doctor', '-c', path, '--json')
+    expect(JSON.parse(out)).toContainEqual({
+      ...{ name: 'files', outcome: 'note' },
+      detail: expect.stringMatching(/store\.url .*chmod 600/),
+    })
+  })
+})

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CommanderError } from 'commander'
+import { visibleOutput } from '../../src/cli/outcome.ts'
 import { createProgram } from '../../src/cli/program.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { type ConfiguredDoctor, runConfiguredDoctor } from '../../src/configured-doctor.ts'
@@ -58,7 +59,7 @@ async function runInProcess(...args: readonly string[]): Promise<Ran> {
   const err: string[] = []
   let code: number | undefined
   const context = {
-    output: { out: (line: string) => void out.push(`${line}\n`), err: (line: string) => void err.push(`${line}\n`) },
+    output: visibleOutput({ out: (line) => void out.push(`${line}\n`), err: (line) => void err.push(`${line}\n`) }),
     environment: {},
     openStore: (config: Config, warn: (message: string) => void) => openConfiguredStore(config, Date.now, warn),
     loadService: () => Promise.reject(new Error('not in this process')),

@@ -4,7 +4,7 @@ import { Agent, type IncomingMessage, request } from 'node:http'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { boundSocket } from '../support/bound-socket.ts'
-import { exchange } from '../support/http-client.ts'
+import { exchange, exchangeBytes } from '../support/http-client.ts'
 import { openWorkplace, type Workplace } from './program-fixture.ts'
 import { type RunningProcess, startProcess } from './running.ts'
 
@@ -44,6 +44,20 @@ describe('run', { timeout: 30_000 }, () => {
     expect(service.output().trimEnd().split('\n').at(-1)).toContain('"stopped"')
   })
 
+  it('answers at its admin listener to the names of the configuration, and says which key names them', async () => {
+    const service = start(await work.configure({ admin: { port: 0, hosts: ['matrix-knock'] } }))
+    const { adminPort } = await service.listening()
+    const ask = (host: string) =>
+      exchangeBytes(adminPort, `GET /metrics HTTP/1.1\r\nHost: ${host}:8451\r\nConnection: close\r\n\r\n`)
+    expect((await ask('matrix-knock')).status).toBe(200)
+    expect(await ask('attacker.example')).toMatchObject({
+      status: 403,
+      body: { errcode: 'M_FORBIDDEN', error: expect.stringContaining('admin.hosts') },
+    })
+    const config = await work.configure({ admin: { port: adminPort, host: 'localhost' } })
+    expect((await work.run('health', '-c', config)).code).toBe(0)
+  })
+
   it('ends with 1 once its store is lost, and says why', async () => {
     const service = start(await work.configure())
     const { adminPort } = await service.listening()
@@ -56,12 +70,15 @@ describe('run', { timeout: 30_000 }, () => {
     expect(service.output()).toMatch(/removed while it was in use.*the store is lost/)
   })
 
-  it('warns of a key that others can read', async () => {
-    const config = await work.configure()
-    await chmod(work.at('signing.key'), 0o644)
+  it('warns of a key, and of a password in the configuration, that others can read', async () => {
+    const url = 'postgres://knock:hunter2@127.0.0.1:9/knock'
+    const config = await work.configure({ store: { kind: 'sqlite', path: work.at('knock.db'), url } })
+    for (const path of [work.at('signing.key'), config]) await chmod(path, 0o644)
     const service = start(config)
     await service.listening()
     expect(service.output()).toContain(`chmod 600 ${work.at('signing.key')}`)
+    expect(service.output()).toContain(`chmod 600 ${config}`)
+    expect(service.output()).not.toContain('hunter2')
   })
 
   it('says which address is taken, and ends with 1', async () => {

@@ -38,7 +38,7 @@ describe('what is read', () => {
       signing_key_path: './data/signing.key',
       old_verify_keys: new Map(),
       listen: { host: '127.0.0.1', port: 8450, trust_proxy: [] },
-      admin: { host: '127.0.0.1', port: 8451 },
+      admin: { host: '127.0.0.1', port: 8451, hosts: [] },
       store: {
         kind: 'sqlite',
         path: './data/knock.db',

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { createCertificateAuthority } from '../support/certificates.ts'
 import { KNOCKABLE_VERSIONS, type SignedEvent, signAsItIs } from '../support/events.ts'
@@ -9,6 +10,7 @@ import {
   knockDraft,
   knockEvent,
   makeKnock,
+  makeKnockPath,
   sendKnock,
   sendKnockPath,
   signedRequest,
@@ -333,6 +335,19 @@ describe('what an operator without the signing key is told', () => {
     const room = buildRoom('11', alice, opening(alice, '11'))
     expect(await makeKnock({ port, identity }, stranger(), room)).toMatchObject({ status: 504 })
     await expect.poll(() => looping.log()).toContain('homeserver.url leads back to this service')
+    const { stdout } = await looping.command('doctor')
+    expect(stdout).toMatch(/FAILED {2}homeserver\.url: .* leads back to this service/)
     expect(await looping.stop()).toBe(0)
+  })
+
+  it('by nothing that a stranger sends: what marks our own requests cannot be computed', async () => {
+    const path = makeKnockPath(open().roomId, stranger().id)
+    const known = [resident.url, `127.0.0.1:${service.port}`, identity.publicKey, identity.name, '']
+    for (const guess of known) {
+      const marker = createHash('sha256').update('matrix-knock marker\0').update(identity.name).update(guess)
+      const headers = ['x-matrix-knock', marker.digest('base64url')]
+      expect((await exchange(service.port, { method: 'GET', path, headers })).status).toBe(401)
+    }
+    expect(service.log()).not.toContain('leads back')
   })
 })

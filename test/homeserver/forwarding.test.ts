@@ -49,6 +49,17 @@ describe('sending a knock on', () => {
     expect(values('x-matrix-knock')).toEqual([world.homeserver.marker])
   })
 
+  it('adds its marker to those of the processes that it came through', async () => {
+    const room = await open()
+    const knock = knockEvent(room, CAROL)
+    const usual = knockToHandOver(room, knock, world.now() + 10_000)
+    const original = { ...unusual(room, knock), markers: ['one', 'two'] }
+    await world.homeserver.handover.handOver({ ...usual, original })
+    const [sent] = world.resident.requests
+    const at = sent?.rawHeaders.findIndex((name) => name.toLowerCase() === 'x-matrix-knock') ?? -1
+    expect(sent?.rawHeaders[at + 1]).toBe(`one, two, ${world.homeserver.marker}`)
+  })
+
   it('leaves the other servers to the homeserver', async () => {
     await open()
     expect(world.homeserver.handover.homeserverDelivers).toBe(true)

@@ -34,4 +34,31 @@ describe('a request with the marker of our own', () => {
     expect(await ask(headers)).toEqual([200, undefined])
     expect(listener.failures).toEqual([])
   })
+
+  it.each([[['X-Matrix-Knock', 'theirs, mine']], [['X-Matrix-Knock', 'mine', 'x-matrix-knock', 'theirs']]])(
+    'went round in a circle through other processes of ours, too: %j',
+    async (headers) => {
+      listener = await openListener({ ownMarker: 'mine' })
+      expect(await ask(headers)).toEqual([500, 'M_UNKNOWN'])
+      expect(listener.failures).toEqual(['came back'])
+    },
+  )
+
+  it('is seen by its answer to have come here, whoever has marked it', async () => {
+    listener = await openListener({ ownMarker: 'm'.repeat(43) })
+    const port = await listener.listen()
+    const answered = async (marker: string) => {
+      const request = {
+        method: 'GET',
+        path: '/_matrix/federation/v1/make_knock/a/b',
+        headers: ['x-matrix-knock', marker],
+      }
+      const { status, headers } = await exchange(port, request)
+      return [status, headers['x-matrix-knock']]
+    }
+    expect(await answered('d'.repeat(43))).toEqual([401, 'd'.repeat(43)])
+    expect(await answered('m'.repeat(43))).toEqual([500, 'm'.repeat(43)])
+    expect(await answered('longer'.repeat(20))).toEqual([401, undefined])
+    expect(await answered('no marker')).toEqual([401, undefined])
+  })
 })
