@@ -41,7 +41,7 @@ export interface Lane {
 }
 
 /** So long a delivery keeps its lane. */
-const LANE_MS = 500
+const LANE_MS = 250
 /** Deliveries that have left their lane, in all and to one address. */
 const MOST_BESIDE = 256
 const MOST_BESIDE_PER_ADDRESS = 128

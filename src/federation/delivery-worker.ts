@@ -59,6 +59,8 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
   let running = false
   let scheduling: Promise<void> | undefined
   let again = false
+  /** When the queue was asked last what is due, by the clock. */
+  let lookedAt = Number.NEGATIVE_INFINITY
   let timer: NodeJS.Timeout | undefined
   let gathering: NodeJS.Timeout | undefined
 
@@ -105,7 +107,8 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
   async function openLanes(): Promise<boolean> {
     const free = Math.min(lanes.free(), CLAIMED_AT_ONCE)
     if (free <= 0) return false
-    const claimed = await queue.claim(clock(), free, lanes.freeForLagging())
+    lookedAt = clock()
+    const claimed = await queue.claim(lookedAt, free, lanes.freeForLagging())
     for (const transaction of claimed) {
       if (running) open(transaction)
       else await queue.release(transaction.destination, transaction.txnId)
@@ -123,6 +126,8 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
       lane.close()
       underWay.delete(done)
       wake()
+      // The queue names the one that is due longest: that may be one that lags and has no lane.
+      if (lane.untilTurn() > 0) setTimeout(wake, lane.untilTurn()).unref()
     })
     underWay.add(done)
   }
@@ -130,9 +135,9 @@ export function createDeliveryWorker(options: DeliveryWorkerOptions): DeliveryWo
   async function untilNext(): Promise<number> {
     if (lanes.free() <= 0) return POLL_MS
     const next = await queue.nextDue()
-    const wait = next === undefined ? POLL_MS : next - clock()
-    // What is long due has its reasons: the lanes for those that lag are taken.
-    return wait < -SOON_MS ? POLL_MS : Math.min(Math.max(wait, SOON_MS), POLL_MS)
+    // What was due at the last look and was not given has its reasons: the lanes for those that lag are taken.
+    if (next === undefined || next <= lookedAt) return POLL_MS
+    return Math.min(Math.max(next - clock(), SOON_MS), POLL_MS)
   }
 
   queue.onEnqueued(wake)

@@ -29,11 +29,11 @@ describe('lanes', () => {
   }
   const ended = (opened: readonly { readonly lane: Lane }[]) => opened.filter(({ lane }) => lane.signal.aborted).length
 
-  it('are left after half a second by deliveries that go on, and are free for others', () => {
+  it('are left after a quarter of a second by deliveries that go on, and are free for others', () => {
     const { lanes, open, freed } = build()
     const opened = open(32)
     expect(lanes.free()).toBe(0)
-    vi.advanceTimersByTime(499)
+    vi.advanceTimersByTime(249)
     expect(lanes.free()).toBe(0)
     vi.advanceTimersByTime(1)
     expect([lanes.free(), freed(), ended(opened)]).toEqual([32, 32, 0])
@@ -102,7 +102,7 @@ describe('lanes', () => {
       expect(lane.enter('192.0.2.1')).toBe(false)
       return lane.untilTurn()
     })
-    expect(waits).toEqual([31.25, 62.5, 93.75])
+    expect(waits).toEqual([15.625, 31.25, 46.875])
     vi.advanceTimersByTime(MINUTE)
     expect(lanes.open(SMALL).untilTurn()).toBe(0)
   })
