@@ -13,7 +13,9 @@ export interface JsonObject {
 
 export type JsonResult =
   | { readonly ok: true; readonly value: JsonValue }
-  | { readonly ok: false; readonly errcode: 'M_NOT_JSON' | 'M_BAD_JSON'; readonly reason: string }
+  | { readonly ok: false; readonly errcode: FlawCode; readonly reason: string }
+
+type FlawCode = 'M_NOT_JSON' | 'M_BAD_JSON' | 'M_TOO_LARGE'
 
 /** Arrays and objects may be nested this deep. What hashes and signs recurses, so the bound protects the stack. */
 export const MAX_JSON_DEPTH = 100
@@ -21,14 +23,17 @@ export const MAX_JSON_DEPTH = 100
 /**
  * Reads one JSON text.
  * @param bytes the whole text in UTF-8, without a byte order mark
+ * @param most characters that the canonical form may have: what nobody answers for has to end early. White space and
+ *   escapes do not count. Default: no limit.
  * @returns the value, or `M_NOT_JSON` for wrong encoding or syntax, or `M_BAD_JSON` for JSON that has no canonical
- *   form: fractions, exponents, integers beyond 2^53 - 1, duplicate keys, unpaired surrogates, nesting over 100 levels
+ *   form: fractions, exponents, integers beyond 2^53 - 1, duplicate keys, unpaired surrogates, nesting over 100 levels,
+ *   or `M_TOO_LARGE` as soon as what was read has more than `most` characters
  * @see https://spec.matrix.org/latest/appendices/#canonical-json
  */
-export function parseJson(bytes: Uint8Array): JsonResult {
+export function parseJson(bytes: Uint8Array, most = Number.POSITIVE_INFINITY): JsonResult {
   if (!isUtf8(bytes)) return { ok: false, errcode: 'M_NOT_JSON', reason: 'not valid UTF-8' }
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
-  const reader = new Reader(text)
+  const reader = new Reader(text, most)
   try {
     return { ok: true, value: reader.document() }
   } catch (error) {
@@ -44,8 +49,8 @@ export function isJsonObject(value: JsonValue | undefined): value is JsonObject 
 
 /** Leaves the descent at the first flaw; never seen outside this module. */
 class Flaw extends Error {
-  readonly errcode: 'M_NOT_JSON' | 'M_BAD_JSON'
-  constructor(errcode: 'M_NOT_JSON' | 'M_BAD_JSON', message: string) {
+  readonly errcode: FlawCode
+  constructor(errcode: FlawCode, message: string) {
     super(message)
     this.errcode = errcode
   }
@@ -73,16 +78,18 @@ const ESCAPES: Readonly<Record<string, string>> = {
   r: '\r',
   t: '\t',
 }
-const HEX4 = /^[0-9A-Fa-f]{4}$/
 
 /** A cursor over one text: recursive descent, one method per production of RFC 8259. */
 class Reader {
   readonly #text: string
   #at = 0
   #depth = 0
+  /** Characters of the canonical form that may still come. */
+  #left: number
 
-  constructor(text: string) {
+  constructor(text: string, most: number) {
     this.#text = text
+    this.#left = most
   }
 
   document(): JsonValue {
@@ -119,6 +126,7 @@ class Reader {
         object[key] = this.#value()
         if (this.#code() !== COMMA) break
         this.#at++
+        this.#spend(1)
         this.#space()
       }
     }
@@ -134,6 +142,7 @@ class Reader {
         array.push(this.#value())
         if (this.#code() !== COMMA) break
         this.#at++
+        this.#spend(1)
         this.#space()
       }
     }
@@ -149,6 +158,7 @@ class Reader {
       const code = text.charCodeAt(at)
       if (code === QUOTE) {
         this.#at = at + 1
+        this.#spend(at - start + 2)
         // Characters that stand for themselves came out of valid UTF-8: no surrogate among them is unpaired.
         return text.slice(start, at)
       }
@@ -167,6 +177,7 @@ class Reader {
       if (code === QUOTE) break
       if (code === BACKSLASH) {
         value += this.#escape(at)
+        if (value.length > this.#left) this.#spend(value.length)
         at += text[at + 1] === 'u' ? 6 : 2
         continue
       }
@@ -180,15 +191,17 @@ class Reader {
     }
     if (!value.isWellFormed()) throw new Flaw('M_BAD_JSON', 'a string holds an unpaired surrogate')
     this.#at = at + 1
+    this.#spend(value.length + 2)
     return value
   }
 
   #escape(at: number): string {
     const letter = this.#text[at + 1] ?? ''
     if (letter === 'u') {
-      const digits = this.#text.slice(at + 2, at + 6)
-      if (!HEX4.test(digits)) throw this.#syntax('\\u needs four hexadecimal digits', at)
-      return String.fromCharCode(Number.parseInt(digits, 16))
+      let unit = 0
+      for (let digit = at + 2; digit < at + 6; digit++) unit = unit * 16 + hexDigit(this.#text.charCodeAt(digit))
+      if (Number.isNaN(unit)) throw this.#syntax('\\u needs four hexadecimal digits', at)
+      return String.fromCharCode(unit)
     }
     if (!Object.hasOwn(ESCAPES, letter)) throw this.#syntax('an unknown escape', at)
     return ESCAPES[letter] ?? ''
@@ -204,6 +217,7 @@ class Reader {
     if (next === '.' || next === 'e' || next === 'E') {
       throw new Flaw('M_BAD_JSON', 'a number has a fraction or an exponent')
     }
+    this.#spend(digits)
     const value = Number(this.#text.slice(start, this.#at))
     if (!Number.isSafeInteger(value)) throw new Flaw('M_BAD_JSON', 'an integer is beyond 2^53 - 1')
     return value === 0 ? 0 : value
@@ -221,6 +235,7 @@ class Reader {
   #enter(): void {
     if (++this.#depth > MAX_JSON_DEPTH) throw new Flaw('M_BAD_JSON', `nested deeper than ${MAX_JSON_DEPTH} levels`)
     this.#at++
+    this.#spend(2)
     this.#space()
   }
 
@@ -233,6 +248,7 @@ class Reader {
   #word(word: string): boolean {
     if (!this.#text.startsWith(word, this.#at)) return false
     this.#at += word.length
+    this.#spend(word.length)
     return true
   }
 
@@ -250,7 +266,20 @@ class Reader {
     }
   }
 
+  /** Each value costs something, so what bounds the length bounds their number and what they take in memory. */
+  #spend(characters: number): void {
+    this.#left -= characters
+    if (this.#left < 0) throw new Flaw('M_TOO_LARGE', 'its canonical form is too long')
+  }
+
   #syntax(what: string, at = this.#at): Flaw {
     return new Flaw('M_NOT_JSON', `${what} at character ${at}`)
   }
+}
+
+/** NaN for what is none. */
+function hexDigit(code: number): number {
+  if (code >= ZERO && code <= NINE) return code - ZERO
+  const letter = code | 0x20
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x61 + 10 : Number.NaN
 }
