@@ -27,8 +27,8 @@ describe('hostile key servers', () => {
   })
   afterEach(() => world.close())
 
-  const ask = (server: ServerName = there, keyId = identity.keyId, wait = 3000) =>
-    federation.keyring.keysFor(server, [keyId as KeyId], world.now(), 'request', world.now() + wait)
+  const ask = (server: ServerName = there, keyId = identity.keyId, wait = 3000, cause = 'honest') =>
+    federation.keyring.keysFor(server, [keyId as KeyId], world.now(), 'request', world.now() + wait, cause)
 
   it.each<[KeyBehaviour, string]>([
     ['hang', 'no answer in time'],
@@ -258,7 +258,14 @@ describe('hostile key servers', () => {
     world.ahead = 60_000
     expect(await ask(name, 'ed25519:t_2')).toMatchObject({ kind: 'keys', keys: [{ keyId: 'ed25519:t_2' }] })
     expect(await ask(name, before.keyId)).toEqual({ kind: 'keys', keys: [] })
-    const old = await federation.keyring.keysFor(name, [before.keyId as KeyId], sent, 'event', world.now() + 1000)
+    const old = await federation.keyring.keysFor(
+      name,
+      [before.keyId as KeyId],
+      sent,
+      'event',
+      world.now() + 1000,
+      'test',
+    )
     expect(old).toMatchObject({ kind: 'keys', keys: [{ old: true }] })
     expect(homeserver.keyRequests).toBe(2)
     await homeserver.close()

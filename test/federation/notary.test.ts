@@ -40,7 +40,7 @@ describe('notary', () => {
   afterEach(() => world.close())
 
   const ask = (use: 'request' | 'event', at: number, keyId = identity.keyId) =>
-    federation.keyring.keysFor(there, [keyId as KeyId], at, use, world.now() + 5000)
+    federation.keyring.keysFor(there, [keyId as KeyId], at, use, world.now() + 5000, 'test')
   const asRequest = () => ask('request', world.now())
   /** The keys that are stored once they have verified something. */
   const stored = () => {
