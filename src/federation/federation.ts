@@ -70,10 +70,10 @@ export interface Federation {
 }
 
 /**
- * Exchanges that look-ups of keys have under way: half of them with one address, or for one cause. One that takes long
- * gives way to those that wait.
+ * Exchanges that look-ups of keys have under way, half of them with one address or for one cause. One that takes long gives
+ * way to those that wait.
  */
-const LOOK_UP_EXCHANGES = { slots: 256, perCause: 128, maxWaiting: 1024, patienceMs: 3_000 }
+const LOOK_UP_EXCHANGES = { slots: 256, perCause: 128, spare: 64, maxWaiting: 1024, patienceMs: 3_000 }
 
 const DEFAULT_PORTS = { wellKnown: 443, federation: 8448 }
 

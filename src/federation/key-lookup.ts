@@ -46,8 +46,8 @@ export interface KeyLookupOptions {
   readonly denied: (key: Uint8Array) => boolean
   readonly clock: Clock
   /**
-   * Look-ups of servers that have proved nothing, or did not answer last time, at a time; of each kind half may be for one
-   * cause. Default 1024: most of them hang in DNS, which costs little more than the waiting.
+   * Look-ups of servers that have proved nothing, or did not answer last time, at a time; a quarter of each kind is kept for
+   * causes that have few. Default 1024: most of a flood hangs in DNS, which costs little more than the waiting.
    */
   readonly maxLookups?: number
   /** Look-ups of other servers, at a time: of those that are due, and as many of new key ids. Default 32. */
@@ -76,7 +76,7 @@ export function createKeyLookup(options: KeyLookupOptions): KeyLookup {
   const { store, direct, notaries, denied, clock, timeoutMs = 10_000 } = options
   const { maxLookups = 1024, maxRefreshes = 32, maxWaiting = 1024, patienceMs = 4_000 } = options
   const fair = (slots: number): FairSlots =>
-    createFairSlots({ slots, perCause: Math.ceil(slots / 2), maxWaiting, patienceMs })
+    createFairSlots({ slots, perCause: slots, spare: Math.floor(slots / 4), maxWaiting, patienceMs })
   const forStrangers = fair(maxLookups)
   const forNewKeys = fair(maxRefreshes)
   const forRenewals = fair(maxRefreshes)

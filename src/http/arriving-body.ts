@@ -24,9 +24,12 @@ export type ArrivingBodies = (request: IncomingMessage, cause: string) => Arrivi
 export const BODY_LIMIT = 1024 * 1024
 /** Bodies that announce no more have a part of the budget to themselves. Nearly all knocks are such. */
 const SMALL_BYTES = 64 * 1024
-/** 16 MiB of small bodies and 8 MiB of others, half of each from one sender. One that stalls gives way to those that wait. */
-const SMALL_TURNS = { slots: 256, perCause: 128, maxWaiting: 4_096, patienceMs: 3_000 }
-const OTHER_TURNS = { slots: 8, perCause: 4, maxWaiting: 4_096, patienceMs: 3_000 }
+/**
+ * 16 MiB of small bodies and 8 MiB of others at a time, a quarter of each for senders that have few. One that stalls gives
+ * way to those that wait.
+ */
+const SMALL_TURNS = { slots: 256, perCause: 256, spare: 64, maxWaiting: 4_096, patienceMs: 3_000 }
+const OTHER_TURNS = { slots: 8, perCause: 8, spare: 2, maxWaiting: 4_096, patienceMs: 3_000 }
 
 /** One budget for all bodies that arrive through it. */
 export function createArrivingBodies(): ArrivingBodies {

@@ -20,6 +20,11 @@ export interface FairSlotsOptions {
   readonly slots: number
   /** Of them those that share a cause, at least 1. */
   readonly perCause: number
+  /**
+   * The last free slots, of which a cause has one only while it has fewer than there are: whoever comes next finds some.
+   * Default 0.
+   */
+  readonly spare?: number
   /** Tasks that wait. Beyond it the newest of the cause with the most waiting never runs. */
   readonly maxWaiting: number
   /** How long a task keeps its slot while others wait for one, in milliseconds. */
@@ -39,7 +44,8 @@ interface Running {
   readonly controller: AbortController
 }
 
-export function createFairSlots({ slots, perCause, maxWaiting, patienceMs }: FairSlotsOptions): FairSlots {
+export function createFairSlots(options: FairSlotsOptions): FairSlots {
+  const { slots, perCause, spare = 0, maxWaiting, patienceMs } = options
   // Sets keep the order of arrival.
   const waiting = new Set<Entrant>()
   const running = new Set<Running>()
@@ -47,7 +53,11 @@ export function createFairSlots({ slots, perCause, maxWaiting, patienceMs }: Fai
   const runningFor = new Map<string, number>()
   let impatience: NodeJS.Timeout | undefined
 
-  const isFull = (cause: string): boolean => (runningFor.get(cause) ?? 0) >= perCause
+  function isFull(cause: string): boolean {
+    const load = runningFor.get(cause) ?? 0
+    const free = slots - running.size
+    return load >= perCause || (free <= spare && load >= free)
+  }
 
   /** The one whose turn it is; undefined where nobody may run. */
   function next(): Entrant | undefined {

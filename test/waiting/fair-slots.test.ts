@@ -70,6 +70,25 @@ describe('fair slots', () => {
     expect(await long).toBe('gave up')
   })
 
+  it('keeps the last slots for causes that have few', async () => {
+    const slots = createFairSlots({ slots: 8, perCause: 8, spare: 4, maxWaiting: 100, patienceMs: LONG })
+    const holders = Array.from({ length: 20 }, held)
+    let begun = 0
+    const holding = holders.map(({ run }, at) => {
+      const begin = () => {
+        begun++
+        return run()
+      }
+      return slots.run([at % 2 === 0 ? 'flood' : 'other flood'], begin, LONG)
+    })
+    expect(await slots.run(['newcomer'], async () => 'at once', LONG)).toBe('at once')
+    // Three of each: with two free none may have a fourth.
+    expect(begun).toBe(6)
+    for (const { end } of holders) end()
+    await Promise.all(holding)
+    expect(begun).toBe(20)
+  })
+
   it('takes the slot of the flood rather than of one that is slow and alone', async () => {
     const slots = createFairSlots({ ...ROOMY, slots: 3, perCause: 3, patienceMs: 1 })
     const slow = held()
