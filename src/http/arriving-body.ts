@@ -3,16 +3,18 @@
  * sender. Nobody is refused for that but who keeps others waiting by sending slowly.
  */
 import type { IncomingMessage } from 'node:http'
-import { createFairSlots, type FairSlots } from '../waiting/fair-slots.ts'
+import { createFairSlots } from '../waiting/fair-slots.ts'
 import { type Body, discardBody, readBody } from './read-body.ts'
 
 /** The body of one request, of which nothing has been read. */
 export interface ArrivingBody {
   /**
-   * Reads it when its turn has come. What is whole then takes part in the budget no more: it is to be parsed at once.
-   * @param waitMs longest time for it, in milliseconds
+   * Reads it when its turn has come, which lasts until it is checked.
+   * @param waitMs longest time for it to come, in milliseconds
+   * @param check finds out whether it is authentic. The bytes are lent to it: others come in their place afterwards
+   * @returns undefined where its turn did not come in time
    */
-  read(waitMs: number): Promise<Body | { readonly kind: 'no turn' }>
+  read<T>(waitMs: number, check: (body: Body) => Promise<T>): Promise<T | undefined>
   /** Reads it to its end and keeps nothing, so that the answer arrives. @param waitMs longest time for it, in milliseconds */
   discard(waitMs: number): Promise<Body>
 }
@@ -30,28 +32,69 @@ const SMALL_BYTES = 64 * 1024
  */
 const SMALL_TURNS = { slots: 256, perCause: 256, spare: 64, maxWaiting: 4_096, patienceMs: 3_000 }
 const OTHER_TURNS = { slots: 8, perCause: 8, spare: 2, maxWaiting: 4_096, patienceMs: 3_000 }
+/**
+ * Parsed, a body can take fifty times its bytes, and milliseconds of the event loop. Those that are not short are checked
+ * one after the other, so that other requests come in between, and there is a second place for another sender.
+ */
+const SHORT_BYTES = 4 * 1024
+const CHECKS = { slots: 2, perCause: 1, maxWaiting: 4_096, patienceMs: 60_000 }
 
 /** One budget for all bodies that arrive through it. */
 export function createArrivingBodies(): ArrivingBodies {
   const small = createFairSlots(SMALL_TURNS)
   const other = createFairSlots(OTHER_TURNS)
+  const checks = createFairSlots(CHECKS)
+  // Memory for large bodies is used again: what is let go of would stay the process's for long.
+  const rooms: Buffer[] = []
 
   return (request, cause) => {
     const announced = Number(request.headers['content-length'] ?? Number.NaN)
-    const turns: FairSlots = announced <= SMALL_BYTES ? small : other
+
+    /** The result in a box: undefined is for what never had its turn. */
+    async function checked<T>(body: Body, waitMs: number, check: Check<T>): Promise<Box<T> | undefined> {
+      const boxed = async () => ({ value: await check(body) })
+      return body.kind === 'whole' && body.bytes.length > SHORT_BYTES ? checks.run([cause], boxed, waitMs) : boxed()
+    }
+
+    async function readSmall<T>(signal: AbortSignal, waitMs: number, check: Check<T>): Promise<Box<T> | undefined> {
+      return checked(await readBody(request, BODY_LIMIT, signal, Buffer.allocUnsafe(announced)), waitMs, check)
+    }
+
+    async function readOther<T>(signal: AbortSignal, waitMs: number, check: Check<T>): Promise<Box<T> | undefined> {
+      const room = rooms.pop() ?? Buffer.allocUnsafeSlow(BODY_LIMIT)
+      try {
+        return await checked(await readBody(request, BODY_LIMIT, signal, room), waitMs, check)
+      } finally {
+        if (rooms.length < OTHER_TURNS.slots) rooms.push(room)
+      }
+    }
+
+    async function readHere<T>(waitMs: number, check: Check<T>): Promise<Box<T> | undefined> {
+      const room = Buffer.allocUnsafe(request.readableLength)
+      return checked(await readBody(request, BODY_LIMIT, undefined, room), waitMs, check)
+    }
+
     const discard = (waitMs: number) => discardBody(request, BODY_LIMIT, AbortSignal.timeout(wholeMs(waitMs)))
 
     return {
-      async read(waitMs) {
-        if (hasArrived(request)) return readBody(request, BODY_LIMIT)
-        if (announced > BODY_LIMIT) return discard(waitMs)
-        const inTime = AbortSignal.timeout(wholeMs(waitMs))
-        const read = (gaveWay: AbortSignal) => readBody(request, BODY_LIMIT, AbortSignal.any([gaveWay, inTime]))
-        return (await turns.run([cause], read, wholeMs(waitMs))) ?? { kind: 'no turn' }
+      async read(waitMs, check) {
+        const most = wholeMs(waitMs)
+        if (hasArrived(request)) return (await readHere(most, check))?.value
+        if (announced > BODY_LIMIT) return check(await discard(most))
+        const inTime = AbortSignal.timeout(most)
+        const [turns, read] = announced <= SMALL_BYTES ? [small, readSmall] : [other, readOther]
+        const inTurn = (gaveWay: AbortSignal) => read(AbortSignal.any([gaveWay, inTime]), most, check)
+        return (await turns.run([cause], inTurn, most))?.value
       },
       discard,
     }
   }
+}
+
+type Check<T> = (body: Body) => Promise<T>
+
+interface Box<T> {
+  readonly value: T
 }
 
 /** What is here whole takes no more for being read. */

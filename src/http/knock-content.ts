@@ -3,11 +3,17 @@ import { canonicalJson } from '../matrix/canonical-json.ts'
 import { type Refusal, refusal } from '../matrix/errors.ts'
 import { MAX_PDU_BYTES } from '../matrix/event.ts'
 import { isJsonObject, type JsonObject, parseJson } from '../matrix/json.ts'
-import { OWN_LACK, TOO_SLOW } from './error-body.ts'
+import { TOO_SLOW } from './error-body.ts'
 import type { Body } from './read-body.ts'
 
+/** What a body says. It may be cut out of the text of the body, and keep all of that in memory. */
 export interface Content {
   readonly ok: true
+  readonly object: JsonObject
+}
+
+/** The content of an authentic request, for as long as it takes to answer it. */
+export interface KeptContent {
   readonly object: JsonObject
   /** What was sent, or the canonical form of it where that was longer than any event. */
   readonly bytes: Uint8Array
@@ -19,37 +25,31 @@ export interface Content {
  */
 const MOST_CHARACTERS = MAX_PDU_BYTES + 4 * 1024
 
-const TOO_LARGE = refusal('M_TOO_LARGE', 'The request body is too large', 'request body')
 const NO_OBJECT = refusal('M_BAD_JSON', 'The request body is not a JSON object', 'request body')
-const NOT_WHOLE: Readonly<Record<Exclude<Arrived['kind'], 'whole'>, Refusal>> = {
-  'too large': TOO_LARGE,
+/** What is answered to a body that was not read to its end. */
+export const NOT_WHOLE: Readonly<Record<Exclude<Body['kind'], 'whole'>, Refusal>> = {
+  'too large': refusal('M_TOO_LARGE', 'The request body is too large', 'request body'),
   'broken off': refusal('M_NOT_JSON', 'The request body is not whole', 'request body'),
   'too slow': TOO_SLOW,
-  'no turn': { ...OWN_LACK, detail: 'too many request bodies at once' },
 }
-
-type Arrived = Body | { readonly kind: 'no turn' }
 
 /**
  * Reads the event out of a body.
- * @returns `M_NOT_JSON`, `M_BAD_JSON` or `M_TOO_LARGE`, or 408 where it did not come in time
+ * @returns `M_NOT_JSON`, `M_BAD_JSON` or `M_TOO_LARGE`
  */
-export function readContent(body: Arrived): Content | Refusal {
-  if (body.kind !== 'whole') return NOT_WHOLE[body.kind]
-  const json = parseJson(body.bytes, MOST_CHARACTERS)
+export function readContent(bytes: Buffer): Content | Refusal {
+  const json = parseJson(bytes, MOST_CHARACTERS)
   if (!json.ok) return refusal(json.errcode, `The request body cannot be taken: ${json.reason}`, 'request body')
-  if (!isJsonObject(json.value)) return NO_OBJECT
-  return body.bytes.length > MAX_PDU_BYTES ? condensed(json.value) : { ok: true, object: json.value, bytes: body.bytes }
+  return isJsonObject(json.value) ? { ok: true, object: json.value } : NO_OBJECT
 }
 
-/** Strings that are cut out of a long text keep all of it in memory, as long as the event is there. These do not. */
-function condensed(value: JsonObject): Content | Refusal {
-  const bytes = canonicalJson(value)
-  const json = parseJson(bytes)
-  return json.ok && isJsonObject(json.value) ? { ok: true, object: json.value, bytes } : NO_OBJECT
-}
-
-/** The refusal of a body that is too large, whoever sent it; undefined for every other. */
-export function refuseTooLarge({ kind }: Body): Refusal | undefined {
-  return kind === 'too large' ? TOO_LARGE : undefined
+/**
+ * What is kept of a body that turned out to be authentic: nothing of what is around its event.
+ * @param bytes what the content was read from; they may be overwritten afterwards
+ */
+export function keepContent(object: JsonObject, bytes: Buffer): KeptContent {
+  if (bytes.length <= MAX_PDU_BYTES) return { object, bytes: Buffer.from(bytes) }
+  const canonical = canonicalJson(object)
+  const json = parseJson(canonical)
+  return { object: json.ok && isJsonObject(json.value) ? json.value : object, bytes: canonical }
 }

@@ -18,7 +18,8 @@ import {
   type SignedParts,
   verify,
 } from './authenticate.ts'
-import { readContent, refuseTooLarge } from './knock-content.ts'
+import { OWN_LACK } from './error-body.ts'
+import { keepContent, NOT_WHOLE, readContent } from './knock-content.ts'
 import type { Body } from './read-body.ts'
 import { decodeSegment, type KnockTarget, readVersions } from './request-target.ts'
 
@@ -73,16 +74,12 @@ export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers
     return findKeys(authentication, claim, request.cause, clock() + Math.min(keyLookupMs, requestMs))
   }
 
-  /** Checks the signatures over the whole request, and answers it. */
-  async function verified(
-    claim: KeyedClaim,
-    parts: SignedParts,
-    answer: (origin: ServerName) => Promise<KnockAnswer>,
-  ): Promise<KnockAnswer> {
+  /** Checks the signatures over the whole request. @returns the answer where nobody is let in */
+  async function refuseForged(claim: KeyedClaim, parts: SignedParts): Promise<KnockAnswer | undefined> {
     const checked = await verify(authentication, claim, parts)
     if (!checked.ok) return notAuthentic(checked)
     heardFrom?.(checked.origin)
-    return answer(checked.origin)
+    return undefined
   }
 
   return {
@@ -90,40 +87,46 @@ export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers
       const deadline = deadlineFrom(clock())
       const claim = await keyed(request)
       if (!claim.ok) return notAuthentic(claim)
-      return verified(claim, { method: 'GET', uri: request.target.uri }, async (origin) => {
-        const [first, second] = request.target.segments
-        const roomId = readSegment(first, parseRoomId)
-        const userId = readSegment(second, parseUserId)
-        if (roomId === undefined) return refused(INVALID_ROOM_ID, origin)
-        if (userId === undefined) return refused(INVALID_USER_ID, origin, roomId)
-        const versions = readVersions(request.target.query)
-        const original = originalOf('GET', request, undefined)
-        const outcome = await knocks.makeKnock({ origin, roomId, userId, versions, deadline, original })
-        if (!outcome.ok) return refused(outcome, origin, roomId)
-        return accepted(JSON.stringify(outcome.template), origin, roomId)
-      })
+      const { origin } = claim
+      const forged = await refuseForged(claim, { method: 'GET', uri: request.target.uri })
+      if (forged !== undefined) return forged
+      const [first, second] = request.target.segments
+      const roomId = readSegment(first, parseRoomId)
+      const userId = readSegment(second, parseUserId)
+      if (roomId === undefined) return refused(INVALID_ROOM_ID, origin)
+      if (userId === undefined) return refused(INVALID_USER_ID, origin, roomId)
+      const versions = readVersions(request.target.query)
+      const original = originalOf('GET', request, undefined)
+      const outcome = await knocks.makeKnock({ origin, roomId, userId, versions, deadline, original })
+      if (!outcome.ok) return refused(outcome, origin, roomId)
+      return accepted(JSON.stringify(outcome.template), origin, roomId)
     },
 
     async sendKnock(request, body) {
       const deadline = deadlineFrom(clock())
-      const claim = await keyed(request)
       const left = () => Math.min(deadline - clock(), requestMs)
+      const claim = await keyed(request)
       if (!claim.ok) return notAuthentic(claim, await body.discard(left()))
-      const content = readContent(await body.read(left()))
-      if (!content.ok) return refused(content, claim.origin)
-      const parts = { method: 'PUT', uri: request.target.uri, content: content.object }
-      return verified(claim, parts, async (origin) => {
-        const [first, second] = request.target.segments
-        const roomId = readSegment(first, parseRoomId)
-        const eventId = readSegment(second, parseEventId)
-        if (roomId === undefined) return refused(INVALID_ROOM_ID, origin)
-        if (eventId === undefined) return refused(INVALID_EVENT_ID, origin, roomId)
-        const keyDeadline = Math.min(deadline, clock() + keyLookupMs)
-        const original = originalOf('PUT', request, content.bytes)
-        const submitted = { origin, roomId, eventId, body: content.object, keyDeadline, deadline, original }
-        const outcome = await knocks.sendKnock(submitted)
-        return outcome.ok ? accepted(outcome.body, origin, roomId) : refused(outcome, origin, roomId)
+      const { origin } = claim
+      const content = await body.read(left(), async (arrived) => {
+        if (arrived.kind !== 'whole') return refused(NOT_WHOLE[arrived.kind], origin)
+        const read = readContent(arrived.bytes)
+        if (!read.ok) return refused(read, origin)
+        const forged = await refuseForged(claim, { method: 'PUT', uri: request.target.uri, content: read.object })
+        return forged ?? keepContent(read.object, arrived.bytes)
       })
+      if (content === undefined) return notAuthentic({ ...NO_TURN, claimed: origin })
+      if ('outcome' in content) return content
+      const [first, second] = request.target.segments
+      const roomId = readSegment(first, parseRoomId)
+      const eventId = readSegment(second, parseEventId)
+      if (roomId === undefined) return refused(INVALID_ROOM_ID, origin)
+      if (eventId === undefined) return refused(INVALID_EVENT_ID, origin, roomId)
+      const keyDeadline = Math.min(deadline, clock() + keyLookupMs)
+      const original = originalOf('PUT', request, content.bytes)
+      const submitted = { origin, roomId, eventId, body: content.object, keyDeadline, deadline, original }
+      const outcome = await knocks.sendKnock(submitted)
+      return outcome.ok ? accepted(outcome.body, origin, roomId) : refused(outcome, origin, roomId)
     },
   }
 }
@@ -134,6 +137,13 @@ const ANSWER_MARGIN_MS = 500
 const INVALID_ROOM_ID = refusal('M_INVALID_PARAM', 'The room id in the path is not valid', 'path: room id')
 const INVALID_USER_ID = refusal('M_INVALID_PARAM', 'The user id in the path is not valid', 'path: user id')
 const INVALID_EVENT_ID = refusal('M_INVALID_PARAM', 'The event id in the path is not valid', 'path: event id')
+
+const NO_TURN = {
+  ok: false,
+  refusal: OWN_LACK,
+  failure: 'own_lack',
+  detail: 'too many request bodies at once',
+} as const
 
 function readSegment<Id>(segment: string, parse: (text: string) => Id | undefined): Id | undefined {
   const text = decodeSegment(segment)
@@ -151,8 +161,8 @@ function originalOf(
 
 /** @param rest what became of the body that nobody wanted */
 function notAuthentic({ refusal, failure, claimed, detail }: NotAuthentic, rest?: Body): KnockAnswer {
-  const tooLarge = rest && refuseTooLarge(rest)
-  if (tooLarge !== undefined) return refused(tooLarge, claimed)
+  // Whoever sent it: that is a matter of HTTP.
+  if (rest?.kind === 'too large') return refused(NOT_WHOLE[rest.kind], claimed)
   return { outcome: refusal, origin: claimed, room: undefined, failure, detail }
 }
 

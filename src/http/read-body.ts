@@ -20,9 +20,15 @@ const FIRST_BYTES = 4 * 1024
 /**
  * @param limit bytes that are kept
  * @param signal ends the reading early: what was read is let go of
+ * @param room where they are kept, as far as it goes
  */
-export function readBody(stream: Readable, limit: number, signal?: AbortSignal): Promise<Body> {
-  let kept: Buffer = Buffer.allocUnsafe(Math.min(FIRST_BYTES, limit))
+export function readBody(
+  stream: Readable,
+  limit: number,
+  signal?: AbortSignal,
+  room: Buffer = Buffer.allocUnsafe(FIRST_BYTES),
+): Promise<Body> {
+  let kept = room
   let size = 0
   const keep = (chunk: Buffer): void => {
     const needed = size + chunk.length
@@ -79,7 +85,7 @@ function readThrough(
 }
 
 function larger(bytes: Buffer, size: number, capacity: number): Buffer {
-  const room = Buffer.allocUnsafe(capacity)
-  bytes.copy(room, 0, 0, size)
-  return room
+  const copy = Buffer.allocUnsafe(capacity)
+  bytes.copy(copy, 0, 0, size)
+  return copy
 }

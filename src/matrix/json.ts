@@ -79,6 +79,10 @@ const ESCAPES: Readonly<Record<string, string>> = {
   t: '\t',
 }
 
+/** What is empty is one and the same: a text can hold many thousands of them. */
+const NO_KEYS: JsonObject = Object.freeze(Object.create(null))
+const NO_ITEMS: readonly JsonValue[] = Object.freeze([])
+
 /** A cursor over one text: recursive descent, one method per production of RFC 8259. */
 class Reader {
   readonly #text: string
@@ -114,37 +118,41 @@ class Reader {
 
   #object(): JsonObject {
     this.#enter()
+    if (this.#code() === CLOSE_BRACE) {
+      this.#leave(CLOSE_BRACE)
+      return NO_KEYS
+    }
     const object: Record<string, JsonValue> = Object.create(null)
-    if (this.#code() !== CLOSE_BRACE) {
-      for (;;) {
-        if (this.#code() !== QUOTE) throw this.#syntax('a key is expected')
-        const key = this.#string()
-        if (key in object) throw new Flaw('M_BAD_JSON', 'an object has the same key twice')
-        if (this.#code() !== COLON) throw this.#syntax('":" is expected')
-        this.#at++
-        this.#space()
-        object[key] = this.#value()
-        if (this.#code() !== COMMA) break
-        this.#at++
-        this.#spend(1)
-        this.#space()
-      }
+    for (;;) {
+      if (this.#code() !== QUOTE) throw this.#syntax('a key is expected')
+      const key = this.#string()
+      if (key in object) throw new Flaw('M_BAD_JSON', 'an object has the same key twice')
+      if (this.#code() !== COLON) throw this.#syntax('":" is expected')
+      this.#at++
+      this.#spend(1)
+      this.#space()
+      object[key] = this.#value()
+      if (this.#code() !== COMMA) break
+      this.#at++
+      this.#spend(1)
+      this.#space()
     }
     this.#leave(CLOSE_BRACE)
     return object
   }
 
-  #array(): JsonValue[] {
+  #array(): readonly JsonValue[] {
     this.#enter()
-    const array: JsonValue[] = []
-    if (this.#code() !== CLOSE_BRACKET) {
-      for (;;) {
-        array.push(this.#value())
-        if (this.#code() !== COMMA) break
-        this.#at++
-        this.#spend(1)
-        this.#space()
-      }
+    if (this.#code() === CLOSE_BRACKET) {
+      this.#leave(CLOSE_BRACKET)
+      return NO_ITEMS
+    }
+    const array = [this.#value()]
+    while (this.#code() === COMMA) {
+      this.#at++
+      this.#spend(1)
+      this.#space()
+      array.push(this.#value())
     }
     this.#leave(CLOSE_BRACKET)
     return array
