@@ -10,16 +10,17 @@ import { type Body, discardBody, readBody } from './read-body.ts'
 export interface ArrivingBody {
   /**
    * Reads it when its turn has come, which lasts until it is checked.
+   * @param origin whom it claims to come from: behind one proxy that alone tells senders apart
    * @param waitMs longest time for it to come, in milliseconds
    * @param check finds out whether it is authentic. The bytes are lent to it: others come in their place afterwards
    * @returns undefined where its turn did not come in time
    */
-  read<T>(waitMs: number, check: (body: Body) => Promise<T>): Promise<T | undefined>
+  read<T>(origin: string, waitMs: number, check: (body: Body) => Promise<T>): Promise<T | undefined>
   /** Reads it to its end and keeps nothing, so that the answer arrives. @param waitMs longest time for it, in milliseconds */
   discard(waitMs: number): Promise<Body>
 }
 
-/** @param cause who sends the request */
+/** @param cause the network that the request comes from */
 export type ArrivingBodies = (request: IncomingMessage, cause: string) => ArrivingBody
 
 /** A knock has at most 64 KiB in canonical form; escapes and white space make it longer. */
@@ -27,11 +28,11 @@ export const BODY_LIMIT = 1024 * 1024
 /** Bodies that announce no more have a part of the budget to themselves. Nearly all knocks are such. */
 const SMALL_BYTES = 64 * 1024
 /**
- * 16 MiB of small bodies and 8 MiB of others at a time, a quarter of each for senders that have few. One that stalls gives
+ * 16 MiB of small bodies and 4 MiB of others at a time, a quarter of each for senders that have few. One that stalls gives
  * way to those that wait.
  */
 const SMALL_TURNS = { slots: 256, perCause: 256, spare: 64, maxWaiting: 4_096, patienceMs: 3_000 }
-const OTHER_TURNS = { slots: 8, perCause: 8, spare: 2, maxWaiting: 4_096, patienceMs: 3_000 }
+const OTHER_TURNS = { slots: 4, perCause: 4, spare: 1, maxWaiting: 4_096, patienceMs: 3_000 }
 /**
  * Parsed, a body can take fifty times its bytes, and milliseconds of the event loop. Those that are not short are checked
  * one after the other, so that other requests come in between, and there is a second place for another sender.
@@ -77,14 +78,14 @@ export function createArrivingBodies(): ArrivingBodies {
     const discard = (waitMs: number) => discardBody(request, BODY_LIMIT, AbortSignal.timeout(wholeMs(waitMs)))
 
     return {
-      async read(waitMs, check) {
+      async read(origin, waitMs, check) {
         const most = wholeMs(waitMs)
         if (hasArrived(request)) return (await readHere(most, check))?.value
         if (announced > BODY_LIMIT) return check(await discard(most))
         const inTime = AbortSignal.timeout(most)
         const [turns, read] = announced <= SMALL_BYTES ? [small, readSmall] : [other, readOther]
         const inTurn = (gaveWay: AbortSignal) => read(AbortSignal.any([gaveWay, inTime]), most, check)
-        return (await turns.run([cause], inTurn, most))?.value
+        return (await turns.run([cause, `as ${origin}`], inTurn, most))?.value
       },
       discard,
     }

@@ -3,6 +3,7 @@ import { canonicalJson } from '../matrix/canonical-json.ts'
 import { type Refusal, refusal } from '../matrix/errors.ts'
 import { MAX_PDU_BYTES } from '../matrix/event.ts'
 import { isJsonObject, type JsonObject, parseJson } from '../matrix/json.ts'
+import { isLongerThan } from '../matrix/json-length.ts'
 import { TOO_SLOW } from './error-body.ts'
 import type { Body } from './read-body.ts'
 
@@ -20,10 +21,10 @@ export interface KeptContent {
 }
 
 /**
- * Where reading ends, in characters of the canonical form. The exact limit is that of the event's format, which is asked
- * later, in its place among the rules: what is a little too large gets the answer of the first rule that it breaks.
+ * What says more is not parsed: no event does. The exact limit is that of the event's format, which is asked later, in its
+ * place among the rules, so that what is a little too large gets the answer of the first rule that it breaks.
  */
-const MOST_CHARACTERS = MAX_PDU_BYTES + 4 * 1024
+const MOST_BYTES = MAX_PDU_BYTES + 4 * 1024
 
 const NO_OBJECT = refusal('M_BAD_JSON', 'The request body is not a JSON object', 'request body')
 /** What is answered to a body that was not read to its end. */
@@ -38,7 +39,8 @@ export const NOT_WHOLE: Readonly<Record<Exclude<Body['kind'], 'whole'>, Refusal>
  * @returns `M_NOT_JSON`, `M_BAD_JSON` or `M_TOO_LARGE`
  */
 export function readContent(bytes: Buffer): Content | Refusal {
-  const json = parseJson(bytes, MOST_CHARACTERS)
+  if (isLongerThan(MOST_BYTES, bytes)) return NOT_WHOLE['too large']
+  const json = parseJson(bytes)
   if (!json.ok) return refusal(json.errcode, `The request body cannot be taken: ${json.reason}`, 'request body')
   return isJsonObject(json.value) ? { ok: true, object: json.value } : NO_OBJECT
 }

@@ -108,7 +108,7 @@ export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers
       const claim = await keyed(request)
       if (!claim.ok) return notAuthentic(claim, await body.discard(left()))
       const { origin } = claim
-      const content = await body.read(left(), async (arrived) => {
+      const content = await body.read(origin, left(), async (arrived) => {
         if (arrived.kind !== 'whole') return refused(NOT_WHOLE[arrived.kind], origin)
         const read = readContent(arrived.bytes)
         if (!read.ok) return refused(read, origin)

@@ -13,9 +13,7 @@ export interface JsonObject {
 
 export type JsonResult =
   | { readonly ok: true; readonly value: JsonValue }
-  | { readonly ok: false; readonly errcode: FlawCode; readonly reason: string }
-
-type FlawCode = 'M_NOT_JSON' | 'M_BAD_JSON' | 'M_TOO_LARGE'
+  | { readonly ok: false; readonly errcode: 'M_NOT_JSON' | 'M_BAD_JSON'; readonly reason: string }
 
 /** Arrays and objects may be nested this deep. What hashes and signs recurses, so the bound protects the stack. */
 export const MAX_JSON_DEPTH = 100
@@ -23,17 +21,14 @@ export const MAX_JSON_DEPTH = 100
 /**
  * Reads one JSON text.
  * @param bytes the whole text in UTF-8, without a byte order mark
- * @param most characters that the canonical form may have: what nobody answers for has to end early. White space and
- *   escapes do not count. Default: no limit.
  * @returns the value, or `M_NOT_JSON` for wrong encoding or syntax, or `M_BAD_JSON` for JSON that has no canonical
- *   form: fractions, exponents, integers beyond 2^53 - 1, duplicate keys, unpaired surrogates, nesting over 100 levels,
- *   or `M_TOO_LARGE` as soon as what was read has more than `most` characters
+ *   form: fractions, exponents, integers beyond 2^53 - 1, duplicate keys, unpaired surrogates, nesting over 100 levels
  * @see https://spec.matrix.org/latest/appendices/#canonical-json
  */
-export function parseJson(bytes: Uint8Array, most = Number.POSITIVE_INFINITY): JsonResult {
+export function parseJson(bytes: Uint8Array): JsonResult {
   if (!isUtf8(bytes)) return { ok: false, errcode: 'M_NOT_JSON', reason: 'not valid UTF-8' }
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
-  const reader = new Reader(text, most)
+  const reader = new Reader(text)
   try {
     return { ok: true, value: reader.document() }
   } catch (error) {
@@ -49,8 +44,8 @@ export function isJsonObject(value: JsonValue | undefined): value is JsonObject 
 
 /** Leaves the descent at the first flaw; never seen outside this module. */
 class Flaw extends Error {
-  readonly errcode: FlawCode
-  constructor(errcode: FlawCode, message: string) {
+  readonly errcode: 'M_NOT_JSON' | 'M_BAD_JSON'
+  constructor(errcode: 'M_NOT_JSON' | 'M_BAD_JSON', message: string) {
     super(message)
     this.errcode = errcode
   }
@@ -88,12 +83,9 @@ class Reader {
   readonly #text: string
   #at = 0
   #depth = 0
-  /** Characters of the canonical form that may still come. */
-  #left: number
 
-  constructor(text: string, most: number) {
+  constructor(text: string) {
     this.#text = text
-    this.#left = most
   }
 
   document(): JsonValue {
@@ -129,12 +121,10 @@ class Reader {
       if (key in object) throw new Flaw('M_BAD_JSON', 'an object has the same key twice')
       if (this.#code() !== COLON) throw this.#syntax('":" is expected')
       this.#at++
-      this.#spend(1)
       this.#space()
       object[key] = this.#value()
       if (this.#code() !== COMMA) break
       this.#at++
-      this.#spend(1)
       this.#space()
     }
     this.#leave(CLOSE_BRACE)
@@ -150,7 +140,6 @@ class Reader {
     const array = [this.#value()]
     while (this.#code() === COMMA) {
       this.#at++
-      this.#spend(1)
       this.#space()
       array.push(this.#value())
     }
@@ -166,7 +155,6 @@ class Reader {
       const code = text.charCodeAt(at)
       if (code === QUOTE) {
         this.#at = at + 1
-        this.#spend(at - start + 2)
         // Characters that stand for themselves came out of valid UTF-8: no surrogate among them is unpaired.
         return text.slice(start, at)
       }
@@ -185,7 +173,6 @@ class Reader {
       if (code === QUOTE) break
       if (code === BACKSLASH) {
         value += this.#escape(at)
-        if (value.length > this.#left) this.#spend(value.length)
         at += text[at + 1] === 'u' ? 6 : 2
         continue
       }
@@ -199,7 +186,6 @@ class Reader {
     }
     if (!value.isWellFormed()) throw new Flaw('M_BAD_JSON', 'a string holds an unpaired surrogate')
     this.#at = at + 1
-    this.#spend(value.length + 2)
     return value
   }
 
@@ -225,7 +211,6 @@ class Reader {
     if (next === '.' || next === 'e' || next === 'E') {
       throw new Flaw('M_BAD_JSON', 'a number has a fraction or an exponent')
     }
-    this.#spend(digits)
     const value = Number(this.#text.slice(start, this.#at))
     if (!Number.isSafeInteger(value)) throw new Flaw('M_BAD_JSON', 'an integer is beyond 2^53 - 1')
     return value === 0 ? 0 : value
@@ -243,7 +228,6 @@ class Reader {
   #enter(): void {
     if (++this.#depth > MAX_JSON_DEPTH) throw new Flaw('M_BAD_JSON', `nested deeper than ${MAX_JSON_DEPTH} levels`)
     this.#at++
-    this.#spend(2)
     this.#space()
   }
 
@@ -256,7 +240,6 @@ class Reader {
   #word(word: string): boolean {
     if (!this.#text.startsWith(word, this.#at)) return false
     this.#at += word.length
-    this.#spend(word.length)
     return true
   }
 
@@ -272,12 +255,6 @@ class Reader {
       if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return
       this.#at++
     }
-  }
-
-  /** Each value costs something, so what bounds the length bounds their number and what they take in memory. */
-  #spend(characters: number): void {
-    this.#left -= characters
-    if (this.#left < 0) throw new Flaw('M_TOO_LARGE', 'its canonical form is too long')
   }
 
   #syntax(what: string, at = this.#at): Flaw {

@@ -1,13 +1,15 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type FakeDns, startFakeDns } from '../support/fake-dns.ts'
 import { exchange } from '../support/http-client.ts'
 import { mostResident, residentBytes } from '../support/process-memory.ts'
-import { knockEvent, makeKnock, sendKnock, sendKnockPath } from '../support/remote-knocker.ts'
+import { knockEvent, makeKnock, sendKnockPath } from '../support/remote-knocker.ts'
 import { authorization } from '../support/signing.ts'
 import { buildRoom, opening, type TestRoom } from '../support/test-room.ts'
 import { type Stage, setStage, until } from './stage.ts'
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 
 const MIB = 1024 * 1024
 /** What 200 bodies at once may take beside what the service has anyway. */
@@ -29,7 +31,7 @@ beforeEach(async () => {
     { federation: { dns_servers: [dns.server] }, timeouts: { key_lookup_seconds: 3 } },
   )
   // Whatever a service has once it works, and the keys of the remote.
-  for (let at = 0; at < 20; at++) await sendKnock(stage.service, stage.remote.identity, room, knockOf(`early${at}`))
+  for (let at = 0; at < 200; at++) await makeKnock(stage.service, stage.knocker(`early${at}`), room)
 })
 afterEach(async () => {
   for (const socket of sockets) socket.destroy()
@@ -56,13 +58,13 @@ const flood = (origin: (at: number) => string, count = 200) =>
     ),
   )
 
-/** Opens a send_knock in the remote's name, sends so much of its body, and then nothing. */
+/** Opens a send_knock in the neighbour's name, sends so much of its body, and then nothing. */
 async function stall(announced: number, sent: number): Promise<void> {
   const socket = connect(stage.service.port, '127.0.0.1')
   sockets.push(socket)
   socket.on('error', () => undefined).resume()
   await once(socket, 'connect')
-  const head = `PUT ${target()} HTTP/1.1\r\nHost: x\r\nAuthorization: ${forged(stage.remote.name)}\r\n`
+  const head = `PUT ${target()} HTTP/1.1\r\nHost: x\r\nAuthorization: ${forged(stage.neighbour.name)}\r\n`
   socket.write(`${head}Content-Length: ${announced}\r\n\r\n`)
   socket.write(Buffer.alloc(sent, 0x20))
 }
