@@ -11,11 +11,12 @@ export interface ConfiguredFederationParts {
   readonly keyStore: KeyStore
   readonly clock: Clock
   readonly onLookup?: NonNullable<FederationOptions['onLookup']>
+  readonly onLack?: NonNullable<FederationOptions['onLack']>
 }
 
 /** The caller closes it. */
 export function createConfiguredFederation(parts: ConfiguredFederationParts): Federation {
-  const { config, files, keyStore, clock, onLookup } = parts
+  const { config, files, keyStore, clock, onLookup, onLack } = parts
   const { federation, server_name: serverName, timeouts } = config
   const { signingKey } = files
   return createFederation({
@@ -33,6 +34,7 @@ export function createConfiguredFederation(parts: ConfiguredFederationParts): Fe
     ...(federation.dns_servers && { dnsServers: federation.dns_servers }),
     keyLimits: { timeoutMs: timeouts.key_lookup_seconds * 1000 },
     ...(onLookup && { onLookup }),
+    ...(onLack && { onLack }),
     maxDeliveries: config.deliveries.max_parallel,
   })
 }

@@ -19,6 +19,7 @@ import { compileAdmission } from './knock/admission.ts'
 import type { Clock } from './knock/ports.ts'
 import type { Store } from './knock/store-ports.ts'
 import { nativeEd25519 } from './matrix/ed25519.ts'
+import { createLackLog } from './observability/lack-log.ts'
 import type { OpenLog } from './observability/log.ts'
 import { createMetrics, type Metrics } from './observability/metrics.ts'
 import { createRequestLog } from './observability/request-log.ts'
@@ -58,7 +59,8 @@ export async function startService(parts: ServiceParts): Promise<Service> {
   const { config, store, clock } = parts
   const { log } = parts.logging
   const metrics = createMetrics({ queue: store, holdings: store.holdings, clock })
-  const federation = createConfiguredFederation({ ...parts, keyStore: store, onLookup: metrics.keyLookup })
+  const onLack = createLackLog(parts.logging, clock)
+  const federation = createConfiguredFederation({ ...parts, keyStore: store, onLookup: metrics.keyLookup, onLack })
   const deliveries = createDeliveries(parts, federation, metrics)
   const outboxLimit = createDeliveryLimit(parts, metrics)
   const audit = createAudit(parts, federation)

@@ -64,21 +64,6 @@ export function createAddressFilter(exceptions: readonly Network[]): AddressFilt
   }
 }
 
-/** What counts as one place on the internet: an IPv4 address, or the /64 of an IPv6 one, which one subscriber has whole. */
-export function networkOf(address: string): string {
-  if (isIP(address) !== 6) return address
-  const [head = '', tail = ''] = address.split('::')
-  const groups = head.split(':').filter((group) => group !== '')
-  const missing = address.includes('::')
-    ? 8 - groups.length - tail.split(':').filter((group) => group !== '').length
-    : 0
-  const all = [...groups, ...Array<string>(Math.max(0, missing)).fill('0'), ...tail.split(':')]
-  return all
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':')
-}
-
 /** Reads a network in CIDR notation, or one address. @returns undefined where the text is neither */
 export function parseNetwork(text: string): Network | undefined {
   const [address = '', digits, ...rest] = text.split('/')

@@ -2,7 +2,7 @@
  * Who may be sent to now. A lane is for deliveries that end soon: one that does not leaves it to others and is waited for
  * beside the lanes. Servers that lag and servers at one address have shares. docs/decisions/0015-deliveries-that-isolate.md
  */
-import { networkOf } from './address-filter.ts'
+import { networkOf } from '../matrix/ip-address.ts'
 
 export interface DeliveryLanesOptions {
   readonly maxParallel: number

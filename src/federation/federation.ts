@@ -5,6 +5,7 @@
 import type { Clock, Keyring, KeyStore } from '../knock/ports.ts'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
 import type { KeyId, ServerName } from '../matrix/identifiers.ts'
+import { createFairSlots } from '../waiting/fair-slots.ts'
 import { createAddressFilter, type Network } from './address-filter.ts'
 import { createHostsFile } from './hosts-file.ts'
 import { createHttpAgent } from './http-agent.ts'
@@ -44,9 +45,17 @@ export interface FederationOptions {
   readonly ports?: { readonly wellKnown: number; readonly federation: number }
   readonly keyLimits?: Pick<
     KeyringOptions,
-    'maxLookups' | 'maxRefreshes' | 'maxWaiting' | 'timeoutMs' | 'coolDownMs' | 'maxBackoffMs' | 'maxKnown'
+    | 'maxLookups'
+    | 'maxRefreshes'
+    | 'maxWaiting'
+    | 'patienceMs'
+    | 'timeoutMs'
+    | 'coolDownMs'
+    | 'maxBackoffMs'
+    | 'maxKnown'
   >
   readonly onLookup?: NonNullable<KeyringOptions['onLookup']>
+  readonly onLack?: NonNullable<KeyringOptions['onLack']>
   /** Servers that are sent to at a time: connections to more are not kept. Default 32. */
   readonly maxDeliveries?: number
 }
@@ -60,15 +69,22 @@ export interface Federation {
   close(): Promise<void>
 }
 
+/**
+ * Exchanges that look-ups of keys have under way, half of them with one address or for one cause. One that takes long gives
+ * way to those that wait.
+ */
+const LOOK_UP_EXCHANGES = { slots: 256, perCause: 128, spare: 64, maxWaiting: 1024, patienceMs: 3_000 }
+
 const DEFAULT_PORTS = { wellKnown: 443, federation: 8448 }
 
 export function createFederation(options: FederationOptions): Federation {
-  const { serverName, signingKey, ed25519, clock, random, dnsServers, ports = DEFAULT_PORTS, onLookup } = options
+  const { serverName, signingKey, ed25519, clock, random, dnsServers, ports = DEFAULT_PORTS } = options
+  const { onLookup, onLack } = options
   const hosts = createHostsFile(options.hostsPath ?? '/etc/hosts', clock)
   const resolver = createResolver({ hosts, clock, ...(dnsServers && { servers: dnsServers }) })
   const filter = createAddressFilter(options.allowedNetworks)
   const guarded = { filter, clock, caCertificates: options.caCertificates }
-  const agent = createHttpAgent(guarded)
+  const agent = createHttpAgent({ ...guarded, turns: createFairSlots(LOOK_UP_EXCHANGES) })
   // Deliveries have connections of their own, as many as lanes: no look-up of keys has to wait for one.
   const deliveryAgent = createHttpAgent({ ...guarded, maxTargets: options.maxDeliveries ?? 32, perTarget: 1 })
   const wellKnown = createWellKnown({ resolver, agent, clock, port: ports.wellKnown })
@@ -92,6 +108,7 @@ export function createFederation(options: FederationOptions): Federation {
     clock,
     ...options.keyLimits,
     ...(onLookup && { onLookup }),
+    ...(onLack && { onLack }),
   })
 
   return {

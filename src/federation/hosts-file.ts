@@ -30,8 +30,11 @@ export function createHostsFile(path: string, clock: Clock): HostsFile {
     const usable = status?.isFile() === true && status.size <= MAX_BYTES
     const found = usable ? `${status.mtimeMs} ${status.size} ${status.ino}` : ''
     if (found === stamp) return before
+    const text = usable ? await readFile(path, 'utf8').catch(({ code }) => (code === 'ENOENT' ? '' : undefined)) : ''
+    // For want of descriptors, say: what it said before still counts, and it is read at the next look.
+    if (text === undefined) return before
     stamp = found
-    return usable ? parseHosts(await readFile(path, 'utf8').catch(() => '')) : new Map()
+    return parseHosts(text)
   }
 
   return {

@@ -6,8 +6,11 @@
 import { Readable } from 'node:stream'
 import tls from 'node:tls'
 import type { Clock } from '../knock/ports.ts'
+import { networkOf } from '../matrix/ip-address.ts'
+import type { FairSlots } from '../waiting/fair-slots.ts'
 import type { AddressFilter } from './address-filter.ts'
 import { type Connections, createConnectionPools } from './connection-pools.ts'
+import { type Failure, failure, isMissing } from './failure.ts'
 
 /** Where and as whom to reach a server. */
 export interface Target {
@@ -37,6 +40,8 @@ export interface OutboundRequest {
   readonly signal?: AbortSignal
   /** Asked by requestAny before it tries an address: false leaves it out. */
   readonly enter?: (address: string) => boolean
+  /** Who causes it, where exchanges are shared among causes. */
+  readonly cause?: string
 }
 
 export type OutboundResponse =
@@ -48,7 +53,7 @@ export type OutboundResponse =
       readonly body: Uint8Array
     }
   /** `status` is there where the head of a response had come. */
-  | { readonly kind: 'failed'; readonly reason: string; readonly status?: number }
+  | (Failure & { readonly status?: number })
 
 export interface HttpAgent {
   /** One exchange with one target. TLS and network errors are values; redirects are responses like any other. */
@@ -73,6 +78,8 @@ export interface HttpAgentOptions {
   readonly maxTargets?: number
   /** Connections to each. Default 4. */
   readonly perTarget?: number
+  /** Exchanges take turns, fairly by the address asked and by cause. They do not where left out. */
+  readonly turns?: FairSlots
 }
 
 /** Head and early hints. The body may come in chunks that are as large again as what they carry. */
@@ -84,7 +91,7 @@ const LONGEST_MS = 3_600_000
 const USER_AGENT = 'matrix-knock'
 
 export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
-  const { filter, clock, connectTimeoutMs = 4_000, maxTargets = 128, perTarget = 4 } = options
+  const { filter, clock, turns, connectTimeoutMs = 4_000, maxTargets = 128, perTarget = 4 } = options
   const secureContext = tls.createSecureContext(authorities(options.caCertificates ?? []))
   const pools = createConnectionPools({ secureContext, connectTimeoutMs, maxTargets, perTarget })
 
@@ -99,9 +106,12 @@ export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
     // Taken off again below: the caller's signal can live as long as the process.
     wanted.signal?.addEventListener('abort', breakOff)
     if (wanted.signal?.aborted) breakOff()
-    try {
+    const attempt = (): Promise<OutboundResponse> => {
       const exchanged = pools.use(target, (connections) => exchange(connections, target, wanted, ending.signal))
-      return await Promise.race([exchanged, unconnected(ending.signal)])
+      return Promise.race([exchanged, unconnected(ending.signal)])
+    }
+    try {
+      return await (turns === undefined ? attempt() : inTurn(turns, target, wanted, remaining, ending, attempt))
     } finally {
       clearTimeout(timer)
       wanted.signal?.removeEventListener('abort', breakOff)
@@ -111,19 +121,44 @@ export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
   return {
     request,
     async requestAny(targets, wanted) {
-      let last: OutboundResponse = { kind: 'failed', reason: 'no address' }
+      let failed: Failure = { kind: 'failed', reason: 'no address' }
       for (const [at, target] of targets.entries()) {
         if (wanted.enter?.(target.address) === false) continue
         const share = (wanted.deadline - clock()) / (at === targets.length - 1 ? 1 : 2)
-        last = await request(target, { ...wanted, deadline: clock() + share })
-        if (last.kind === 'response' || last.status !== undefined || wanted.signal?.aborted) return last
-        if (clock() >= wanted.deadline) return last
+        const answer = await request(target, { ...wanted, deadline: clock() + share })
+        if (answer.kind === 'response' || answer.status !== undefined) return answer
+        // One that could not be tried might have answered.
+        failed = failed.lack === undefined ? answer : failed
+        if (wanted.signal?.aborted || clock() >= wanted.deadline) break
       }
-      return last
+      return failed
     },
     close: () => pools.destroy(),
   }
 }
+
+/** Waits for a turn, and gives it up to those that wait where the exchange takes long. */
+async function inTurn(
+  turns: FairSlots,
+  { address }: Target,
+  { cause }: OutboundRequest,
+  waitMs: number,
+  ending: AbortController,
+  attempt: () => Promise<OutboundResponse>,
+): Promise<OutboundResponse> {
+  const causes = [`to ${networkOf(address)}`, ...(cause === undefined ? [] : [cause])]
+  const tried = await turns.run(
+    causes,
+    (gaveWay) => {
+      gaveWay.addEventListener('abort', () => ending.abort(GAVE_WAY), { once: true })
+      return attempt()
+    },
+    waitMs,
+  )
+  return tried ?? { kind: 'failed', reason: 'too many connections at once', lack: 'missing' }
+}
+
+const GAVE_WAY = new DOMException('gave way', 'GaveWayError')
 
 /** The default authorities stay: giving `ca` alone would replace them. */
 function authorities(extra: readonly string[]): tls.SecureContextOptions {
@@ -135,7 +170,7 @@ function authorities(extra: readonly string[]): tls.SecureContextOptions {
 /** undici ends no request before it has a connection: one that is still being made must not hold up its caller. */
 function unconnected(signal: AbortSignal): Promise<OutboundResponse> {
   return new Promise((resolve) => {
-    const end = () => setTimeout(resolve, END_WITHIN_MS, { kind: 'failed', reason: describe(signal.reason) })
+    const end = () => setTimeout(resolve, END_WITHIN_MS, failureOf(signal.reason))
     if (signal.aborted) end()
     else signal.addEventListener('abort', end, { once: true })
   })
@@ -162,8 +197,8 @@ async function exchange(
     if (bytes === undefined) return { kind: 'failed', reason: `the response is larger than ${maxBytes} bytes`, status }
     return { kind: 'response', status, headers: flatten(response.headers), body: bytes }
   } catch (error) {
-    const reason = describe(error)
-    return status === undefined ? { kind: 'failed', reason } : { kind: 'failed', reason, status }
+    const failed = failureOf(error)
+    return status === undefined ? failed : { ...failed, status }
   } finally {
     allowance.end()
   }
@@ -195,9 +230,16 @@ function flatten(headers: Readonly<Record<string, string | string[] | undefined>
   return flat
 }
 
+function failureOf(error: unknown): Failure {
+  const reason = describe(error)
+  if (error instanceof DOMException && error.name === GAVE_WAY.name) return failure(reason, 'crowded')
+  return failure(reason, isMissing(reason) ? 'missing' : undefined)
+}
+
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return 'the request failed'
   if (error.name === 'TimeoutError') return 'no answer in time'
+  if (error.name === GAVE_WAY.name) return 'no answer while others waited for the connection'
   const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name
   return code === 'ABORT_ERR' || error.name === 'AbortError' ? 'ended early' : code
 }

@@ -4,11 +4,11 @@
  */
 import type { Clock } from '../knock/ports.ts'
 import type { Ed25519 } from '../matrix/ed25519.ts'
-import type { ServerName } from '../matrix/identifiers.ts'
 import { parseJson } from '../matrix/json.ts'
 import { checkKeyObject } from '../matrix/server-keys.ts'
+import { failure } from './failure.ts'
 import type { HttpAgent } from './http-agent.ts'
-import { type KeyAnswer, type KeySource, MAX_KEY_OBJECT_BYTES } from './key-source.ts'
+import { type KeyAnswer, type KeyQuestion, type KeySource, MAX_KEY_OBJECT_BYTES } from './key-source.ts'
 import type { Discovery } from './server-discovery.ts'
 
 export interface KeyClientOptions {
@@ -23,16 +23,18 @@ export interface KeyClientOptions {
 /** The source that knows best: what it answers replaces all that was known. */
 export function createKeyClient(options: KeyClientOptions): KeySource {
   return {
-    async ask({ server, deadline }) {
-      const answer = await askServer(options, server, deadline)
-      if (answer.kind === 'failed') options.discovery.unreachable(server)
+    async ask(question) {
+      const answer = await askServer(options, question)
+      if (answer.kind === 'failed' && answer.lack === undefined) options.discovery.unreachable(question.server)
       return answer
     },
   }
 }
 
-async function askServer(options: KeyClientOptions, server: ServerName, deadline: number): Promise<KeyAnswer> {
-  const { discovery, agent, ed25519, denied } = options
+async function askServer(
+  { discovery, agent, ed25519, denied }: KeyClientOptions,
+  { server, deadline, cause, signal }: KeyQuestion,
+): Promise<KeyAnswer> {
   const found = await discovery.discover(server, deadline)
   if (found.kind === 'failed') return found
   const response = await agent.requestAny(found.targets, {
@@ -41,8 +43,10 @@ async function askServer(options: KeyClientOptions, server: ServerName, deadline
     headers: { accept: 'application/json' },
     maxBytes: MAX_KEY_OBJECT_BYTES,
     deadline,
+    signal,
+    cause,
   })
-  if (response.kind === 'failed') return { kind: 'failed', reason: response.reason }
+  if (response.kind === 'failed') return failure(response.reason, response.lack)
   if (response.status !== 200) return { kind: 'failed', reason: `the server answers ${response.status}` }
   const json = parseJson(response.body)
   if (!json.ok) return { kind: 'failed', reason: json.reason }

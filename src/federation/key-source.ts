@@ -4,6 +4,7 @@
  */
 import type { KeyId, ServerName } from '../matrix/identifiers.ts'
 import type { ServerKeys } from '../matrix/server-keys.ts'
+import type { Failure } from './failure.ts'
 
 export interface KeyQuestion {
   readonly server: ServerName
@@ -12,12 +13,15 @@ export interface KeyQuestion {
   readonly minimumValidUntil: number
   /** Absolute time in milliseconds. */
   readonly deadline: number
+  /** Who makes us ask. */
+  readonly cause: string
+  /** Nobody waits for the answer any more. */
+  readonly signal: AbortSignal
 }
 
 export type KeyAnswer =
   /** What was published; never empty. */
-  | { readonly kind: 'keys'; readonly published: readonly ServerKeys[] }
-  | { readonly kind: 'failed'; readonly reason: string }
+  { readonly kind: 'keys'; readonly published: readonly ServerKeys[] } | Failure
 
 export interface KeySource {
   ask(question: KeyQuestion): Promise<KeyAnswer>

@@ -2,12 +2,19 @@
  * The keyring: public keys of other servers from memory, the store, the servers themselves or notaries, and our own.
  * https://spec.matrix.org/latest/server-server-api/#retrieving-server-keys
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import type { KeyLookup as KeyLookupAnswer, Keyring, KeyStore, StoredServerKeys, VerifyKey } from '../knock/ports.ts'
 import type { SigningKey } from '../matrix/ed25519.ts'
 import type { KeyId, ServerName } from '../matrix/identifiers.ts'
 import { within } from '../waiting/within.ts'
-import { type Acquaintance, createKeyLookup, type KeyLookupOptions, type LookupOutcome } from './key-lookup.ts'
+import {
+  type Acquaintance,
+  createKeyLookup,
+  type KeyLookupOptions,
+  type LookupOutcome,
+  type SharedLookup,
+} from './key-lookup.ts'
 import { freshUntil, isDue, isTooFarAhead, type KeyPurpose, usable, wantsRefresh, worthStoring } from './key-records.ts'
 import { stands } from './pause.ts'
 
@@ -19,7 +26,9 @@ export interface KeyringOptions extends KeyLookupOptions {
   /** Our earlier keys: good for events, never for requests. */
   readonly oldVerifyKeys?: ReadonlyMap<KeyId, Uint8Array>
   /** Told about each look-up that left memory, for metrics. */
-  readonly onLookup?: (outcome: 'store' | 'server' | 'notary' | 'failed' | 'crowded') => void
+  readonly onLookup?: (outcome: 'store' | 'server' | 'notary' | 'failed' | 'crowded' | 'missing') => void
+  /** Told, once for a question, that keys could not be asked for, and what for want of. For the operator's log. */
+  readonly onLack?: (server: ServerName, reason: string) => void
   /** Servers that are kept in memory. Default 10,000; the store keeps those that have proved themselves. */
   readonly maxKnown?: number
   /**
@@ -38,6 +47,9 @@ const MAX_FAILED = 10_000
 const KEYS_PER_SERVER = 10
 /** Look-ups that one question can wait for: it may have joined one that was for another key. */
 const MAX_ROUNDS = 3
+/** What was missing may be there again in a moment. */
+const FIRST_RETRY_MS = 250
+const MAX_RETRY_MS = 2_000
 
 /** When a server may be asked again, and why not before. */
 interface Pause {
@@ -51,13 +63,23 @@ interface Known extends Acquaintance {
   readonly pause: Pause
 }
 
+/** A look-up of a server that is under way. */
+interface UnderWay {
+  readonly shared: SharedLookup
+  /** After its outcome is known here. */
+  readonly settled: Promise<LookupOutcome>
+}
+
+/** Why not all keys could be had, and whether that is for want of something of ours. */
+type Shortfall = Exclude<KeyLookupAnswer, { kind: 'keys' }>
+
 const NO_PAUSE: Pause = { until: Number.NEGATIVE_INFINITY, failures: 0, reason: undefined }
 
 export function createKeyring(options: KeyringOptions): Keyring {
-  const { serverName, signingKey, store, clock, onLookup = () => {} } = options
+  const { serverName, signingKey, store, clock, onLookup = () => {}, onLack = () => {} } = options
   const { maxKnown = 10_000, coolDownMs = 30_000, maxBackoffMs = 20_000 } = options
   const longestPauseMs = Math.max(coolDownMs, maxBackoffMs)
-  const { recall, fetch } = createKeyLookup(options)
+  const { recall, share } = createKeyLookup(options)
   const known = new LRUCache<ServerName, Known>({
     max: maxKnown,
     // A server may list hundreds of keys: those that do must not fill the memory.
@@ -66,7 +88,7 @@ export function createKeyring(options: KeyringOptions): Keyring {
   })
   // Names that nobody vouches for have a cache of their own: inventing more of them pushes out no real server.
   const failed = new LRUCache<ServerName, Pause>({ max: MAX_FAILED })
-  const underWay = new Map<ServerName, Promise<void>>()
+  const underWay = new Map<ServerName, UnderWay>()
   const recalling = new Map<ServerName, Promise<void>>()
 
   function pauseAfter(before: Pause | undefined, reason: string): Pause {
@@ -89,7 +111,9 @@ export function createKeyring(options: KeyringOptions): Keyring {
   }
 
   function settle(server: ServerName, outcome: LookupOutcome, purpose: KeyPurpose): void {
-    onLookup(outcome.kind === 'had' ? outcome.from : outcome.kind)
+    onLookup(outcome.kind === 'had' ? outcome.from : outcome.kind === 'failed' ? 'failed' : outcome.lack)
+    // What is wrong here is not held against the server.
+    if (outcome.kind === 'lacking') return
     if (outcome.kind === 'had') {
       failed.delete(server)
       const before = known.get(server)
@@ -99,7 +123,7 @@ export function createKeyring(options: KeyringOptions): Keyring {
       if (proved) keep(outcome.known.record)
       return
     }
-    const reason = outcome.kind === 'failed' ? outcome.reason : 'too many look-ups at once'
+    const { reason } = outcome
     if (outcome.known === undefined) failed.set(server, pauseAfter(failed.get(server), reason))
     else {
       const before = known.get(server)
@@ -116,49 +140,86 @@ export function createKeyring(options: KeyringOptions): Keyring {
     onLookup('store')
   }
 
-  async function lookUp(server: ServerName, purpose: KeyPurpose): Promise<void> {
-    settle(server, await fetch(server, purpose, known.get(server)), purpose)
+  /** Begins a look-up, or joins the one that is under way. */
+  function lookUp(server: ServerName, purpose: KeyPurpose, cause: string): UnderWay {
+    let under = underWay.get(server)
+    if (under === undefined) {
+      const shared = share(server, purpose, known.get(server))
+      const settled = shared.outcome
+        .then((outcome) => {
+          settle(server, outcome, purpose)
+          return outcome
+        })
+        .finally(() => underWay.delete(server))
+      under = { shared, settled }
+      underWay.set(server, under)
+    }
+    under.shared.join(cause)
+    return under
   }
 
   /** Looks up until there is nothing more to learn, or the deadline has come. @returns why not all could be had */
-  async function refresh(server: ServerName, purpose: KeyPurpose, deadline: number): Promise<string | undefined> {
-    for (let round = 0; round < MAX_ROUNDS; round++) {
+  async function refresh(
+    server: ServerName,
+    purpose: KeyPurpose,
+    deadline: number,
+    cause: string,
+  ): Promise<Shortfall | undefined> {
+    let missing: Shortfall | undefined
+    let retryMs = FIRST_RETRY_MS
+    for (let rounds = 0; rounds < MAX_ROUNDS; ) {
       const at = known.get(server)
       if (at !== undefined && !wantsRefresh(at.record, purpose)) return undefined
       const pause = at === undefined ? failed.get(server) : at.pause
-      if (pause !== undefined && isPaused(pause) && !underWay.has(server)) return pause.reason
+      if (pause !== undefined && isPaused(pause) && !underWay.has(server)) {
+        return pause.reason === undefined ? undefined : unavailable(pause.reason)
+      }
       const remaining = deadline - clock()
-      if (remaining <= 0) return 'the keys could not be had in time'
-      await within(
-        remaining,
-        join(underWay, server, () => lookUp(server, purpose)),
-      )
+      if (remaining <= 0) return missing ?? unavailable('the keys could not be had in time')
+      const { shared, settled } = lookUp(server, purpose, cause)
+      const outcome = await within(remaining, settled)
+      if (outcome === undefined && !shared.begun) missing = lacking('too many look-ups at once')
+      if (outcome?.kind !== 'lacking') {
+        rounds++
+        continue
+      }
+      missing = lacking(outcome.reason)
+      if (outcome.lack === 'crowded') return missing
+      await sleep(Math.max(Math.min(retryMs, deadline - clock()), 0))
+      retryMs = Math.min(2 * retryMs, MAX_RETRY_MS)
     }
-    return 'the keys could not be had'
+    return unavailable('the keys could not be had')
   }
 
   /** Begins to fetch keys anew while they are good, so that nobody has to wait for them. */
-  function renew(server: ServerName, purpose: KeyPurpose): void {
+  function renew(server: ServerName, purpose: KeyPurpose, cause: string): void {
     const at = known.get(server)
     if (at === undefined || !at.proved || isPaused(at.pause)) return
     const until = freshUntil(at.record)
     if (until < clock() || !isDue(at.record, clock())) return
     const longer = { ...purpose, at: until + 1 }
     // What is thrown here is thrown again for those who wait for keys.
-    join(underWay, server, () => lookUp(server, longer)).catch(() => {})
+    lookUp(server, longer, cause).settled.catch(() => {})
   }
 
-  async function others(server: ServerName, purpose: KeyPurpose, deadline: number): Promise<KeyLookupAnswer> {
+  async function others(
+    server: ServerName,
+    purpose: KeyPurpose,
+    deadline: number,
+    cause: string,
+  ): Promise<KeyLookupAnswer> {
     if (!known.has(server) && !underWay.has(server) && !isPaused(failed.get(server) ?? NO_PAUSE)) {
       await within(
         deadline - clock(),
         join(recalling, server, () => remember(server)),
       )
     }
-    const reason = await refresh(server, purpose, deadline)
-    renew(server, purpose)
+    const shortfall = await refresh(server, purpose, deadline, cause)
+    renew(server, purpose, cause)
     const keys = usable(known.get(server)?.record, purpose)
-    return keys.length > 0 || reason === undefined ? { kind: 'keys', keys } : { kind: 'unavailable', reason }
+    if (keys.length > 0 || shortfall === undefined) return { kind: 'keys', keys }
+    if (shortfall.kind === 'lacking') onLack(server, shortfall.reason)
+    return shortfall
   }
 
   const always = Number.MAX_SAFE_INTEGER
@@ -170,7 +231,7 @@ export function createKeyring(options: KeyringOptions): Keyring {
   ]
 
   return {
-    async keysFor(server, keyIds, at, use, deadline) {
+    async keysFor(server, keyIds, at, use, deadline, cause) {
       if (server === serverName) {
         if (signingKey === undefined && use === 'request') {
           return { kind: 'unavailable', reason: 'our own key is not known here (signing_key_path)' }
@@ -182,7 +243,7 @@ export function createKeyring(options: KeyringOptions): Keyring {
         return { kind: 'unavailable', reason: 'the name is ours in another spelling' }
       }
       if (keyIds.length === 0 || isTooFarAhead(at, clock())) return { kind: 'keys', keys: [] }
-      return others(server, { keyIds, at, use }, deadline)
+      return others(server, { keyIds, at, use }, deadline, cause)
     },
     proved(server) {
       const at = known.get(server)
@@ -191,6 +252,14 @@ export function createKeyring(options: KeyringOptions): Keyring {
       keep(at.record)
     },
   }
+}
+
+function unavailable(reason: string): Shortfall {
+  return { kind: 'unavailable', reason }
+}
+
+function lacking(reason: string): Shortfall {
+  return { kind: 'lacking', reason }
 }
 
 function doubled(first: number, times: number, most: number): number {

@@ -2,11 +2,14 @@
  * Asks a notary, a server that the operator trusts, for the keys of another server.
  * https://spec.matrix.org/latest/server-server-api/#querying-keys-through-another-server
  */
+import { setTimeout } from 'node:timers/promises'
 import { canonicalJson } from '../matrix/canonical-json.ts'
 import type { KeyId, ServerName } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../matrix/json.ts'
 import { checkKeyObject, type ServerKeys } from '../matrix/server-keys.ts'
 import { allVerify, signaturesBy, signedBytes } from '../matrix/signed-json.ts'
+import { createTokenBuckets, type TokenBucketsOptions } from '../waiting/token-buckets.ts'
+import { type Failure, failure, type Lack } from './failure.ts'
 import type { OutboundRequest, Target } from './http-agent.ts'
 import type { KeyClientOptions } from './key-client.ts'
 import { type KeyQuestion, type KeySource, MAX_KEY_OBJECT_BYTES, suffices } from './key-source.ts'
@@ -20,43 +23,60 @@ export interface TrustedKeyServer {
 
 /** A notary may know a server by several objects: one for each time that its keys changed. */
 const MAX_OBJECTS = 8
+/** Invented names must not make us flood a notary: it would stop to answer us, and with it our homeserver. */
+const RATES: TokenBucketsOptions = {
+  inAll: { perSecond: 10, burst: 50 },
+  perCause: { perSecond: 3, burst: 10 },
+}
 const QUERY = '/_matrix/key/v2/query'
 
 /**
  * A source that believes a notary only where both it and the server itself have signed. It asks for the wanted keys by
  * name, which makes the notary look for them, and where that does not give them for all keys: a key id that was made up
- * must not stand in the way of those that exist.
+ * must not stand in the way of those that exist. How often it asks is bounded, in all and for each cause.
  */
-export function createNotary(notary: TrustedKeyServer, options: KeyClientOptions): KeySource {
+export function createNotary(
+  notary: TrustedKeyServer,
+  options: KeyClientOptions,
+  rates: TokenBucketsOptions = RATES,
+): KeySource {
   const { discovery, agent, clock } = options
+  const buckets = createTokenBuckets(rates)
+  const failed = (reason: string, lack?: Lack): Failure => failure(`notary ${notary.serverName} ${reason}`, lack)
 
   /** @returns what was published, or why the notary could not be asked */
-  async function query(request: NotaryRequest, { server, deadline }: KeyQuestion, targets: readonly Target[]) {
-    const response = await agent.requestAny(targets, {
-      ...request,
-      maxBytes: MAX_OBJECTS * MAX_KEY_OBJECT_BYTES,
-      deadline,
-    })
-    if (response.kind === 'failed') return response.reason
+  async function query(request: NotaryRequest, question: KeyQuestion, targets: readonly Target[]) {
+    const { server, deadline, signal } = question
+    const maxBytes = MAX_OBJECTS * MAX_KEY_OBJECT_BYTES
+    const response = await agent.requestAny(targets, { ...request, maxBytes, deadline, signal })
+    if (response.kind === 'failed') return failed(`cannot be asked: ${response.reason}`, response.lack)
     return response.status === 200 ? believed(response.body, server, notary, options) : []
+  }
+
+  /** @returns a failure where it has been asked so much that it cannot be asked again in time */
+  async function takeTurn({ cause, deadline, signal }: KeyQuestion): Promise<Failure | undefined> {
+    const wait = buckets.take(cause, deadline - clock())
+    if (wait === undefined) return failed('is asked as often as it may be', 'crowded')
+    if (wait > 0) await setTimeout(wait, undefined, { signal }).catch(() => {})
+    return signal.aborted ? failed('was not asked: others waited', 'crowded') : undefined
   }
 
   return {
     async ask(question) {
       const found = await discovery.discover(notary.serverName, question.deadline)
       if (found.kind === 'failed') return found
+      const refused = await takeTurn(question)
+      if (refused !== undefined) return refused
       const half = (question.deadline - clock()) / 2
       const named = await query(byName(question), { ...question, deadline: clock() + half }, found.targets)
-      if (typeof named !== 'string' && suffices(named, question)) return { kind: 'keys', published: named }
+      if (!('kind' in named) && suffices(named, question)) return { kind: 'keys', published: named }
       const all = await query(forAll(question), question, found.targets)
-      if (typeof named === 'string' && typeof all === 'string') {
-        discovery.unreachable(notary.serverName)
-        return { kind: 'failed', reason: `notary ${notary.serverName}: ${all}` }
+      if ('kind' in named && 'kind' in all) {
+        if (all.lack === undefined) discovery.unreachable(notary.serverName)
+        return all
       }
-      const published = [named, all].flatMap((answer) => (typeof answer === 'string' ? [] : answer))
-      return published.length > 0
-        ? { kind: 'keys', published }
-        : { kind: 'failed', reason: `notary ${notary.serverName} has no usable keys of the server` }
+      const published = [named, all].flatMap((answer) => ('kind' in answer ? [] : answer))
+      return published.length > 0 ? { kind: 'keys', published } : failed('has no usable keys of the server')
     },
   }
 }

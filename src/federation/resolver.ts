@@ -6,6 +6,7 @@ import { promises as dns, type SrvRecord } from 'node:dns'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../knock/ports.ts'
 import { within } from '../waiting/within.ts'
+import { type Failure, failure, isMissing } from './failure.ts'
 import type { HostsFile } from './hosts-file.ts'
 import { stands } from './pause.ts'
 
@@ -21,7 +22,7 @@ export type Resolution<T> =
   /** The name or the record does not exist. */
   | { readonly kind: 'absent' }
   /** No answer in time, or a server failure: it may well exist. */
-  | { readonly kind: 'failed'; readonly reason: string }
+  | Failure
 
 export interface Resolver {
   /** IPv4 addresses, then IPv6 ones, or those of one family where the other takes long; the hosts file wins over DNS. */
@@ -55,6 +56,8 @@ const MAX_RECORDS = 16
 
 /** Node's codes for "there is no such thing", as against "no answer". */
 const ABSENT = new Set(['ENOTFOUND', 'ENODATA', 'EBADNAME'])
+/** No name server of ours is there, or there is no descriptor for a socket to ask it: c-ares says the same of both. */
+const NOT_ASKED = 'ECONNREFUSED'
 
 interface Answer<T> {
   readonly resolution: Resolution<T>
@@ -80,8 +83,9 @@ export function createResolver({ hosts, clock, servers, timeoutMs = 4_000 }: Res
       const whole = answers.every((answer) => answer !== undefined && answer.kind !== 'failed')
       return { resolution: { kind: 'found', records: addresses }, ttlMs: whole ? clamp(ttl) : FAILURE_TTL_MS }
     }
-    const failure = answers.find((answer) => answer?.kind === 'failed')
-    return { resolution: failure?.kind === 'failed' ? failure : { kind: 'absent' }, ttlMs: FAILURE_TTL_MS }
+    const failed = answers.filter((answer) => answer?.kind === 'failed')
+    const telling = failed.find(({ lack }) => lack !== undefined) ?? failed[0]
+    return { resolution: telling ?? { kind: 'absent' }, ttlMs: FAILURE_TTL_MS }
   }
 
   async function askServices(name: string): Promise<Answer<ServiceRecord>> {
@@ -119,8 +123,10 @@ async function question<T>(ask: () => Promise<readonly T[]>, timeoutMs: number):
     .then(ask)
     .then(
       (records): Resolution<T> => (records.length > 0 ? { kind: 'found', records } : { kind: 'absent' }),
-      (error: NodeJS.ErrnoException): Resolution<T> =>
-        ABSENT.has(error.code ?? '') ? { kind: 'absent' } : { kind: 'failed', reason: `DNS: ${error.code}` },
+      ({ code = '' }: NodeJS.ErrnoException): Resolution<T> => {
+        if (ABSENT.has(code)) return { kind: 'absent' }
+        return failure(`DNS: ${code}`, code === NOT_ASKED || isMissing(code) ? 'missing' : undefined)
+      },
     )
   try {
     return await Promise.race([answer, late])
@@ -147,7 +153,7 @@ function cached<T>(ask: (name: string) => Promise<Answer<T>>, clock: Clock): (na
     const { resolution, ttlMs } = await ask(name)
     const kept = { resolution, until: clock() + ttlMs }
     if (resolution.kind === 'found') found.set(name, kept)
-    else {
+    else if (resolution.kind === 'absent' || resolution.lack === undefined) {
       found.delete(name)
       missed.set(name, kept)
     }

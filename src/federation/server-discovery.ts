@@ -4,6 +4,7 @@
  */
 import { type ServerName, type ServerNameParts, splitServerName } from '../matrix/identifiers.ts'
 import type { AddressFilter } from './address-filter.ts'
+import { type Failure, failure, type Lack } from './failure.ts'
 import type { Target } from './http-agent.ts'
 import type { Resolver, ServiceRecord } from './resolver.ts'
 import { orderServices } from './service-order.ts'
@@ -12,7 +13,7 @@ import type { WellKnown } from './well-known.ts'
 
 export type DiscoveryResult =
   /** At least one target, best first. */
-  { readonly kind: 'found'; readonly targets: readonly Target[] } | { readonly kind: 'failed'; readonly reason: string }
+  { readonly kind: 'found'; readonly targets: readonly Target[] } | Failure
 
 export interface Discovery {
   /** Where to reach a server. Names of hosts that may not be connected to fail. @param deadline absolute, milliseconds */
@@ -41,7 +42,7 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
   async function hostTargets(name: string, parts: ServerNameParts, host: string, port: number): Promise<Found> {
     const found = await resolver.addresses(host)
     if (found.kind === 'absent') return { targets: [], reason: `${host} has no address` }
-    if (found.kind === 'failed') return { targets: [], reason: found.reason }
+    if (found.kind === 'failed') return { targets: [], reason: found.reason, lack: found.lack }
     return permitted(name, parts, found.records, port)
   }
 
@@ -59,6 +60,9 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
     for (const service of [registered, deprecated]) {
       const answer = await service
       if (answer.kind === 'found') return serviceTargets(name, parts, answer.records)
+      if (answer.kind === 'failed' && answer.lack !== undefined) {
+        return { targets: [], reason: answer.reason, lack: answer.lack }
+      }
     }
     return hostTargets(name, parts, parts.host, defaultPort)
   }
@@ -72,7 +76,11 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
     if (services.length === 0) return { targets: [], reason: `${parts.host} offers no federation by SRV` }
     // The certificate is for the name, never for the SRV target: DNS is not to be trusted with that.
     const found = await Promise.all(services.map(({ target, port }) => hostTargets(name, parts, target, port)))
-    return { targets: found.flatMap(({ targets }) => targets), reason: found.map(({ reason }) => reason).join('; ') }
+    return {
+      targets: found.flatMap(({ targets }) => targets),
+      reason: found.map(({ reason }) => reason).join('; '),
+      lack: found.find(({ lack }) => lack !== undefined)?.lack,
+    }
   }
 
   /** Steps 1 and 2, which the delegated name shares as 3.1 and 3.2; undefined where there is neither literal nor port. */
@@ -88,6 +96,7 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
     if (asNamed !== undefined) return asNamed
     const delegated = await wellKnown.delegationOf(parts.host, deadline)
     if (delegated === undefined) return byService(server, parts)
+    if (typeof delegated === 'object') return { targets: [], ...delegated }
     const delegatedParts = partsOf(delegated)
     return direct(delegated, delegatedParts) ?? byService(delegated, delegatedParts)
   }
@@ -95,8 +104,8 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
   return {
     async discover(server, deadline) {
       if (splitServerName(server) === undefined) return { kind: 'failed', reason: 'it is no server name' }
-      const { targets, reason } = await find(server, deadline)
-      return targets.length > 0 ? { kind: 'found', targets: targets.slice(0, MAX_TARGETS) } : { kind: 'failed', reason }
+      const { targets, reason, lack } = await find(server, deadline)
+      return targets.length > 0 ? { kind: 'found', targets: targets.slice(0, MAX_TARGETS) } : failure(reason, lack)
     },
     unreachable(server) {
       const parts = splitServerName(server)
@@ -110,6 +119,7 @@ interface Found {
   readonly targets: readonly Target[]
   /** Why there are none, where there are none. */
   readonly reason: string
+  readonly lack?: Lack | undefined
 }
 
 function partsOf(name: string): ServerNameParts {

@@ -3,6 +3,7 @@
  * https://spec.matrix.org/latest/server-server-api/#resolving-server-names
  */
 import { isIP } from 'node:net'
+import { type Failure, failure } from './failure.ts'
 import type { HttpAgent, Target } from './http-agent.ts'
 import type { Resolver } from './resolver.ts'
 import { certificateNameOf } from './targets.ts'
@@ -28,24 +29,24 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308])
 /**
  * Asks a host for its delegation.
  * @param deadline absolute time in milliseconds
- * @returns the last answer of the chain, or undefined where there was none: unreachable, not permitted, a loop, too many
+ * @returns the last answer of the chain, or a failure where there was none: unreachable, not permitted, a loop, too many
  *   redirects, one that leaves HTTPS, or a body over 50 KiB
  */
 export async function fetchWellKnown(
   transport: WellKnownTransport,
   hostname: string,
   deadline: number,
-): Promise<WellKnownAnswer | undefined> {
+): Promise<WellKnownAnswer | Failure> {
   const seen = new Set<string>()
   let url: URL | undefined = parseUrl(`https://${hostname}/.well-known/matrix/server`)
   while (url !== undefined && !seen.has(url.href) && seen.size <= MAX_REDIRECTS) {
     seen.add(url.href)
     const answer = await get(transport, url, deadline)
-    if (answer === undefined || !REDIRECTS.has(answer.status)) return answer
+    if ('kind' in answer || !REDIRECTS.has(answer.status)) return answer
     const location = answer.headers.location
     url = location === undefined ? undefined : parseUrl(location, url.href)
   }
-  return undefined
+  return failure('a redirect that leads nowhere', undefined)
 }
 
 function parseUrl(text: string, base?: string): URL | undefined {
@@ -55,18 +56,22 @@ function parseUrl(text: string, base?: string): URL | undefined {
   return url.protocol === 'https:' && url.username === '' && url.password === '' ? url : undefined
 }
 
-async function get(transport: WellKnownTransport, url: URL, deadline: number): Promise<WellKnownAnswer | undefined> {
+async function get(transport: WellKnownTransport, url: URL, deadline: number): Promise<WellKnownAnswer | Failure> {
   const targets = await targetsOf(transport, url)
+  if ('kind' in targets) return targets
   const request = { method: 'GET', path: `${url.pathname}${url.search}`, maxBytes: MAX_BODY_BYTES, deadline } as const
   const response = await transport.agent.requestAny(targets, request)
-  return response.kind === 'response' ? response : undefined
+  if (response.kind === 'failed') return failure(response.reason, response.lack)
+  const { status, headers, body } = response
+  return { status, headers, body }
 }
 
-async function targetsOf({ resolver, port }: WellKnownTransport, url: URL): Promise<readonly Target[]> {
+async function targetsOf({ resolver, port }: WellKnownTransport, url: URL): Promise<readonly Target[] | Failure> {
   const bare = url.hostname.replace(/^\[(.*)\]$/, '$1')
   const literal = isIP(bare) !== 0
   const found = literal ? ({ kind: 'found', records: [bare] } as const) : await resolver.addresses(bare)
-  if (found.kind !== 'found') return []
+  if (found.kind === 'failed') return found
+  if (found.kind === 'absent') return []
   const certificateName = certificateNameOf(bare)
   const to = {
     port: url.port === '' ? port : Number(url.port),

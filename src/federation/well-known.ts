@@ -5,17 +5,24 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../knock/ports.ts'
 import { parseServerName, type ServerName } from '../matrix/identifiers.ts'
+import type { Failure } from './failure.ts'
 import type { HttpAgent } from './http-agent.ts'
 import { stands } from './pause.ts'
 import type { Resolver } from './resolver.ts'
 import { fetchWellKnown, type WellKnownAnswer } from './well-known-fetch.ts'
 
 export interface WellKnown {
-  /** The delegated server name, or undefined where there is no valid delegation. Never fails. @param hostname as spelled */
-  delegationOf(hostname: string, deadline: number): Promise<ServerName | undefined>
+  /**
+   * The delegated server name, or undefined where there is no valid delegation; a failure only where it could not be asked
+   * for want of something of ours: where the server is meant to be is not known then.
+   * @param hostname as spelled
+   */
+  delegationOf(hostname: string, deadline: number): Promise<Delegated>
   /** What was said about this name led nowhere: it is asked again a quarter of a minute after it was asked. */
   distrust(hostname: string): void
 }
+
+export type Delegated = ServerName | undefined | Failure
 
 export interface WellKnownOptions {
   readonly resolver: Resolver
@@ -43,7 +50,7 @@ interface Delegation {
   readonly askAgainAt: number
 }
 
-interface Failure {
+interface Misses {
   readonly failures: number
   readonly askedAt: number
   readonly askAgainAt: number
@@ -57,8 +64,8 @@ export function createWellKnown({
   timeoutMs = 4_000,
 }: WellKnownOptions): WellKnown {
   const delegations = new LRUCache<string, Delegation>({ max: CACHED_NAMES })
-  const errors = new LRUCache<string, Failure>({ max: CACHED_NAMES })
-  const asking = new Map<string, Promise<ServerName | undefined>>()
+  const errors = new LRUCache<string, Misses>({ max: CACHED_NAMES })
+  const asking = new Map<string, Promise<Delegated>>()
 
   function standing(hostname: string, now: number): ServerName | undefined {
     const known = delegations.get(hostname)
@@ -71,8 +78,10 @@ export function createWellKnown({
     errors.set(hostname, { failures, askedAt: now, askAgainAt: now + pause })
   }
 
-  async function ask(hostname: string, deadline: number): Promise<ServerName | undefined> {
-    const answer = await fetchWellKnown({ resolver, agent, port }, hostname, Math.min(deadline, clock() + timeoutMs))
+  async function ask(hostname: string, deadline: number): Promise<Delegated> {
+    const fetched = await fetchWellKnown({ resolver, agent, port }, hostname, Math.min(deadline, clock() + timeoutMs))
+    if ('kind' in fetched && fetched.lack !== undefined) return standing(hostname, clock()) ?? fetched
+    const answer = 'kind' in fetched ? undefined : fetched
     const name = answer === undefined ? undefined : delegationIn(answer)
     const now = clock()
     if (answer === undefined || name === undefined) {

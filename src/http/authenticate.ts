@@ -1,5 +1,6 @@
 /**
- * Who sent this request: X-Matrix checked over the raw target and the parsed body, with the origin's current keys.
+ * Who sent this request, in three steps, so that nobody's body is looked at early: the head and whom it names, the origin's
+ * current keys, the signature over the raw target and the parsed body.
  * https://spec.matrix.org/latest/server-server-api/#request-authentication
  */
 import { OWN_SERVER, SERVER_DENIED } from '../knock/admission.ts'
@@ -12,6 +13,7 @@ import type { JsonObject } from '../matrix/json.ts'
 import type { ServerAcl } from '../matrix/server-acl.ts'
 import { allVerify, type SignatureWithKey } from '../matrix/signed-json.ts'
 import { isXMatrix, parseXMatrix, requestObject, type XMatrix } from '../matrix/x-matrix.ts'
+import { OWN_LACK } from './error-body.ts'
 
 /** Why a request was not let in, for metrics: a remote that meets 401 may back off from the whole homeserver. */
 export type AuthenticationFailure =
@@ -21,6 +23,8 @@ export type AuthenticationFailure =
   | 'denied_server'
   | 'own_name'
   | 'keys_unavailable'
+  /** What we need for the check is not there: no fault of the remote's, and no 401. */
+  | 'own_lack'
   | 'unknown_key'
   | 'wrong_signature'
 
@@ -46,36 +50,53 @@ export interface AuthenticationPorts {
   readonly admission: ServerAcl
 }
 
-export interface RequestToAuthenticate {
-  readonly method: string
-  readonly uri: string
-  /** Name, value, name, value as received, so that no line is merged or lost. */
-  readonly rawHeaders: readonly string[]
-  /** The parsed body of a request that has one. */
-  readonly content?: JsonObject
-  /** Absolute time in milliseconds after which keys are no longer waited for. */
-  readonly deadline: number
+/** Who a request claims to come from. Nothing of it is proved. */
+export interface Claim {
+  readonly ok: true
+  readonly origin: ServerName
+  /** At least one, all by this origin for the same destination. */
+  readonly signatures: readonly Pick<XMatrix, 'keyId' | 'signature'>[]
 }
 
-/** Checks every X-Matrix line of a request; each signature by a known key must hold, and there must be one. */
-export async function authenticate(
-  ports: AuthenticationPorts,
-  request: RequestToAuthenticate,
-): Promise<Authentication> {
-  const claims = readClaims(request.rawHeaders)
+/** A claim with keys of the origin for it: signatures that can be checked, at least one. */
+export interface KeyedClaim {
+  readonly ok: true
+  readonly origin: ServerName
+  readonly signatures: readonly SignatureWithKey[]
+}
+
+export interface SignedParts {
+  readonly method: string
+  readonly uri: string
+  /** The parsed body of a request that has one. */
+  readonly content?: JsonObject
+}
+
+export type NotAuthentic = Extract<Authentication, { ok: false }>
+
+/** Senders sign with each of their keys, of which they have one, or two while they change it. */
+const MAX_CLAIMS = 5
+
+/**
+ * Who sent a request, as far as its head says, and whether that server is let in at all. Costs next to nothing.
+ * @param rawHeaders name, value, name, value as received, so that no line is merged or lost
+ */
+export function readClaim(
+  { serverName, admission }: AuthenticationPorts,
+  rawHeaders: readonly string[],
+): Claim | NotAuthentic {
+  const claims = readClaims(rawHeaders)
   if (claims === 'none') return unauthorized('no_header', 'The request has no X-Matrix authorization')
   if (claims === 'malformed') return unauthorized('malformed_header', 'The X-Matrix authorization is malformed')
   const { origin, destination } = claims[0]
   if (claims.some((claim) => claim.origin !== origin || claim.destination !== destination)) {
     return unauthorized('malformed_header', 'The X-Matrix authorizations contradict one another', origin)
   }
-  if (destination !== undefined && destination !== ports.serverName) {
-    return wrongDestination(ports.serverName, origin)
-  }
-  if (!ports.admission.allows(origin)) {
+  if (destination !== undefined && destination !== serverName) return wrongDestination(serverName, origin)
+  if (!admission.allows(origin)) {
     return { ok: false, refusal: SERVER_DENIED, failure: 'denied_server', claimed: origin, detail: undefined }
   }
-  return verify(ports, request, claims)
+  return { ok: true, origin, signatures: claims }
 }
 
 type Claims = readonly [XMatrix, ...XMatrix[]]
@@ -86,8 +107,8 @@ function readClaims(rawHeaders: readonly string[]): Claims | 'none' | 'malformed
     const name = rawHeaders[at] ?? ''
     const value = rawHeaders[at + 1] ?? ''
     if (name.length !== AUTHORIZATION.length || name.toLowerCase() !== AUTHORIZATION || !isXMatrix(value)) continue
-    const parsed = parseXMatrix(value)
-    if (!parsed.ok) return 'malformed'
+    const parsed = claims.length < MAX_CLAIMS ? parseXMatrix(value) : undefined
+    if (!parsed?.ok) return 'malformed'
     claims.push(parsed.value)
   }
   const [first, ...more] = claims
@@ -96,28 +117,44 @@ function readClaims(rawHeaders: readonly string[]): Claims | 'none' | 'malformed
 
 const AUTHORIZATION = 'authorization'
 
-async function verify(
-  { serverName, keyring, ed25519, clock }: AuthenticationPorts,
-  { method, uri, content, deadline }: RequestToAuthenticate,
-  claims: Claims,
-): Promise<Authentication> {
-  const { origin } = claims[0]
+/**
+ * Looks for current keys of the origin.
+ * @param cause who makes us look, as Keyring has it
+ * @param deadline absolute time in milliseconds after which keys are no longer waited for
+ */
+export async function findKeys(
+  { keyring, clock }: AuthenticationPorts,
+  { origin, signatures }: Claim,
+  cause: string,
+  deadline: number,
+): Promise<KeyedClaim | NotAuthentic> {
   const keyIds: KeyId[] = []
-  for (const { keyId } of claims) {
+  for (const { keyId } of signatures) {
     const parsed = keyId.startsWith('ed25519:') ? parseKeyId(keyId) : undefined
     if (parsed !== undefined) keyIds.push(parsed)
   }
-  const lookup = await keyring.keysFor(origin, keyIds, clock(), 'request', deadline)
+  const lookup = await keyring.keysFor(origin, keyIds, clock(), 'request', deadline, cause)
   if (lookup.kind === 'unavailable') {
     return unauthorized('keys_unavailable', 'The keys of your server could not be had', origin, lookup.reason)
   }
-  const signatures: SignatureWithKey[] = []
-  for (const { keyId, signature } of claims) {
-    const current = lookup.keys.find((key) => key.keyId === keyId && !key.old)
-    if (current !== undefined) signatures.push({ signature, publicKey: current.key })
+  if (lookup.kind === 'lacking') {
+    return { ok: false, refusal: OWN_LACK, failure: 'own_lack', claimed: origin, detail: lookup.reason }
   }
-  if (signatures.length === 0) return unauthorized('unknown_key', 'No current key of your server signed this', origin)
+  const withKeys: SignatureWithKey[] = []
+  for (const { keyId, signature } of signatures) {
+    const current = lookup.keys.find((key) => key.keyId === keyId && !key.old)
+    if (current !== undefined) withKeys.push({ signature, publicKey: current.key })
+  }
+  if (withKeys.length === 0) return unauthorized('unknown_key', 'No current key of your server signed this', origin)
+  return { ok: true, origin, signatures: withKeys }
+}
 
+/** Checks the signatures over a request. None may be wrong. */
+export async function verify(
+  { serverName, keyring, ed25519 }: AuthenticationPorts,
+  { origin, signatures }: KeyedClaim,
+  { method, uri, content }: SignedParts,
+): Promise<Authentication> {
   const signed = canonicalJson(
     requestObject({ method, uri, origin, destination: serverName, ...(content && { content }) }),
   )
@@ -130,7 +167,7 @@ async function verify(
 }
 
 /** Says who we are: the id of a version 12 room does not, and a knocking server may have come by an address alone. */
-function wrongDestination(serverName: ServerName, claimed: ServerName): Authentication {
+function wrongDestination(serverName: ServerName, claimed: ServerName): NotAuthentic {
   const wrong = refusal('M_UNAUTHORIZED', 'The request is for another server', 'X-Matrix: wrong_destination')
   const challenge = `X-Matrix destination="${serverName}"`
   return { ok: false, refusal: { ...wrong, challenge }, failure: 'wrong_destination', claimed, detail: undefined }
@@ -141,6 +178,6 @@ function unauthorized(
   error: string,
   claimed?: ServerName,
   detail?: string,
-): Authentication {
+): NotAuthentic {
   return { ok: false, refusal: refusal('M_UNAUTHORIZED', error, `X-Matrix: ${failure}`), failure, claimed, detail }
 }

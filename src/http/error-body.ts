@@ -23,6 +23,15 @@ export const INTERNAL_ERROR = refusal('M_UNKNOWN', 'Internal server error', 'int
 
 export const TOO_LATE = refusal('M_UNKNOWN', 'The request took too long, try again', 'timeouts.request_seconds')
 
+/**
+ * We had not what it takes to check a request. Any other status would be false, and 401, 429 and 5xx would make a remote
+ * turn away from the whole homeserver. docs/decisions/0014-work-before-authentication.md
+ */
+export const OWN_LACK: Refusal = {
+  ...refusal('M_UNKNOWN', 'This server could not check the request in time, try again', 'own lack'),
+  status: 408,
+}
+
 export const TOO_MANY_REQUESTS = refusal('M_LIMIT_EXCEEDED', 'Too many requests', 'limits.per_address')
 
 /** An HTTP status that is no fault of the Matrix part of a request: a request line of junk, headers that are too long. */
@@ -40,3 +49,6 @@ const HTTP_ERRORS: Readonly<Record<number, string>> = {
   408: 'The request did not arrive in time',
   417: 'That expectation cannot be met',
 }
+
+/** A body that did not come in time, or slowly while others waited. */
+export const TOO_SLOW = httpRefusal(408)

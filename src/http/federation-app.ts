@@ -7,9 +7,11 @@ import type { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { MARKER_HEADER, markersIn } from '../knock/homeserver-ports.ts'
 import type { Refusal } from '../matrix/errors.ts'
+import { networkOf } from '../matrix/ip-address.ts'
 import { within } from '../waiting/within.ts'
 import type { AddressLimit } from './address-limit.ts'
 import type { AnsweredRequest, RequestObserver } from './answered-request.ts'
+import { BODY_LIMIT, createArrivingBodies } from './arriving-body.ts'
 import {
   errorBody,
   httpRefusal,
@@ -21,7 +23,7 @@ import {
 } from './error-body.ts'
 import { createFederationServer, type FederationServerOptions } from './federation-server.ts'
 import { createKnockHandlers, type KnockAnswer, type KnockHandlerOptions, type KnockRequest } from './knock-handlers.ts'
-import { type Body, readBody } from './read-body.ts'
+import { discardBody } from './read-body.ts'
 import { type KnockTarget, METHOD_OF, parseTarget } from './request-target.ts'
 
 export interface FederationAppOptions extends KnockHandlerOptions, Pick<FederationServerOptions, 'tls'> {
@@ -51,9 +53,6 @@ declare module 'fastify' {
   }
 }
 
-/** A knock has at most 64 KiB in canonical form; escapes and white space make it longer. */
-const BODY_LIMIT = 1024 * 1024
-
 /** Builds the listener. It answers through `inject` at once, and through a socket once it listens. */
 export async function createFederationApp(options: FederationAppOptions): Promise<FastifyInstance> {
   const { observer, requestMs, trustProxy, tls } = options
@@ -75,7 +74,10 @@ export async function createFederationApp(options: FederationAppOptions): Promis
   })
   app.decorateRequest('exchange')
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', (_request: unknown, payload: Readable) => readBody(payload, BODY_LIMIT))
+  // Nothing of a body is read until it is known who sends it. Where nobody will ask, it is read so that the answer arrives.
+  app.addContentTypeParser('*', async (request: FastifyRequest, payload: Readable) => {
+    if (request.is404) await discardBody(payload, BODY_LIMIT, AbortSignal.timeout(requestMs))
+  })
   addHooks(app, options)
   if (trustProxy.length > 0) {
     const { limitPerAddress } = await import('./address-limit.ts')
@@ -145,19 +147,22 @@ function cameBack(own: string, header: string | readonly string[] | undefined, r
 function addRoutes(app: FastifyInstance, options: FederationAppOptions): void {
   const { requestMs } = options
   const handlers = createKnockHandlers(options)
+  const bodies = createArrivingBodies()
   app.get('/make_knock', async (request, reply) => {
     return answer(request, reply, await within(requestMs, handlers.makeKnock(knockRequest(request))))
   })
   app.put('/send_knock', async (request, reply) => {
-    const work = handlers.sendKnock(knockRequest(request), request.body as Body)
+    const knock = knockRequest(request)
+    const work = handlers.sendKnock(knock, bodies(request.raw, knock.cause))
     return answer(request, reply, await within(requestMs, work))
   })
 }
 
 /** The route has matched, so there is a target. */
-function knockRequest({ exchange, raw }: FastifyRequest): KnockRequest {
+function knockRequest({ exchange, raw, ip }: FastifyRequest): KnockRequest {
   if (exchange.target === undefined) throw new Error('a knock route without its target')
-  return { target: exchange.target, rawHeaders: raw.rawHeaders }
+  // A client that went away in the middle of its request has no address any more.
+  return { target: exchange.target, rawHeaders: raw.rawHeaders, cause: networkOf(ip ?? '') }
 }
 
 /** @param done undefined where it took too long @returns the body to send */

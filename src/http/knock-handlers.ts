@@ -6,9 +6,20 @@ import { MARKER_HEADER, markersIn, type OriginalRequest } from '../knock/homeser
 import type { KnockCalls } from '../knock/knock-calls.ts'
 import { type Refusal, refusal } from '../matrix/errors.ts'
 import { parseEventId, parseRoomId, parseUserId, type RoomId, type ServerName } from '../matrix/identifiers.ts'
-import { isJsonObject, type JsonObject, parseJson } from '../matrix/json.ts'
 import type { ServerAcl } from '../matrix/server-acl.ts'
-import { type AuthenticationFailure, type AuthenticationPorts, authenticate } from './authenticate.ts'
+import type { ArrivingBody } from './arriving-body.ts'
+import {
+  type AuthenticationFailure,
+  type AuthenticationPorts,
+  findKeys,
+  type KeyedClaim,
+  type NotAuthentic,
+  readClaim,
+  type SignedParts,
+  verify,
+} from './authenticate.ts'
+import { OWN_LACK } from './error-body.ts'
+import { keepContent, NOT_WHOLE, readContent } from './knock-content.ts'
 import type { Body } from './read-body.ts'
 import { decodeSegment, type KnockTarget, readVersions } from './request-target.ts'
 
@@ -29,6 +40,8 @@ export interface KnockHandlerOptions {
 export interface KnockRequest {
   readonly target: KnockTarget
   readonly rawHeaders: readonly string[]
+  /** The network of the address that it comes from. */
+  readonly cause: string
 }
 
 /** The answer, and what became known on the way to it. */
@@ -43,7 +56,7 @@ export interface KnockAnswer {
 
 export interface KnockHandlers {
   makeKnock(request: KnockRequest): Promise<KnockAnswer>
-  sendKnock(request: KnockRequest, body: Body): Promise<KnockAnswer>
+  sendKnock(request: KnockRequest, body: ArrivingBody): Promise<KnockAnswer>
 }
 
 export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers {
@@ -54,56 +67,66 @@ export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers
   /** Everything is given up a little before the request is, so that the answer says what was waited for. */
   const deadlineFrom = (start: number): number => start + Math.max(requestMs - ANSWER_MARGIN_MS, requestMs / 2)
 
-  async function authenticated(
-    method: string,
-    { target, rawHeaders }: KnockRequest,
-    content: JsonObject | undefined,
-    answer: (origin: ServerName) => Promise<KnockAnswer>,
-  ): Promise<KnockAnswer> {
-    const deadline = clock() + Math.min(keyLookupMs, requestMs)
-    const toCheck = { method, uri: target.uri, rawHeaders, deadline, ...(content && { content }) }
-    const checked = await authenticate(authentication, toCheck)
-    if (checked.ok) {
-      heardFrom?.(checked.origin)
-      return answer(checked.origin)
-    }
-    const { claimed, failure, detail } = checked
-    return { outcome: checked.refusal, origin: claimed, room: undefined, failure, detail }
+  /** Who sent it, before anything is read of its body. @returns the answer where nobody is let in */
+  async function keyed(request: KnockRequest): Promise<KeyedClaim | NotAuthentic> {
+    const claim = readClaim(authentication, request.rawHeaders)
+    if (!claim.ok) return claim
+    return findKeys(authentication, claim, request.cause, clock() + Math.min(keyLookupMs, requestMs))
+  }
+
+  /** Checks the signatures over the whole request. @returns the answer where nobody is let in */
+  async function refuseForged(claim: KeyedClaim, parts: SignedParts): Promise<KnockAnswer | undefined> {
+    const checked = await verify(authentication, claim, parts)
+    if (!checked.ok) return notAuthentic(checked)
+    heardFrom?.(checked.origin)
+    return undefined
   }
 
   return {
-    makeKnock(request) {
+    async makeKnock(request) {
       const deadline = deadlineFrom(clock())
-      return authenticated('GET', request, undefined, async (origin) => {
-        const [first, second] = request.target.segments
-        const roomId = readSegment(first, parseRoomId)
-        const userId = readSegment(second, parseUserId)
-        if (roomId === undefined) return refused(INVALID_ROOM_ID, origin)
-        if (userId === undefined) return refused(INVALID_USER_ID, origin, roomId)
-        const versions = readVersions(request.target.query)
-        const original = originalOf('GET', request, undefined)
-        const outcome = await knocks.makeKnock({ origin, roomId, userId, versions, deadline, original })
-        if (!outcome.ok) return refused(outcome, origin, roomId)
-        return accepted(JSON.stringify(outcome.template), origin, roomId)
-      })
+      const claim = await keyed(request)
+      if (!claim.ok) return notAuthentic(claim)
+      const { origin } = claim
+      const forged = await refuseForged(claim, { method: 'GET', uri: request.target.uri })
+      if (forged !== undefined) return forged
+      const [first, second] = request.target.segments
+      const roomId = readSegment(first, parseRoomId)
+      const userId = readSegment(second, parseUserId)
+      if (roomId === undefined) return refused(INVALID_ROOM_ID, origin)
+      if (userId === undefined) return refused(INVALID_USER_ID, origin, roomId)
+      const versions = readVersions(request.target.query)
+      const original = originalOf('GET', request, undefined)
+      const outcome = await knocks.makeKnock({ origin, roomId, userId, versions, deadline, original })
+      if (!outcome.ok) return refused(outcome, origin, roomId)
+      return accepted(JSON.stringify(outcome.template), origin, roomId)
     },
 
     async sendKnock(request, body) {
       const deadline = deadlineFrom(clock())
-      const content = readContent(body)
-      if (!content.ok) return refused(content, undefined)
-      return authenticated('PUT', request, content.object, async (origin) => {
-        const [first, second] = request.target.segments
-        const roomId = readSegment(first, parseRoomId)
-        const eventId = readSegment(second, parseEventId)
-        if (roomId === undefined) return refused(INVALID_ROOM_ID, origin)
-        if (eventId === undefined) return refused(INVALID_EVENT_ID, origin, roomId)
-        const keyDeadline = Math.min(deadline, clock() + keyLookupMs)
-        const original = originalOf('PUT', request, content.bytes)
-        const submitted = { origin, roomId, eventId, body: content.object, keyDeadline, deadline, original }
-        const outcome = await knocks.sendKnock(submitted)
-        return outcome.ok ? accepted(outcome.body, origin, roomId) : refused(outcome, origin, roomId)
+      const left = () => Math.min(deadline - clock(), requestMs)
+      const claim = await keyed(request)
+      if (!claim.ok) return notAuthentic(claim, await body.discard(left()))
+      const { origin } = claim
+      const content = await body.read(origin, left(), async (arrived) => {
+        if (arrived.kind !== 'whole') return refused(NOT_WHOLE[arrived.kind], origin)
+        const read = readContent(arrived.bytes)
+        if (!read.ok) return refused(read, origin)
+        const forged = await refuseForged(claim, { method: 'PUT', uri: request.target.uri, content: read.object })
+        return forged ?? keepContent(read.object, arrived.bytes)
       })
+      if (content === undefined) return notAuthentic({ ...NO_TURN, claimed: origin })
+      if ('outcome' in content) return content
+      const [first, second] = request.target.segments
+      const roomId = readSegment(first, parseRoomId)
+      const eventId = readSegment(second, parseEventId)
+      if (roomId === undefined) return refused(INVALID_ROOM_ID, origin)
+      if (eventId === undefined) return refused(INVALID_EVENT_ID, origin, roomId)
+      const keyDeadline = Math.min(deadline, clock() + keyLookupMs)
+      const original = originalOf('PUT', request, content.bytes)
+      const submitted = { origin, roomId, eventId, body: content.object, keyDeadline, deadline, original }
+      const outcome = await knocks.sendKnock(submitted)
+      return outcome.ok ? accepted(outcome.body, origin, roomId) : refused(outcome, origin, roomId)
     },
   }
 }
@@ -114,9 +137,13 @@ const ANSWER_MARGIN_MS = 500
 const INVALID_ROOM_ID = refusal('M_INVALID_PARAM', 'The room id in the path is not valid', 'path: room id')
 const INVALID_USER_ID = refusal('M_INVALID_PARAM', 'The user id in the path is not valid', 'path: user id')
 const INVALID_EVENT_ID = refusal('M_INVALID_PARAM', 'The event id in the path is not valid', 'path: event id')
-const TOO_LARGE = refusal('M_TOO_LARGE', 'The request body is too large', 'request body')
-const BROKEN_OFF = refusal('M_NOT_JSON', 'The request body is not whole', 'request body')
-const NO_OBJECT = refusal('M_BAD_JSON', 'The request body is not a JSON object', 'request body')
+
+const NO_TURN = {
+  ok: false,
+  refusal: OWN_LACK,
+  failure: 'own_lack',
+  detail: 'too many request bodies at once',
+} as const
 
 function readSegment<Id>(segment: string, parse: (text: string) => Id | undefined): Id | undefined {
   const text = decodeSegment(segment)
@@ -134,17 +161,11 @@ function originalOf(
   return { method, uri: target.uri, authorization: lines('authorization'), markers, body }
 }
 
-interface Content {
-  readonly ok: true
-  readonly object: JsonObject
-  readonly bytes: Uint8Array
-}
-
-function readContent(body: Body): Content | Refusal {
-  if (body.kind !== 'whole') return body.kind === 'too large' ? TOO_LARGE : BROKEN_OFF
-  const json = parseJson(body.bytes)
-  if (!json.ok) return refusal(json.errcode, `The request body cannot be taken: ${json.reason}`, 'request body')
-  return isJsonObject(json.value) ? { ok: true, object: json.value, bytes: body.bytes } : NO_OBJECT
+/** @param rest what became of the body that nobody wanted */
+function notAuthentic({ refusal, failure, claimed, detail }: NotAuthentic, rest?: Body): KnockAnswer {
+  // Whoever sent it: that is a matter of HTTP.
+  if (rest?.kind === 'too large') return refused(NOT_WHOLE[rest.kind], claimed)
+  return { outcome: refusal, origin: claimed, room: undefined, failure, detail }
 }
 
 function accepted(body: string, origin: ServerName, room: RoomId): KnockAnswer {

@@ -199,6 +199,8 @@ export type KeyLookup =
   | { readonly kind: 'keys'; readonly keys: readonly VerifyKey[] }
   /** None of the wanted keys could be had in time. */
   | { readonly kind: 'unavailable'; readonly reason: string }
+  /** They could not be asked for, for want of something of ours. It says nothing about the server. */
+  | { readonly kind: 'lacking'; readonly reason: string }
 
 /** Public keys of other servers, and of our own. */
 export interface Keyring {
@@ -210,6 +212,8 @@ export interface Keyring {
    * @param at the instant at which the keys must be valid: now for a request, `origin_server_ts` for an event
    * @param use `request`: current keys only; `event`: keys in `old_verify_keys` count up to their `expired_ts`
    * @param deadline absolute time in milliseconds at which to give up
+   * @param cause who makes us ask: the network of an address, or a server by its events. What is bounded is shared among
+   *   causes, so that a flood by one waits behind itself
    */
   keysFor(
     server: ServerName,
@@ -217,6 +221,7 @@ export interface Keyring {
     at: number,
     use: 'request' | 'event',
     deadline: number,
+    cause: string,
   ): Promise<KeyLookup>
   /** A key of this server has verified a request or an event. Anybody can have keys; those of such servers are kept. */
   proved(server: ServerName): void

@@ -34,8 +34,9 @@ export async function judgeSignature(
   const signatures = ed25519SignaturesBy(pdu, server)
   const keyIds = [...signatures.keys()]
   if (keyIds.length === 0) return 'missing'
-  const found = await keyring.keysFor(server, keyIds, pdu.origin_server_ts, 'event', deadline)
-  if (found.kind === 'unavailable') return 'unknown'
+  const cause = `events of ${pdu.sender.slice(pdu.sender.indexOf(':') + 1)}`
+  const found = await keyring.keysFor(server, keyIds, pdu.origin_server_ts, 'event', deadline, cause)
+  if (found.kind !== 'keys') return 'unknown'
   const known = found.keys.map(({ keyId, key }) => ({ signature: signatures.get(keyId) ?? '', publicKey: key }))
   if (known.length === 0) return 'unknown'
   if (!(await allVerify(known, signedBytes, ed25519))) return 'wrong'

@@ -20,6 +20,19 @@ export function shortenedIpv6(text: string): string {
   return shortened(groupsOf(text))
 }
 
+/**
+ * What counts as one place on the internet: an IPv4 address, mapped ones too, or the first 64 bits of an IPv6 one, which one
+ * subscriber has whole.
+ * @param address without brackets
+ * @returns `192.0.2.1`, or `2001:db8:0:1::/64`; the text itself where it is no address
+ */
+export function networkOf(address: string): string {
+  const [bare = ''] = address.split('%')
+  if (!isIPv6(bare)) return address
+  const groups = groupsOf(bare)
+  return mappedAddress(groups) ?? `${groups.split(':').slice(0, 4).join(':')}::/64`
+}
+
 /** Its eight groups, in lower case, without leading zeros, with a colon between them. */
 function groupsOf(text: string): string {
   const [head = '', tail] = text.split('::')

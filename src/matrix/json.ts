@@ -73,7 +73,10 @@ const ESCAPES: Readonly<Record<string, string>> = {
   r: '\r',
   t: '\t',
 }
-const HEX4 = /^[0-9A-Fa-f]{4}$/
+
+/** What is empty is one and the same: a text can hold many thousands of them. */
+const NO_KEYS: JsonObject = Object.freeze(Object.create(null))
+const NO_ITEMS: readonly JsonValue[] = Object.freeze([])
 
 /** A cursor over one text: recursive descent, one method per production of RFC 8259. */
 class Reader {
@@ -107,35 +110,38 @@ class Reader {
 
   #object(): JsonObject {
     this.#enter()
+    if (this.#code() === CLOSE_BRACE) {
+      this.#leave(CLOSE_BRACE)
+      return NO_KEYS
+    }
     const object: Record<string, JsonValue> = Object.create(null)
-    if (this.#code() !== CLOSE_BRACE) {
-      for (;;) {
-        if (this.#code() !== QUOTE) throw this.#syntax('a key is expected')
-        const key = this.#string()
-        if (key in object) throw new Flaw('M_BAD_JSON', 'an object has the same key twice')
-        if (this.#code() !== COLON) throw this.#syntax('":" is expected')
-        this.#at++
-        this.#space()
-        object[key] = this.#value()
-        if (this.#code() !== COMMA) break
-        this.#at++
-        this.#space()
-      }
+    for (;;) {
+      if (this.#code() !== QUOTE) throw this.#syntax('a key is expected')
+      const key = this.#string()
+      if (key in object) throw new Flaw('M_BAD_JSON', 'an object has the same key twice')
+      if (this.#code() !== COLON) throw this.#syntax('":" is expected')
+      this.#at++
+      this.#space()
+      object[key] = this.#value()
+      if (this.#code() !== COMMA) break
+      this.#at++
+      this.#space()
     }
     this.#leave(CLOSE_BRACE)
     return object
   }
 
-  #array(): JsonValue[] {
+  #array(): readonly JsonValue[] {
     this.#enter()
-    const array: JsonValue[] = []
-    if (this.#code() !== CLOSE_BRACKET) {
-      for (;;) {
-        array.push(this.#value())
-        if (this.#code() !== COMMA) break
-        this.#at++
-        this.#space()
-      }
+    if (this.#code() === CLOSE_BRACKET) {
+      this.#leave(CLOSE_BRACKET)
+      return NO_ITEMS
+    }
+    const array = [this.#value()]
+    while (this.#code() === COMMA) {
+      this.#at++
+      this.#space()
+      array.push(this.#value())
     }
     this.#leave(CLOSE_BRACKET)
     return array
@@ -186,9 +192,10 @@ class Reader {
   #escape(at: number): string {
     const letter = this.#text[at + 1] ?? ''
     if (letter === 'u') {
-      const digits = this.#text.slice(at + 2, at + 6)
-      if (!HEX4.test(digits)) throw this.#syntax('\\u needs four hexadecimal digits', at)
-      return String.fromCharCode(Number.parseInt(digits, 16))
+      let unit = 0
+      for (let digit = at + 2; digit < at + 6; digit++) unit = unit * 16 + hexDigit(this.#text.charCodeAt(digit))
+      if (Number.isNaN(unit)) throw this.#syntax('\\u needs four hexadecimal digits', at)
+      return String.fromCharCode(unit)
     }
     if (!Object.hasOwn(ESCAPES, letter)) throw this.#syntax('an unknown escape', at)
     return ESCAPES[letter] ?? ''
@@ -253,4 +260,11 @@ class Reader {
   #syntax(what: string, at = this.#at): Flaw {
     return new Flaw('M_NOT_JSON', `${what} at character ${at}`)
   }
+}
+
+/** NaN for what is none. */
+function hexDigit(code: number): number {
+  if (code >= ZERO && code <= NINE) return code - ZERO
+  const letter = code | 0x20
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x61 + 10 : Number.NaN
 }

@@ -22,6 +22,9 @@ export type XMatrixResult =
   | { readonly ok: true; readonly value: XMatrix }
   | { readonly ok: false; readonly reason: string }
 
+/** Three times what a header has in which all names and ids are as long as they may be. */
+const MAX_LENGTH = 4_096
+
 const SCHEME = /^x-matrix(?: +|$)/i
 const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y
 /** RFC 9110 wants a token here; senders also leave `:`, `/` and `=` unquoted. */
@@ -42,6 +45,7 @@ export function isXMatrix(header: string): boolean {
  * @returns the parameters, or the reason why the header is malformed
  */
 export function parseXMatrix(header: string): XMatrixResult {
+  if (header.length > MAX_LENGTH) return { ok: false, reason: `it is longer than ${MAX_LENGTH} characters` }
   const scheme = SCHEME.exec(header)
   if (scheme === null) return { ok: false, reason: 'the scheme is not X-Matrix' }
   const parameters = readParameters(header.slice(scheme[0].length))

@@ -62,18 +62,18 @@ export function createMetrics({ queue, holdings, clock }: MetricsOptions): Metri
   for (const status of ['401', '429', '500']) harmful.inc({ status }, 0)
   const failures = new Counter({
     name: 'matrix_knock_authentication_failures_total',
-    help: 'Requests that were not let in, by reason; keys_unavailable is no fault of the signature',
+    help: 'Requests that were not let in, by reason; keys_unavailable is no fault of the signature, own_lack none of the remote',
     labelNames: ['reason'],
     registers,
   })
-  failures.inc({ reason: 'keys_unavailable' }, 0)
+  for (const reason of ['keys_unavailable', 'own_lack']) failures.inc({ reason }, 0)
   const lookups = new Counter({
     name: 'matrix_knock_key_lookups_total',
-    help: 'Look-ups of keys that memory did not have: from the store, the server or a notary, failed, or crowded out',
+    help: 'Look-ups of keys that memory did not have: from the store, the server or a notary, failed, crowded out, or not made because descriptors or slots were missing',
     labelNames: ['outcome'],
     registers,
   })
-  for (const outcome of ['failed', 'crowded']) lookups.inc({ outcome }, 0)
+  for (const outcome of ['failed', 'crowded', 'missing']) lookups.inc({ outcome }, 0)
   const deliveries = deliveryMetrics(registry)
   const showHoldings = holdingsMetrics(registry)
   const roomReads = new Counter({

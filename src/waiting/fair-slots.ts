@@ -5,8 +5,8 @@
 
 export interface FairSlots {
   /**
-   * Runs the task when a slot is free and it is its turn: next is who shares its causes with the fewest that run, and among
-   * equals who came first.
+   * Runs the task when a slot is free and it is its turn: next is whose causes have the fewest that run, all its causes
+   * together, and among equals who came first.
    * @param causes whom the task is for, or against: it counts as one of each
    * @param task must end soon after its signal is aborted: somebody else has its slot then
    * @param waitMs longest wait for a slot, in milliseconds
@@ -20,6 +20,11 @@ export interface FairSlotsOptions {
   readonly slots: number
   /** Of them those that share a cause, at least 1. */
   readonly perCause: number
+  /**
+   * The last free slots, of which a cause has one only while it has fewer than there are: whoever comes next finds some.
+   * Default 0.
+   */
+  readonly spare?: number
   /** Tasks that wait. Beyond it the newest of the cause with the most waiting never runs. */
   readonly maxWaiting: number
   /** How long a task keeps its slot while others wait for one, in milliseconds. */
@@ -39,7 +44,8 @@ interface Running {
   readonly controller: AbortController
 }
 
-export function createFairSlots({ slots, perCause, maxWaiting, patienceMs }: FairSlotsOptions): FairSlots {
+export function createFairSlots(options: FairSlotsOptions): FairSlots {
+  const { slots, perCause, spare = 0, maxWaiting, patienceMs } = options
   // Sets keep the order of arrival.
   const waiting = new Set<Entrant>()
   const running = new Set<Running>()
@@ -47,45 +53,61 @@ export function createFairSlots({ slots, perCause, maxWaiting, patienceMs }: Fai
   const runningFor = new Map<string, number>()
   let impatience: NodeJS.Timeout | undefined
 
+  function isFull(cause: string): boolean {
+    const load = runningFor.get(cause) ?? 0
+    const free = slots - running.size
+    return load >= perCause || (free <= spare && load >= free)
+  }
+
   /** The one whose turn it is; undefined where nobody may run. */
   function next(): Entrant | undefined {
     if (running.size >= slots) return undefined
     let chosen: Entrant | undefined
-    let least = perCause
+    let least = Number.POSITIVE_INFINITY
     for (const entrant of waiting) {
-      const load = most(runningFor, entrant.causes)
-      if (load < least) [chosen, least] = [entrant, load]
+      const load = sum(runningFor, entrant.causes)
+      if (load < least && !entrant.causes.some(isFull)) [chosen, least] = [entrant, load]
       if (least === 0) break
     }
     return chosen
   }
 
-  /** The one that has run longest of those that keep others out: all where the slots are taken, else those of its cause. */
-  function longest(): Running | undefined {
-    const [first] = waiting
-    if (running.size >= slots) return running.values().next().value
-    return [...running].find(({ causes }) => first?.causes.some((cause) => causes.includes(cause)))
+  /** Those that keep others out, in the order in which they began: all where the slots are taken, else those of full causes. */
+  function holders(): readonly Running[] {
+    if (running.size >= slots) return [...running]
+    const full = new Set([...waiting].flatMap(({ causes }) => causes.filter(isFull)))
+    return [...running].filter(({ causes }) => causes.some((cause) => full.has(cause)))
   }
 
-  /** Lets those in whose turn it is, and ends what has kept a slot for too long. */
+  /** Of those that have had their time the one whose causes have the most that run: one that is alone is slow, not a flood. */
+  function overdue(held: readonly Running[], now: number): Running | undefined {
+    let chosen: Running | undefined
+    let greatest = -1
+    for (const task of held) {
+      if (task.until > now) break
+      const load = sum(runningFor, task.causes)
+      if (load > greatest) [chosen, greatest] = [task, load]
+    }
+    return chosen
+  }
+
+  /** Lets those in whose turn it is, and sees to it that what keeps the others out ends in time. */
   function advance(): void {
     clearTimeout(impatience)
-    while (waiting.size > 0) {
-      const entrant = next()
-      if (entrant !== undefined) {
-        admit(entrant)
-        continue
-      }
-      const holder = longest()
-      if (holder === undefined) return
-      const left = holder.until - performance.now()
-      if (left > 0) {
-        impatience = setTimeout(advance, Math.ceil(left))
-        return
-      }
-      end(holder)
-      holder.controller.abort()
+    for (let entrant = next(); entrant !== undefined; entrant = next()) admit(entrant)
+    if (waiting.size === 0) return
+    const [first] = holders()
+    if (first !== undefined) impatience = setTimeout(endSlow, Math.ceil(first.until - performance.now()))
+  }
+
+  /** By the timer alone: what was let in a moment ago has begun by then. */
+  function endSlow(): void {
+    const slow = overdue(holders(), performance.now())
+    if (slow !== undefined) {
+      end(slow)
+      slow.controller.abort()
     }
+    advance()
   }
 
   function admit(entrant: Entrant): void {
@@ -109,7 +131,7 @@ export function createFairSlots({ slots, perCause, maxWaiting, patienceMs }: Fai
     let chosen: Entrant | undefined
     let greatest = 0
     for (const entrant of waiting) {
-      const load = most(waitingFor, entrant.causes)
+      const load = sum(waitingFor, entrant.causes)
       if (load >= greatest) [chosen, greatest] = [entrant, load]
     }
     if (chosen === undefined) return
@@ -151,9 +173,8 @@ export function createFairSlots({ slots, perCause, maxWaiting, patienceMs }: Fai
   }
 }
 
-/** The greatest count that any of these has. */
-function most(counts: ReadonlyMap<string, number>, causes: readonly string[]): number {
-  return causes.reduce((greatest, cause) => Math.max(greatest, counts.get(cause) ?? 0), 0)
+function sum(counts: ReadonlyMap<string, number>, causes: readonly string[]): number {
+  return causes.reduce((total, cause) => total + (counts.get(cause) ?? 0), 0)
 }
 
 function count(counts: Map<string, number>, causes: readonly string[], change: 1 | -1): void {

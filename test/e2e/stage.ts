@@ -2,7 +2,7 @@
 import { type CertificateAuthority, createCertificateAuthority } from '../support/certificates.ts'
 import type { TestedVersion } from '../support/events.ts'
 import { type FakeHomeserver, startFakeHomeserver } from '../support/fake-homeserver.ts'
-import { type Service, startService } from '../support/service-process.ts'
+import { type Service, type ServiceOptions, startService } from '../support/service-process.ts'
 import { createIdentity, type Identity, type JsonRecord } from '../support/signing.ts'
 import { type Person, person, type TestRoom } from '../support/test-room.ts'
 
@@ -64,11 +64,12 @@ export async function gatherCast(): Promise<GatheredCast> {
 export async function setStage(
   rooms: (cast: Cast) => readonly TestRoom[],
   config: Readonly<Record<string, JsonRecord>> = {},
+  limits: Pick<ServiceOptions, 'descriptors'> = {},
 ): Promise<Stage> {
   const cast = await gatherCast()
   const built = rooms(cast)
   cast.introduce(built)
-  const options = { identity: cast.resident, ca: cast.authority.cert, rooms: built, config }
+  const options = { identity: cast.resident, ca: cast.authority.cert, rooms: built, config, ...limits }
   const service = await startService(options).catch(async (error) => {
     await cast.leave()
     throw error

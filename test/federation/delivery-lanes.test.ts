@@ -1,6 +1,5 @@
 /** Slow servers, and many at one address, keep no other waiting. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { networkOf } from '../../src/federation/address-filter.ts'
 import { createDeliveryLanes, type Lane, type LaneLoad } from '../../src/federation/delivery-lanes.ts'
 import type { ServerName } from '../../src/matrix/identifiers.ts'
 import { DELIVERED, failure, MINUTE, moment, startWorker, until, type WorkerOptions } from './worker-fixture.ts'
@@ -106,15 +105,6 @@ describe('lanes', () => {
     vi.advanceTimersByTime(MINUTE)
     expect(lanes.open(SMALL).untilTurn()).toBe(0)
   })
-
-  it.each([
-    ['192.0.2.1', '192.0.2.1'],
-    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
-    ['2001:db8:1:2::9', '2001:db8:1:2'],
-    ['2001:0db8:0001:0002:ffff::', '2001:db8:1:2'],
-    ['2001:db8::1', '2001:db8:0:0'],
-    ['::1', '0:0:0:0'],
-  ])('count %s as %s', (address, network) => expect(networkOf(address)).toBe(network))
 })
 
 describe('a delivery worker behind slow servers', () => {

@@ -4,6 +4,7 @@ import { createServer as createTlsServer } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createAddressFilter, parseNetwork } from '../../src/federation/address-filter.ts'
 import { createHttpAgent, type HttpAgent, type OutboundRequest, type Target } from '../../src/federation/http-agent.ts'
+import { createFairSlots } from '../../src/waiting/fair-slots.ts'
 import { createCertificateAuthority } from '../support/certificates.ts'
 import { startTlsServer, type TlsServer } from '../support/tls-server.ts'
 
@@ -53,6 +54,22 @@ describe('guarded agent', () => {
   it('has time where the clock went back by a year since the deadline was set', async () => {
     server.answer = (_visit, response) => response.end('{}')
     expect(await get(target(), { deadline: Date.now() + 365 * 86_400_000 })).toMatchObject({ kind: 'response' })
+  })
+
+  it('takes turns by the address asked and by who causes it, and gives way where it hangs', async () => {
+    const turns = createFairSlots({ slots: 4, perCause: 1, maxWaiting: 10, patienceMs: 1 })
+    const filter = createAddressFilter([parseNetwork('127.0.0.1') ?? expect.fail()])
+    const fair = createHttpAgent({ filter, clock: Date.now, caCertificates: [authority.cert], turns })
+    const ask = (path: string) => {
+      return fair.request(target(), { method: 'GET', path, maxBytes: 1000, deadline: Date.now() + 20_000, cause: path })
+    }
+    server.answer = ({ path }, response) => {
+      if (path !== '/hangs') response.end('{}')
+    }
+    const hung = ask('/hangs')
+    expect(await ask('/answers')).toMatchObject({ kind: 'response' })
+    expect(await hung).toMatchObject({ kind: 'failed', lack: 'crowded' })
+    await fair.close()
   })
 
   it('C8 redirects are not followed', async () => {

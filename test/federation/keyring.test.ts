@@ -39,7 +39,7 @@ describe('keyring', () => {
     keyIds: string[] = [identity.keyId],
     server = there,
     wait = 5000,
-  ) => federation.keyring.keysFor(server, keyIds as KeyId[], at, use, world.now() + wait)
+  ) => federation.keyring.keysFor(server, keyIds as KeyId[], at, use, world.now() + wait, 'test')
   const asRequest = () => ask('request', world.now())
   /** A request that the keys have verified. */
   const asGoodRequest = async () => {
@@ -174,7 +174,7 @@ describe('keyring', () => {
     const ours = world.federation({ oldVerifyKeys: new Map([[old.keyId as KeyId, old.publicKey]]) })
     const keysOf = async (use: 'request' | 'event') => {
       const ids = [world.signingKey.keyId, old.keyId as KeyId, 'ed25519:other' as KeyId]
-      const answer = await ours.keyring.keysFor(OURS, ids, world.now(), use, world.now())
+      const answer = await ours.keyring.keysFor(OURS, ids, world.now(), use, world.now(), 'test')
       return answer.kind === 'keys' ? answer.keys.map(({ keyId, old }) => `${keyId} ${old}`).sort() : []
     }
     expect(await keysOf('event')).toEqual([`${world.signingKey.keyId} false`, `${old.keyId} true`].sort())
@@ -335,18 +335,25 @@ describe('keyring', () => {
     const oldVerifyKeys = new Map([[old.keyId as KeyId, old.publicKey]])
     const { keyring } = world.federation({ signingKey: undefined, oldVerifyKeys })
     const asked = (use: 'request' | 'event') => {
-      return keyring.keysFor(OURS, [old.keyId as KeyId, 'ed25519:ours' as KeyId], world.now(), use, world.now() + 500)
+      return keyring.keysFor(
+        OURS,
+        [old.keyId as KeyId, 'ed25519:ours' as KeyId],
+        world.now(),
+        use,
+        world.now() + 500,
+        'test',
+      )
     }
     const reason = 'our own key is not known here (signing_key_path)'
     expect(await asked('request')).toEqual({ kind: 'unavailable', reason })
     expect(await asked('event')).toMatchObject({ kind: 'keys', keys: [{ keyId: old.keyId }] })
     publishes()
     expect(
-      await keyring.keysFor(there, [identity.keyId as KeyId], world.now(), 'request', world.now() + 5_000),
+      await keyring.keysFor(there, [identity.keyId as KeyId], world.now(), 'request', world.now() + 5_000, 'test'),
     ).toEqual(
       await world
         .federation()
-        .keyring.keysFor(there, [identity.keyId as KeyId], world.now(), 'request', world.now() + 5_000),
+        .keyring.keysFor(there, [identity.keyId as KeyId], world.now(), 'request', world.now() + 5_000, 'test'),
     )
     expect(world.dns.questions.some((question) => JSON.stringify(question).includes('ours'))).toBe(false)
   })

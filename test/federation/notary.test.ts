@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Federation } from '../../src/federation/federation.ts'
+import type { TrustedKeyServer } from '../../src/federation/notary.ts'
 import type { KeyId, ServerName } from '../../src/matrix/identifiers.ts'
 import { keyObject, sendJson } from '../support/key-server.ts'
 import { createIdentity, type Identity, type JsonRecord, withSignature } from '../support/signing.ts'
@@ -15,6 +16,7 @@ describe('notary', () => {
   let identity: Identity
   let notary: Identity
   let told: JsonRecord[]
+  let trusted: TrustedKeyServer[]
 
   beforeEach(async () => {
     world = await startWorld()
@@ -22,15 +24,13 @@ describe('notary', () => {
     identity = createIdentity(there)
     notary = createIdentity(world.name('notary.example.test'), 'ed25519:notary')
     told = []
-    federation = world.federation({
-      trustedKeyServers: [
-        {
-          serverName: notary.name as ServerName,
-          verifyKeys: new Map([[notary.keyId as KeyId, new Uint8Array(notary.publicKey)]]),
-        },
-      ],
-      keyLimits: { timeoutMs: 1500 },
-    })
+    trusted = [
+      {
+        serverName: notary.name as ServerName,
+        verifyKeys: new Map([[notary.keyId as KeyId, new Uint8Array(notary.publicKey)]]),
+      },
+    ]
+    federation = world.federation({ trustedKeyServers: trusted, keyLimits: { timeoutMs: 1500 } })
     // The server itself is out of order: it hangs up. The notary tells what is set.
     world.machine.answer = ({ host, path }, response) => {
       if (host === notary.name && path === QUERY) sendJson(response, 200, { server_keys: told })
@@ -40,7 +40,7 @@ describe('notary', () => {
   afterEach(() => world.close())
 
   const ask = (use: 'request' | 'event', at: number, keyId = identity.keyId) =>
-    federation.keyring.keysFor(there, [keyId as KeyId], at, use, world.now() + 5000)
+    federation.keyring.keysFor(there, [keyId as KeyId], at, use, world.now() + 5000, 'test')
   const asRequest = () => ask('request', world.now())
   /** The keys that are stored once they have verified something. */
   const stored = () => {
@@ -203,6 +203,32 @@ describe('notary', () => {
     expect(JSON.parse(queries()[1]?.body ?? '')).toEqual({
       server_keys: { [there]: { [identity.keyId]: { minimum_valid_until_ts: validUntil + 1 } } },
     })
+  })
+
+  it('C5 is not flooded with invented names, and what it could not be asked is not held against the server', async () => {
+    told = [withSignature(published(), notary)]
+    const patient = world.federation({ trustedKeyServers: trusted, keyLimits: { timeoutMs: 5_000 } })
+    const invented = Array.from({ length: 60 }, (_, at) => world.name(`invented${at}.example.test`))
+    const floods = invented.map((name) =>
+      patient.keyring.keysFor(name, ['ed25519:x' as KeyId], world.now(), 'request', world.now() + 20_000, 'flood'),
+    )
+    // Ten at once and three a second, two questions each; how long it takes is the machine's business.
+    const start = performance.now()
+    const outcomes = await Promise.all(floods)
+    const most = 10 + 3 * Math.ceil((performance.now() - start) / 1000)
+    expect(queries().length).toBeLessThanOrEqual(most)
+    expect(outcomes.filter(({ kind }) => kind === 'lacking').length).toBeGreaterThanOrEqual(60 - most)
+    // Another cause has tokens of its own.
+    const { keyId } = identity
+    const other = patient.keyring.keysFor(
+      there,
+      [keyId as KeyId],
+      world.now(),
+      'request',
+      world.now() + 20_000,
+      'other',
+    )
+    expect(await other).toMatchObject(found)
   })
 
   it('C5 a server that answers is believed without the notary', async () => {

@@ -35,6 +35,16 @@ describe('resolver', () => {
     expect([...dns.questions].sort()).toEqual(['A a.test', 'AAAA a.test'])
   })
 
+  it('no name server is our own lack, and is not kept', async () => {
+    const { server } = dns
+    await dns.close()
+    const nobody = { kind: 'failed', reason: 'DNS: ECONNREFUSED', lack: 'missing' }
+    expect(await resolver.addresses('a.test')).toEqual(nobody)
+    expect(await resolver.services('_matrix._tcp.a.test')).toEqual(nobody)
+    dns = await startFakeDns({ 'a.test': { addresses: ['192.0.2.1'] } }, Number(server.split(':')[1]))
+    expect(await resolver.addresses('a.test')).toEqual(found('192.0.2.1'))
+  })
+
   it('C6 an answer is kept as long as it says, whatever the spelling', async () => {
     dns.zones.set('a.test', { addresses: ['192.0.2.1'], ttl: 30 })
     await resolver.addresses('a.test')

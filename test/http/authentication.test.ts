@@ -59,6 +59,11 @@ describe('who is let in', () => {
     expect(listener.keys.verified).toEqual(['remote.example'])
   })
 
+  it('B9 with five lines, a signature each', async () => {
+    await open()
+    expect((await ask((p) => Array<string>(5).fill(usual(p)))).status).toBe(200)
+  })
+
   it('B9 with a second line by a key that nobody knows', async () => {
     await open()
     const unknown = (p: Parts) =>
@@ -80,6 +85,14 @@ describe('who is not', () => {
     ['B6 with one good and one malformed line', 'malformed_header', (p) => [usual(p), 'X-Matrix x']],
     ['B6 with two origins', 'malformed_header', (p) => [usual(p), usual({ ...p, origin: 'other.example' })]],
     ['B6 with two destinations', 'malformed_header', (p) => [usual(p), usual(p).replace(/destination="[^"]*",/, '')]],
+    ['B9 with more lines than anybody has keys', 'malformed_header', (p) => Array<string>(6).fill(usual(p))],
+    ['B9 with a hundred lines', 'malformed_header', (p) => Array<string>(100).fill(usual(p))],
+    ['B6 with a line of 15,000 characters', 'malformed_header', (p) => [`${usual(p)},x="${'y'.repeat(15_000)}"`]],
+    [
+      'B6 with thousands of parameters',
+      'malformed_header',
+      (p) => [`${usual(p)},${Array.from({ length: 2_000 }, (_, at) => `p${at}=1`).join(',')}`],
+    ],
     ['B5 for another server', 'wrong_destination', (p) => [usual({ ...p, destination: 'other.example' })]],
     ['B5 for us in capitals', 'wrong_destination', (p) => [usual({ ...p, destination: 'RESIDENT.example' })]],
     ['B5 for nobody', 'wrong_destination', (p) => [usual({ ...p, destination: '' })]],
@@ -122,6 +135,14 @@ describe('who is not', () => {
     // Who chooses the name must not learn what a connection there met; the operator does.
     expect(JSON.stringify(answer)).not.toContain('10.0.0.7')
     expect(listener.answered.at(-1)?.detail).toContain('10.0.0.7')
+  })
+
+  it('B6 keys that cannot be asked for, for want of something of ours, are no 401', async () => {
+    await open()
+    listener.keys.answer('remote.example', async () => ({ kind: 'lacking', reason: 'EMFILE' }))
+    const answer = await ask((p) => [usual(p)])
+    expect(answer).toMatchObject({ status: 408, body: { errcode: 'M_UNKNOWN' } })
+    expect(listener.answered.at(-1)).toMatchObject({ failure: 'own_lack', detail: 'EMFILE' })
   })
 
   it('B6 our own name is checked with our own key, and is 403', async () => {

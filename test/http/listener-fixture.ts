@@ -30,6 +30,8 @@ export interface Listener {
   readonly failures: readonly unknown[]
   /** Listens on a free port of loopback. */
   listen(): Promise<number>
+  /** Where it listens; undefined before. */
+  readonly port: number | undefined
   close(): Promise<void>
 }
 
@@ -86,6 +88,9 @@ export async function openListener(changes: ListenerChanges = {}): Promise<Liste
   })
   return {
     ...{ app, resident, remote, kim: person('kim', remote), room, keys, answered, failures },
+    get port() {
+      return (app.server.address() as AddressInfo | null)?.port
+    },
     async listen() {
       await once(app.server.listen(0, '127.0.0.1'), 'listening')
       return (app.server.address() as AddressInfo).port

@@ -38,6 +38,8 @@ describe('metrics', () => {
   it('count apart what can make remotes back off, and keys that could not be had', async () => {
     const metrics = createMetrics({ queue: { depth }, clock: () => 0 })
     expect(await lines(metrics)).toContain('matrix_knock_backoff_answers_total{status="401"} 0')
+    expect(await lines(metrics)).toContain('matrix_knock_authentication_failures_total{reason="own_lack"} 0')
+    expect(await lines(metrics)).toContain('matrix_knock_key_lookups_total{outcome="missing"} 0')
     metrics.answered(answered({ status: 401, failure: 'keys_unavailable' }))
     metrics.answered(answered({ status: 401, failure: 'wrong_signature' }))
     metrics.answered(answered({ status: 429 }))

@@ -41,11 +41,11 @@ const TYPES: Readonly<Record<number, string>> = { 1: 'A', 5: 'CNAME', 28: 'AAAA'
 const NO_SUCH_NAME = 3
 const SERVER_FAILURE = 2
 
-export async function startFakeDns(zones: Readonly<Record<string, Zone>> = {}): Promise<FakeDns> {
+export async function startFakeDns(zones: Readonly<Record<string, Zone>> = {}, port = 0): Promise<FakeDns> {
   const known = new Map(Object.entries(zones))
   const questions: string[] = []
   const socket = createSocket('udp4')
-  socket.bind(0, '127.0.0.1')
+  socket.bind(port, '127.0.0.1')
   await once(socket, 'listening')
   socket.on('message', (message, from) => {
     const { name, type, end } = readQuestion(message)

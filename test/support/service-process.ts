@@ -39,6 +39,8 @@ export interface ServiceOptions {
   readonly withoutKey?: boolean
   /** A socket that is handed over to it, to listen on in place of a port of its own. */
   readonly socket?: BoundSocket
+  /** Descriptors that the process may have. */
+  readonly descriptors?: number
 }
 
 export interface Finished {
@@ -181,10 +183,13 @@ interface Running {
 async function startProcess(
   config: string,
   adminPort: number,
-  { socket }: Pick<ServiceOptions, 'socket'>,
+  { socket, descriptors }: Pick<ServiceOptions, 'socket' | 'descriptors'>,
 ): Promise<Running> {
   const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', ...(socket === undefined ? [] : [socket.fd])]
-  const child = spawn(process.execPath, [PROGRAM, 'run', '-c', config], { stdio })
+  const run = [process.execPath, PROGRAM, 'run', '-c', config]
+  const limited = descriptors === undefined ? run : ['sh', '-c', `ulimit -n ${descriptors}; exec "$@"`, 'sh', ...run]
+  const [program = '', ...args] = limited
+  const child = spawn(program, args, { stdio })
   const output: string[] = []
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => output.push(String(chunk)))
   const deadline = Date.now() + READY_WITHIN_MS

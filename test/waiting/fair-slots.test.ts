@@ -70,6 +70,62 @@ describe('fair slots', () => {
     expect(await long).toBe('gave up')
   })
 
+  it('keeps the last slots for causes that have few', async () => {
+    const slots = createFairSlots({ slots: 8, perCause: 8, spare: 4, maxWaiting: 100, patienceMs: LONG })
+    const holders = Array.from({ length: 20 }, held)
+    let begun = 0
+    const holding = holders.map(({ run }, at) => {
+      const begin = () => {
+        begun++
+        return run()
+      }
+      return slots.run([at % 2 === 0 ? 'flood' : 'other flood'], begin, LONG)
+    })
+    expect(await slots.run(['newcomer'], async () => 'at once', LONG)).toBe('at once')
+    // Three of each: with two free none may have a fourth.
+    expect(begun).toBe(6)
+    for (const { end } of holders) end()
+    await Promise.all(holding)
+    expect(begun).toBe(20)
+  })
+
+  it('takes the slot of the flood rather than of one that is slow and alone', async () => {
+    const slots = createFairSlots({ ...ROOMY, slots: 3, perCause: 3, patienceMs: 1 })
+    const slow = held()
+    const alone = slots.run(['alone'], slow.run, LONG)
+    const flood = [1, 2].map(() => slots.run(['flood'], hanging, LONG))
+    expect(await slots.run(['other'], async () => 'ran', LONG)).toBe('ran')
+    expect(await flood[0]).toBe('gave up')
+    slow.end()
+    expect(await alone).toBe('ran')
+  })
+
+  it('lets in first whose causes have the fewest that run, all together', async () => {
+    const slots = createFairSlots({ ...ROOMY, slots: 3, perCause: 3 })
+    const holders = [held(), held(), held()]
+    const holding = holders.map(({ run }) => slots.run(['here', 'there'], run, LONG))
+    const order: string[] = []
+    const again = slots.run(['here', 'there'], async () => order.push('again'), LONG)
+    const other = slots.run(['elsewhere', 'there'], async () => order.push('other'), LONG)
+    holders[0]?.end()
+    await Promise.all([again, other])
+    expect(order).toEqual(['other', 'again'])
+    for (const { end } of holders) end()
+    await Promise.all(holding)
+  })
+
+  it('ends what keeps any of those that wait out, not only the first of them', async () => {
+    const slots = createFairSlots({ ...ROOMY, slots: 4, perCause: 1, patienceMs: 1 })
+    const slow = slots.run(['one'], hanging, LONG)
+    const late = held()
+    const other = slots.run(['two'], late.run, LONG)
+    const second = slots.run(['two'], async () => 'second', LONG)
+    expect(await slots.run(['one'], async () => 'ran', LONG)).toBe('ran')
+    expect(await slow).toBe('gave up')
+    late.end()
+    expect(await Promise.all([other, second])).toEqual(['ran', 'second'])
+  })
+
   it('sends the newest of the most numerous away when too many wait', async () => {
     const slots = createFairSlots({ ...ROOMY, slots: 1, maxWaiting: 3 })
     const holder = held()
