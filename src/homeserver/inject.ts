@@ -27,7 +27,7 @@ export interface InjectOptions {
 /** Homeservers refuse a second transaction of one origin while they work on a first. */
 const TRANSACTIONS_AT_A_TIME = 1
 const MAX_WAITING = 1_000
-/** What the transaction leaves for seeing the knock arrive, where there is as much as twice that. */
+/** What the transaction leaves for seeing the knock arrive, where there is as much as twice that, and without an answer. */
 const TIME_TO_SEE_MS = 1_000
 
 export function createInject(options: InjectOptions): Handover {
@@ -50,15 +50,19 @@ export function createInject(options: InjectOptions): Handover {
       if (answer === undefined) return { kind: 'unknown', reason: 'too many knocks wait for the homeserver' }
       const flaw = flawOf(answer, event)
       if (flaw !== undefined) return flaw
-      if (await acceptance.proved(roomId, event.eventId, deadline)) return { kind: 'accepted' }
-      return { kind: 'unknown', reason: 'the homeserver took the transaction, but the knock was not seen in the room' }
+      const isLost = answer.kind === 'failed'
+      const until = isLost ? Math.min(deadline, clock() + TIME_TO_SEE_MS) : deadline
+      if (await acceptance.proved(roomId, event.eventId, until)) return { kind: 'accepted' }
+      return { kind: 'unknown', reason: isLost ? `send: ${answer.reason}` : UNSEEN }
     },
   }
 }
 
-/** What the answer to the transaction rules out already. */
+const UNSEEN = 'the homeserver took the transaction, but the knock was not seen in the room'
+
+/** What the answer to the transaction rules out already. One that was lost rules nothing out. */
 function flawOf(answer: HomeserverAnswer, { eventId }: RoomEvent): HandoverOutcome | undefined {
-  if (answer.kind === 'failed') return { kind: 'unknown', reason: `send: ${answer.reason}` }
+  if (answer.kind === 'failed') return undefined
   if (answer.status !== 200) return { kind: 'unknown', reason: `send answers ${answer.status}` }
   const results = answer.body?.pdus
   const result = isJsonObject(results) && Object.hasOwn(results, eventId) ? results[eventId] : undefined

@@ -182,10 +182,17 @@ describe('handing over by a transaction', () => {
     expect(world.resident.verdicts).toEqual(['accepted', 'seen before'])
   })
 
+  it('is accepted where its answer was lost, and it shows', async () => {
+    const room = await open('dendrite')
+    world.resident.fails('close', 'send')
+    expect(await world.handOver(room, knockEvent(room, CAROL))).toEqual({ kind: 'accepted' })
+  })
+
   it('settles a knock whose answer was lost when it is tried again', async () => {
     const room = await open('dendrite')
     const knock = knockEvent(room, CAROL)
     world.resident.fails('close', 'send')
+    world.resident.fails({ status: 503 }, 'make_leave')
     expect(await world.handOver(room, knock)).toEqual({ kind: 'unknown', reason: 'send: UND_ERR_SOCKET' })
     world.resident.heals()
     expect(await world.handOver(room, knock)).toEqual({ kind: 'accepted' })
@@ -217,6 +224,7 @@ describe('handing over by a transaction', () => {
 
   it('is of unknown outcome where nothing comes by the deadline, and the next has its turn', async () => {
     const room = await open('synapse')
+    world.resident.happens(room.roomId, bans(ALICE, CAROL))
     world.resident.fails('hang', 'send')
     const outcome = await world.handOver(room, knockEvent(room, CAROL), 1_300)
     expect(outcome).toEqual({ kind: 'unknown', reason: 'send: no answer in time' })
