@@ -18,8 +18,8 @@ export interface RoomMemory {
    * @param readAt when that began, absolute time in milliseconds @param changes of which it was known then
    */
   read(roomId: RoomId, readAt: number, changes: number): void
-  /** It could not be read. */
-  missed(roomId: RoomId, outcome: Missed): void
+  /** It could not be read. @param changes of which it was known when that began: after another one it may be read */
+  missed(roomId: RoomId, outcome: Missed, changes: number): void
   /** It has changed: what was read before counts no longer, nor that it could not be read. */
   changed(roomId: RoomId): void
 }
@@ -98,8 +98,9 @@ export function createRoomMemory({ clock, liveSince, maxAgeMs }: RoomMemoryOptio
       misses.delete(roomId)
       rooms.set(roomId, { readAt, changesRead, changes: rooms.get(roomId)?.changes ?? changesRead })
     },
-    missed(roomId, outcome) {
+    missed(roomId, outcome, changes) {
       const room = rooms.get(roomId)
+      if ((room?.changes ?? 0) !== changes) return
       if (outcome.kind === 'absent') rooms.delete(roomId)
       else if (room !== undefined) rooms.set(roomId, { ...room, readAt: NEVER })
       // The homeserver may be back at any time, and all of its rooms with it.

@@ -98,7 +98,7 @@ export function createRoomSupply(options: RoomSupplyOptions): HomeserverRooms {
   async function look(roomId: RoomId): Promise<RoomFreshness | 'there'> {
     const taken = await takeLook(roomId, LOOK_MS)
     const isHere = taken.look.kind === 'ends' || (taken.look.kind === 'absent' && taken.look.othersMayBeIn)
-    if (!isHere) return missed(roomId, taken.look)
+    if (!isHere) return missed(roomId, taken.look, taken.changes)
     looks.set(roomId, taken)
     memory.there(roomId)
     return 'there'
@@ -108,9 +108,9 @@ export function createRoomSupply(options: RoomSupplyOptions): HomeserverRooms {
     const start = clock()
     const { look, at, changes } = recentLook(roomId) ?? (await takeLook(roomId, READING_MS))
     const found = await lookFurther(search, roomId, look, start + READING_MS)
-    if (found.kind !== 'ends') return missed(roomId, found)
+    if (found.kind !== 'ends') return missed(roomId, found, changes)
     const failure = await readInto(options, roomId, found, start + READING_MS)
-    if (failure !== undefined) return missed(roomId, { kind: 'unavailable', reason: failure })
+    if (failure !== undefined) return missed(roomId, { kind: 'unavailable', reason: failure }, changes)
     observer.read(roomId, clock() - start)
     localUsers.joined(roomId, found.user)
     memory.read(roomId, at, changes)
@@ -131,10 +131,10 @@ export function createRoomSupply(options: RoomSupplyOptions): HomeserverRooms {
   }
 
   /** Remembers that nothing can be told of a room, unless that is so because the homeserver tells of none. */
-  async function missed(roomId: RoomId, found: Exclude<RoomLook, RoomEnds>): Promise<RoomFreshness> {
+  async function missed(roomId: RoomId, found: Exclude<RoomLook, RoomEnds>, changes: number): Promise<RoomFreshness> {
     const outcome = found.kind === 'absent' ? ({ kind: 'absent' } as const) : await blamed(found.reason)
     if (outcome.kind !== 'absent') observer.failed(roomId, outcome.reason)
-    memory.missed(roomId, outcome)
+    memory.missed(roomId, outcome, changes)
     return outcome
   }
 
