@@ -70,6 +70,8 @@ export interface HomeserverClientOptions {
 const CONNECTIONS = 16
 /** Long answers have connections of their own: rooms that take their time keep none of the others waiting. */
 const STREAM_CONNECTIONS = 16
+/** So have questions that concern no room: what hangs for some room does not make the homeserver look dead. */
+const UNSIGNED_CONNECTIONS = 2
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024
 /** Several times the largest rooms that there are. */
 const MAX_STREAM_BYTES = 1024 * 1024 * 1024
@@ -93,6 +95,7 @@ export function createHomeserverClient(options: HomeserverClientOptions): Homese
   const usually = { headersTimeout: 0, bodyTimeout: 0, connect }
   const short = new Agent({ ...usually, connections: CONNECTIONS })
   const long = new Agent({ ...usually, connections: STREAM_CONNECTIONS })
+  const unsigned = new Agent({ ...usually, connections: UNSIGNED_CONNECTIONS })
 
   function signed(method: 'GET' | 'PUT', uri: string, content?: JsonObject): Record<string, string> {
     if (signingKey === undefined) throw new Error('requests as the homeserver itself need its signing key')
@@ -139,9 +142,9 @@ export function createHomeserverClient(options: HomeserverClientOptions): Homese
       await pause(waitMs, undefined, { ref: false })
     }
   }
-  const ask = (wanted: WantedRequest, deadline: number): Promise<HomeserverAnswer> =>
+  const ask = (wanted: WantedRequest, deadline: number, agent = short): Promise<HomeserverAnswer> =>
     patiently(async () => {
-      const response = await send(short, wanted, deadline)
+      const response = await send(agent, wanted, deadline)
       return 'kind' in response ? response : read(response)
     }, deadline)
 
@@ -149,7 +152,7 @@ export function createHomeserverClient(options: HomeserverClientOptions): Homese
     get: (uri, deadline) =>
       ask({ method: 'GET', uri, headers: usual(signed('GET', uri)) }, Math.min(deadline, clock() + SHORT_ANSWER_MS)),
     getUnsigned: (uri, deadline) =>
-      ask({ method: 'GET', uri, headers: usual({}) }, Math.min(deadline, clock() + SHORT_ANSWER_MS)),
+      ask({ method: 'GET', uri, headers: usual({}) }, Math.min(deadline, clock() + SHORT_ANSWER_MS), unsigned),
     stream(uri, deadline) {
       const wanted = { method: 'GET', uri, headers: usual(signed('GET', uri)) } as const
       return patiently<HomeserverStream>(async () => {
@@ -173,7 +176,7 @@ export function createHomeserverClient(options: HomeserverClientOptions): Homese
       return ask({ method, uri, headers, ...(body && { body }) }, deadline)
     },
     async close() {
-      await Promise.all([short.destroy(), long.destroy()])
+      await Promise.all([short, long, unsigned].map((agent) => agent.destroy()))
     },
   }
 }

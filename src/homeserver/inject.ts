@@ -3,6 +3,7 @@
  * only that the transaction arrived, so the knock counts once it is seen in the room; the other servers get it from us.
  * https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv1sendtxnid
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Handover, HandoverOutcome, KnockToHandOver } from '../knock/homeserver-ports.ts'
 import type { Clock } from '../knock/ports.ts'
 import { refusal } from '../matrix/errors.ts'
@@ -27,6 +28,8 @@ export interface InjectOptions {
 /** Homeservers refuse a second transaction of one origin while they work on a first. */
 const TRANSACTIONS_AT_A_TIME = 1
 const MAX_WAITING = 1_000
+/** It may be another process of ours that they work for. Where they say how long to wait, that has been done already. */
+const BUSY_PAUSE_MS = 200
 /** What the transaction leaves for seeing the knock arrive, where there is as much as twice that, and without an answer. */
 const TIME_TO_SEE_MS = 1_000
 
@@ -34,9 +37,15 @@ export function createInject(options: InjectOptions): Handover {
   const { client, acceptance, serverName, clock, handoverMs, newTransactionId } = options
   const turn = createSlots(TRANSACTIONS_AT_A_TIME, MAX_WAITING)
 
-  function send({ pdu }: RoomEvent, deadline: number): Promise<HomeserverAnswer> {
-    const content = { origin: serverName, origin_server_ts: clock(), pdus: [pdu] }
-    return client.put(`/_matrix/federation/v1/send/${encodeURIComponent(newTransactionId())}`, content, deadline)
+  async function send({ pdu }: RoomEvent, deadline: number): Promise<HomeserverAnswer> {
+    for (;;) {
+      const content = { origin: serverName, origin_server_ts: clock(), pdus: [pdu] }
+      const uri = `/_matrix/federation/v1/send/${encodeURIComponent(newTransactionId())}`
+      const answer = await client.put(uri, content, deadline)
+      const isBusy = answer.kind === 'answered' && answer.status === 429
+      if (!isBusy || clock() + BUSY_PAUSE_MS >= deadline) return answer
+      await pause(BUSY_PAUSE_MS, undefined, { ref: false })
+    }
   }
 
   return {

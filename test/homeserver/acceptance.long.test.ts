@@ -211,7 +211,25 @@ describe('handing over by a transaction', () => {
     expect(world.resident.count('make_leave')).toBe(0)
   })
 
-  it.each([401, 403, 404, 429, 500, 503])('is of unknown outcome where the homeserver answers %i', async (status) => {
+  it('is sent again while the homeserver works on another transaction', async () => {
+    const room = await open('synapse')
+    world.resident.fails({ status: 429 }, 'send')
+    const handing = world.handOver(room, knockEvent(room, CAROL))
+    await expect.poll(() => world.resident.count('send')).toBeGreaterThan(1)
+    world.resident.heals()
+    expect(await handing).toEqual({ kind: 'accepted' })
+    const sent = world.resident.requests.filter(({ call }) => call === 'send').map(({ uri }) => uri)
+    expect(new Set(sent).size).toBe(sent.length)
+  })
+
+  it('is of unknown outcome where that lasts until the deadline', async () => {
+    const room = await open('synapse')
+    world.resident.fails({ status: 429 }, 'send')
+    const outcome = await world.handOver(room, knockEvent(room, CAROL), 2_500)
+    expect(outcome).toEqual({ kind: 'unknown', reason: expect.stringMatching(/^send/) })
+  })
+
+  it.each([401, 403, 404, 500, 503])('is of unknown outcome where the homeserver answers %i', async (status) => {
     const room = await open('synapse')
     world.resident.fails({ status }, 'send')
     expect(await world.handOver(room, knockEvent(room, CAROL))).toEqual({
