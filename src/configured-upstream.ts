@@ -2,7 +2,8 @@
 import type { OperatorFiles } from './config/operator-files.ts'
 import type { Config } from './config/schema.ts'
 import { createHomeserverClient, markerOf } from './homeserver/homeserver-client.ts'
-import { createUpstream } from './homeserver/upstream.ts'
+import { createLiveness } from './homeserver/liveness.ts'
+import { blamingUpstream, createUpstream } from './homeserver/upstream.ts'
 import type { Upstream } from './knock/homeserver-ports.ts'
 import type { Clock } from './knock/ports.ts'
 import { nativeEd25519 } from './matrix/ed25519.ts'
@@ -32,8 +33,10 @@ export function createConfiguredUpstream({
   const whose = { serverName: config.server_name, signingKey, url }
   const marker = markerOf(whose)
   const client = createHomeserverClient({ ...whose, marker, caCertificates, ed25519: nativeEd25519, clock })
+  const withinMs = config.timeouts.handover_seconds * 1000
+  const liveness = createLiveness({ client, clock })
   return {
-    upstream: createUpstream({ client, clock, withinMs: config.timeouts.handover_seconds * 1000 }),
+    upstream: blamingUpstream(createUpstream({ client, clock, withinMs }), liveness),
     marker,
     stop: () => client.close(),
   }

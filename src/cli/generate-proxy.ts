@@ -4,14 +4,24 @@ import { type CommandContext, type ConfigOption, withConfig } from './configured
 import { type ExitCode, misconfigured } from './outcome.ts'
 import { FILE_MODES, type WriteOptions, writeGenerated } from './write-file.ts'
 
+export interface GenerateProxyOptions extends ConfigOption, WriteOptions {
+  /** False with `--no-fallback`. */
+  readonly fallback: boolean
+}
+
 export function generateProxy(
   context: CommandContext,
   proxy: ProxyName,
-  options: ConfigOption & WriteOptions,
+  options: GenerateProxyOptions,
 ): Promise<ExitCode> {
   return withConfig(context, options, async (config, line) => {
-    const fragment = proxyFragment(proxy, config)
+    const fragment = proxyFragment(proxy, config, options.fallback ? 'with fallback' : 'without fallback')
     if (!fragment.ok) return misconfigured(context.output, [line(fragment.problem)])
+    if (fragment.goesPast.length > 0) {
+      const keys = fragment.goesPast.join(', ')
+      const whenAway = 'while this service cannot be reached, knocks go to the homeserver itself, past'
+      context.output.err(`note: ${whenAway} ${keys}; --no-fallback leaves that out`)
+    }
     return writeGenerated(fragment.text, options, FILE_MODES.everybodyReads, context.output)
   })
 }

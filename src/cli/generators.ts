@@ -6,7 +6,7 @@ import { configured, generator } from './command-options.ts'
 import type { CommandContext, ConfigOption } from './configured.ts'
 import { type GenerateConfigOptions, generateConfig } from './generate-config.ts'
 import { generateKey } from './generate-key.ts'
-import { generateProxy } from './generate-proxy.ts'
+import { type GenerateProxyOptions, generateProxy } from './generate-proxy.ts'
 import { generateRegistration } from './generate-registration.ts'
 import type { ExitCode } from './outcome.ts'
 import type { WriteOptions } from './write-file.ts'
@@ -28,7 +28,13 @@ export function addGenerators(program: Command, context: CommandContext, finish:
   const proxy = configured(program.command('generate-proxy'), '')
   generator(proxy, 'write what a reverse proxy needs to send knocks here')
     .addArgument(new Argument('<proxy>').choices(Object.keys(PROXIES)))
-    .action(async (name: ProxyName, options: FromConfig) => finish(await generateProxy(context, name, options)))
+    .option(
+      '--no-fallback',
+      'never to the homeserver itself, even where it can knock and this service cannot be reached',
+    )
+    .action(async (name: ProxyName, options: GenerateProxyOptions) =>
+      finish(await generateProxy(context, name, options)),
+    )
 }
 
 function addGenerateConfig(program: Command, { output }: CommandContext, finish: Finish): void {

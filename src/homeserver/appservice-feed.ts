@@ -34,7 +34,7 @@ export interface AppserviceFeed {
 
 export interface AppserviceFeedOptions {
   readonly serverName: ServerName
-  readonly rooms: Pick<HomeserverRooms, 'changed' | 'load'>
+  readonly rooms: Pick<HomeserverRooms, 'told' | 'changed' | 'load'>
   readonly localUsers: LocalUsers
   readonly acceptance: Acceptance
   readonly clock: Clock
@@ -121,6 +121,7 @@ function readEvent(value: JsonValue): FedEvent | undefined {
 
 function takeEvent({ rooms, localUsers, acceptance, serverName }: AppserviceFeedOptions, event: FedEvent): void {
   const { roomId, type, stateKey, content } = event
+  rooms.told(roomId)
   if (stateKey === undefined) return
   if (type === 'm.room.member') {
     if (content.membership === 'knock' && acceptance.seen(event.eventId)) return

@@ -15,6 +15,10 @@ export interface ForwardOptions {
   readonly handoverMs: number
 }
 
+/** Without an answer the knock is looked for no longer than it takes to show. */
+const TIME_TO_SEE_MS = 1_000
+const UNSEEN = 'the homeserver answered 200, but the knock was not seen in the room'
+
 export function createForward({ upstream, acceptance, clock, handoverMs }: ForwardOptions): Handover {
   return {
     homeserverDelivers: true,
@@ -22,10 +26,11 @@ export function createForward({ upstream, acceptance, clock, handoverMs }: Forwa
       const { roomId, event, original } = knock
       const deadline = Math.min(knock.deadline, clock() + handoverMs)
       const answer = await upstream.passOn(original, deadline)
-      if (answer.kind !== 'answered') return answer
-      // Some homeservers answer 200 to a knock that they then leave out of the room.
-      if (await acceptance.proved(roomId, event.eventId, deadline)) return { kind: 'accepted' }
-      return { kind: 'unknown', reason: 'the homeserver answered 200, but the knock was not seen in the room' }
+      if (answer.kind === 'refused' || answer.kind === 'out of order') return answer
+      // Some homeservers answer 200 to a knock that they then leave out of the room; of some the answer is lost.
+      const until = answer.kind === 'answered' ? deadline : Math.min(deadline, clock() + TIME_TO_SEE_MS)
+      if (await acceptance.proved(roomId, event.eventId, until)) return { kind: 'accepted' }
+      return answer.kind === 'unknown' ? answer : { kind: 'unknown', reason: UNSEEN }
     },
   }
 }

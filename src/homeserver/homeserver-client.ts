@@ -3,6 +3,7 @@
  * time and size. https://spec.matrix.org/latest/server-server-api/#request-authentication
  */
 import { createHmac, randomBytes } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
 import { rootCertificates } from 'node:tls'
 import { Agent, type Dispatcher } from 'undici'
 import { MARKER_HEADER, type OriginalRequest } from '../knock/homeserver-ports.ts'
@@ -13,14 +14,16 @@ import type { ServerName } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, parseJson } from '../matrix/json.ts'
 import { authorizationOf } from '../matrix/x-matrix.ts'
 
+export interface Answered {
+  readonly kind: 'answered'
+  readonly status: number
+  readonly body: JsonObject | undefined
+  /** One header of the answer, by its lower-case name. */
+  header(name: string): string | undefined
+}
+
 export type HomeserverAnswer =
-  | {
-      readonly kind: 'answered'
-      readonly status: number
-      readonly body: JsonObject | undefined
-      /** One header of the answer, by its lower-case name. */
-      header(name: string): string | undefined
-    }
+  | Answered
   /** No answer: not reachable, too late, too long. */
   | { readonly kind: 'failed'; readonly reason: string }
 
@@ -34,6 +37,7 @@ export interface ByteStream {
 
 export type HomeserverStream = ByteStream | HomeserverAnswer
 
+/** Where the homeserver says how long to wait, as its limit on requests does, that is done while there is time. */
 export interface HomeserverClient {
   /** Asks as the homeserver itself. @param uri from `/_matrix/` on @param deadline absolute time in milliseconds */
   get(uri: string, deadline: number): Promise<HomeserverAnswer>
@@ -64,6 +68,10 @@ export interface HomeserverClientOptions {
 }
 
 const CONNECTIONS = 16
+/** Long answers have connections of their own: rooms that take their time keep none of the others waiting. */
+const STREAM_CONNECTIONS = 16
+/** So have questions that concern no room: what hangs for some room does not make the homeserver look dead. */
+const UNSIGNED_CONNECTIONS = 2
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024
 /** Several times the largest rooms that there are. */
 const MAX_STREAM_BYTES = 1024 * 1024 * 1024
@@ -86,7 +94,10 @@ export function createHomeserverClient(options: HomeserverClientOptions): Homese
   const { url, serverName, signingKey, ed25519, clock, marker, caCertificates } = options
   const { origin } = new URL(url)
   const connect = caCertificates.length > 0 ? { ca: [...rootCertificates, ...caCertificates] } : {}
-  const agent = new Agent({ connections: CONNECTIONS, headersTimeout: 0, bodyTimeout: 0, connect })
+  const usually = { headersTimeout: 0, bodyTimeout: 0, connect }
+  const short = new Agent({ ...usually, connections: CONNECTIONS })
+  const long = new Agent({ ...usually, connections: STREAM_CONNECTIONS })
+  const unsigned = new Agent({ ...usually, connections: UNSIGNED_CONNECTIONS })
 
   function signed(method: 'GET' | 'PUT', uri: string, content?: JsonObject): Record<string, string> {
     if (signingKey === undefined) throw new Error('requests as the homeserver itself need its signing key')
@@ -95,12 +106,8 @@ export function createHomeserverClient(options: HomeserverClientOptions): Homese
   }
 
   async function send(
-    wanted: {
-      method: 'GET' | 'PUT' | 'POST'
-      uri: string
-      headers: Dispatcher.DispatchOptions['headers']
-      body?: Uint8Array
-    },
+    agent: Agent,
+    wanted: WantedRequest,
     deadline: number,
   ): Promise<Dispatcher.ResponseData | { readonly kind: 'failed'; readonly reason: string }> {
     const remaining = deadline - clock()
@@ -125,20 +132,36 @@ export function createHomeserverClient(options: HomeserverClientOptions): Homese
     [MARKER_HEADER]: marker,
     ...headers,
   })
-  const ask = async (...[wanted, deadline]: Parameters<typeof send>): Promise<HomeserverAnswer> => {
-    const response = await send(wanted, deadline)
-    return 'kind' in response ? response : read(response)
+  /** Asks, and again where the homeserver says when. */
+  async function patiently<Answer extends HomeserverStream>(
+    attempt: () => Promise<Answer>,
+    deadline: number,
+  ): Promise<Answer> {
+    for (;;) {
+      const answer = await attempt()
+      const waitMs = answer.kind === 'answered' ? askedToWait(answer, clock()) : undefined
+      if (waitMs === undefined || clock() + waitMs >= deadline) return answer
+      await pause(waitMs, undefined, { ref: false })
+    }
   }
+  const ask = (wanted: WantedRequest, deadline: number, agent = short): Promise<HomeserverAnswer> =>
+    patiently(async () => {
+      const response = await send(agent, wanted, deadline)
+      return 'kind' in response ? response : read(response)
+    }, deadline)
 
   return {
     get: (uri, deadline) =>
       ask({ method: 'GET', uri, headers: usual(signed('GET', uri)) }, Math.min(deadline, clock() + SHORT_ANSWER_MS)),
     getUnsigned: (uri, deadline) =>
-      ask({ method: 'GET', uri, headers: usual({}) }, Math.min(deadline, clock() + SHORT_ANSWER_MS)),
-    async stream(uri, deadline) {
-      const response = await send({ method: 'GET', uri, headers: usual(signed('GET', uri)) }, deadline)
-      if ('kind' in response) return response
-      return response.statusCode === 200 ? streamOf(response.body) : read(response)
+      ask({ method: 'GET', uri, headers: usual({}) }, Math.min(deadline, clock() + SHORT_ANSWER_MS), unsigned),
+    stream(uri, deadline) {
+      const wanted = { method: 'GET', uri, headers: usual(signed('GET', uri)) } as const
+      return patiently<HomeserverStream>(async () => {
+        const response = await send(long, wanted, deadline)
+        if ('kind' in response) return response
+        return response.statusCode === 200 ? streamOf(response.body) : read(response)
+      }, deadline)
     },
     put(uri, content, deadline) {
       const headers = usual({ ...signed('PUT', uri, content), 'content-type': 'application/json' })
@@ -154,8 +177,32 @@ export function createHomeserverClient(options: HomeserverClientOptions): Homese
       const headers = [...lines, ...type, 'accept', 'application/json', MARKER_HEADER, [...markers, marker].join(', ')]
       return ask({ method, uri, headers, ...(body && { body }) }, deadline)
     },
-    close: () => agent.destroy(),
+    async close() {
+      await Promise.all([short, long, unsigned].map((agent) => agent.destroy()))
+    },
   }
+}
+
+interface WantedRequest {
+  readonly method: 'GET' | 'PUT' | 'POST'
+  readonly uri: string
+  readonly headers: Dispatcher.DispatchOptions['headers']
+  readonly body?: Uint8Array
+}
+
+/** However little a homeserver asks for: it is asked no more often than this. */
+const SHORTEST_WAIT_MS = 100
+
+/**
+ * How long the homeserver asks to wait, in milliseconds; undefined where it says nothing of that.
+ * https://spec.matrix.org/latest/client-server-api/#rate-limiting
+ */
+function askedToWait({ status, body, header }: Answered, now: number): number | undefined {
+  if (status !== 429) return undefined
+  const told = header('retry-after')
+  const inBody = body?.retry_after_ms
+  const waitMs = told === undefined ? inBody : /^\d+$/.test(told) ? 1_000 * Number(told) : Date.parse(told) - now
+  return typeof waitMs === 'number' && waitMs >= 0 ? Math.max(waitMs, SHORTEST_WAIT_MS) : undefined
 }
 
 function streamOf(body: AsyncIterable<Uint8Array>): ByteStream {

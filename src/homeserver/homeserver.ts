@@ -13,9 +13,10 @@ import { type AppserviceFeed, createAppserviceFeed } from './appservice-feed.ts'
 import { createForward } from './forward.ts'
 import { createHomeserverClient, type HomeserverClient, markerOf } from './homeserver-client.ts'
 import { createInject } from './inject.ts'
+import { createLiveness, type Liveness } from './liveness.ts'
 import { createLocalUsers } from './local-users.ts'
 import { createRoomSupply, type HomeserverRooms } from './room-supply.ts'
-import { createUpstream } from './upstream.ts'
+import { blamingUpstream, createUpstream } from './upstream.ts'
 
 export interface HomeserverOptions {
   readonly serverName: ServerName
@@ -62,8 +63,10 @@ export function createHomeserver(options: HomeserverOptions): Homeserver {
   const client = createHomeserverClient({ ...options, marker })
   const localUsers = createLocalUsers(options.localUsers, `@matrix-knock:${serverName}` as UserId)
   const acceptance = createAcceptance({ client, localUsers, clock })
+  const liveness = createLiveness({ client, clock })
   const rooms = createRoomSupply({
     client,
+    liveness,
     ports: { store, keyring, ed25519, serverName, clock, keysWithinMs: options.keysWithinMs },
     localUsers,
     clock,
@@ -81,9 +84,9 @@ export function createHomeserver(options: HomeserverOptions): Homeserver {
   return {
     client,
     supply: rooms,
-    handover: doubting(noting(handover, rooms)),
-    templates: options.template === 'upstream' ? upstream : undefined,
-    witness: createWitness(acceptance, rooms),
+    handover: blaming(doubting(noting(handover, rooms)), liveness),
+    templates: options.template === 'upstream' ? blamingUpstream(upstream, liveness) : undefined,
+    witness: createWitness(acceptance, rooms, serverName),
     feed,
     marker,
     close: () => client.close(),
@@ -103,11 +106,15 @@ function noting(handover: Handover, rooms: Pick<HomeserverRooms, 'knocked'>): Ha
 }
 
 /** Looks for knocks in rooms that nobody has asked for yet, too: reading one finds a user in whose name to ask. */
-function createWitness(acceptance: Acceptance, rooms: Pick<HomeserverRooms, 'refresh' | 'changed'>): RoomWitness {
+function createWitness(
+  acceptance: Acceptance,
+  rooms: Pick<HomeserverRooms, 'refresh' | 'changed'>,
+  origin: ServerName,
+): RoomWitness {
   return {
     async whichAreIn(roomId, knocks, deadline) {
       let found = await acceptance.look(roomId, knocks, deadline)
-      if (found === 'absent' && (await rooms.refresh(roomId, deadline)).kind === 'fresh') {
+      if (found === 'absent' && (await rooms.refresh(roomId, { origin, deadline })).kind === 'fresh') {
         found = await acceptance.look(roomId, knocks, deadline)
       }
       if (found === 'unavailable') return undefined
@@ -134,6 +141,14 @@ function doubting(handover: Handover): Handover {
       const doubt = knock.isRefusedNow().then((refused) => (refused ? OVERTAKEN : handing))
       return Promise.race([handing, doubt])
     },
+  }
+}
+
+/** Tells a knock of unknown outcome from a homeserver that does not answer at all. */
+function blaming(handover: Handover, liveness: Liveness): Handover {
+  return {
+    ...handover,
+    handOver: (knock) => liveness.blame(knock.deadline, (deadline) => handover.handOver({ ...knock, deadline })),
   }
 }
 

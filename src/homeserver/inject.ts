@@ -3,6 +3,7 @@
  * only that the transaction arrived, so the knock counts once it is seen in the room; the other servers get it from us.
  * https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv1sendtxnid
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Handover, HandoverOutcome, KnockToHandOver } from '../knock/homeserver-ports.ts'
 import type { Clock } from '../knock/ports.ts'
 import { refusal } from '../matrix/errors.ts'
@@ -27,16 +28,24 @@ export interface InjectOptions {
 /** Homeservers refuse a second transaction of one origin while they work on a first. */
 const TRANSACTIONS_AT_A_TIME = 1
 const MAX_WAITING = 1_000
-/** What the transaction leaves for seeing the knock arrive, where there is as much as twice that. */
+/** It may be another process of ours that they work for. Where they say how long to wait, that has been done already. */
+const BUSY_PAUSE_MS = 200
+/** What the transaction leaves for seeing the knock arrive, where there is as much as twice that, and without an answer. */
 const TIME_TO_SEE_MS = 1_000
 
 export function createInject(options: InjectOptions): Handover {
   const { client, acceptance, serverName, clock, handoverMs, newTransactionId } = options
   const turn = createSlots(TRANSACTIONS_AT_A_TIME, MAX_WAITING)
 
-  function send({ pdu }: RoomEvent, deadline: number): Promise<HomeserverAnswer> {
-    const content = { origin: serverName, origin_server_ts: clock(), pdus: [pdu] }
-    return client.put(`/_matrix/federation/v1/send/${encodeURIComponent(newTransactionId())}`, content, deadline)
+  async function send({ pdu }: RoomEvent, deadline: number): Promise<HomeserverAnswer> {
+    for (;;) {
+      const content = { origin: serverName, origin_server_ts: clock(), pdus: [pdu] }
+      const uri = `/_matrix/federation/v1/send/${encodeURIComponent(newTransactionId())}`
+      const answer = await client.put(uri, content, deadline)
+      const isBusy = answer.kind === 'answered' && answer.status === 429
+      if (!isBusy || clock() + BUSY_PAUSE_MS >= deadline) return answer
+      await pause(BUSY_PAUSE_MS, undefined, { ref: false })
+    }
   }
 
   return {
@@ -50,15 +59,19 @@ export function createInject(options: InjectOptions): Handover {
       if (answer === undefined) return { kind: 'unknown', reason: 'too many knocks wait for the homeserver' }
       const flaw = flawOf(answer, event)
       if (flaw !== undefined) return flaw
-      if (await acceptance.proved(roomId, event.eventId, deadline)) return { kind: 'accepted' }
-      return { kind: 'unknown', reason: 'the homeserver took the transaction, but the knock was not seen in the room' }
+      const isLost = answer.kind === 'failed'
+      const until = isLost ? Math.min(deadline, clock() + TIME_TO_SEE_MS) : deadline
+      if (await acceptance.proved(roomId, event.eventId, until)) return { kind: 'accepted' }
+      return { kind: 'unknown', reason: isLost ? `send: ${answer.reason}` : UNSEEN }
     },
   }
 }
 
-/** What the answer to the transaction rules out already. */
+const UNSEEN = 'the homeserver took the transaction, but the knock was not seen in the room'
+
+/** What the answer to the transaction rules out already. One that was lost rules nothing out. */
 function flawOf(answer: HomeserverAnswer, { eventId }: RoomEvent): HandoverOutcome | undefined {
-  if (answer.kind === 'failed') return { kind: 'unknown', reason: `send: ${answer.reason}` }
+  if (answer.kind === 'failed') return undefined
   if (answer.status !== 200) return { kind: 'unknown', reason: `send answers ${answer.status}` }
   const results = answer.body?.pdus
   const result = isJsonObject(results) && Object.hasOwn(results, eventId) ? results[eventId] : undefined

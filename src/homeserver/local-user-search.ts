@@ -7,6 +7,7 @@ import { parseUserId, type RoomId, type ServerName, serverNameOf, type UserId } 
 import { isJsonObject, type JsonValue, parseJson } from '../matrix/json.ts'
 import { readRoomFile } from '../rooms/room-file.ts'
 import type { HomeserverClient } from './homeserver-client.ts'
+import { isRefusal, type Unavailable, unusable } from './room-edge.ts'
 
 export interface LocalUserSearch {
   readonly client: HomeserverClient
@@ -14,32 +15,45 @@ export interface LocalUserSearch {
   readonly clock: Clock
 }
 
+export interface FoundUser {
+  readonly kind: 'user'
+  readonly userId: UserId
+}
+
 /**
  * Who may be joined, one by one as they are found: no more of the room is read than is asked for. Only whom to ask as; what
- * they are told is checked by itself.
+ * they are told is checked by itself. The last is that more cannot be found out now, where that is so.
  * @param deadline absolute time in milliseconds
  */
 export async function* findLocalUsers(
   { client, serverName, clock }: LocalUserSearch,
   roomId: RoomId,
   deadline: number,
-): AsyncGenerator<UserId, void> {
+): AsyncGenerator<FoundUser | Unavailable, void> {
   const room = encodeURIComponent(roomId)
   const last = await client.get(`/_matrix/federation/v1/timestamp_to_event/${room}?ts=${clock()}&dir=b`, deadline)
   const eventId = last.kind === 'answered' && last.status === 200 ? last.body?.event_id : undefined
-  if (typeof eventId !== 'string') return
+  if (typeof eventId !== 'string') {
+    if (!isRefusal(last)) yield unusable('timestamp_to_event', last)
+    return
+  }
   const event = encodeURIComponent(eventId)
   // The state is that before the event, which may be what brought the only user, or took the first away.
   const since = memberOf(await readPdu(client, event, deadline))
-  if (since?.joined && serverNameOf(since.userId) === serverName) yield since.userId
+  if (since?.joined && serverNameOf(since.userId) === serverName) yield { kind: 'user', userId: since.userId }
   const state = await client.stream(`/_matrix/federation/v1/state/${room}?event_id=${event}`, deadline)
-  if (state.kind !== 'stream') return
+  if (state.kind !== 'stream') {
+    if (!isRefusal(state)) yield unusable('state', state)
+    return
+  }
   for await (const part of readRoomFile(state.bytes)) {
     const json = part.kind === 'item' && part.key === 'pdus' ? parseJson(part.bytes) : undefined
     const member = json?.ok ? memberOf(json.value) : undefined
     if (!member?.joined || member.userId === since?.userId) continue
-    if (serverNameOf(member.userId) === serverName) yield member.userId
+    if (serverNameOf(member.userId) === serverName) yield { kind: 'user', userId: member.userId }
   }
+  const failure = state.failure()
+  if (failure !== undefined) yield { kind: 'unavailable', reason: `state: ${failure}` }
 }
 
 async function readPdu(client: HomeserverClient, event: string, deadline: number): Promise<JsonValue | undefined> {

@@ -26,6 +26,8 @@ export interface RoomEdge extends Omit<RoomEnds, 'kind' | 'ids'> {
 /** The homeserver does not have the room, or is not in it. */
 export interface Absent {
   readonly kind: 'absent'
+  /** It said no more than that nobody is in it of those who were named: others may be. */
+  readonly othersMayBeIn: boolean
 }
 
 /** Nothing can be said of the room now. The reason is for the operator. */
@@ -41,6 +43,14 @@ export function unusable(what: string, answer: HomeserverAnswer): Unavailable {
   return { kind: 'unavailable', reason: `${what} answers ${answer.status}${errcode}` }
 }
 
+/** Synapse's word for rooms that it has joined and whose state it does not have yet. */
+const PARTIAL_STATE = 'ORG.MATRIX.MSC3895_UNABLE_DUE_TO_PARTIAL_STATE'
+
+/** The homeserver says no, and not that it cannot say now. */
+export function isRefusal(answer: HomeserverAnswer): boolean {
+  return answer.kind === 'answered' && [400, 403, 404].includes(answer.status) && answer.body?.errcode !== PARTIAL_STATE
+}
+
 /** @param users who may be joined; they are tried in this order @param deadline absolute time in milliseconds */
 export async function readRoomEnds(
   client: HomeserverClient,
@@ -53,13 +63,13 @@ export async function readRoomEnds(
     const answer = await client.get(path, deadline)
     if (answer.kind === 'failed') return unusable('make_leave', answer)
     if (answer.status === 200) return readTemplate(user, answer.body)
-    if (answer.status === 404) return { kind: 'absent' }
+    if (answer.status === 404) return { kind: 'absent', othersMayBeIn: false }
     // Not a member: another of ours may be one.
-    if (answer.status === 400 || answer.status === 403) continue
+    if (isRefusal(answer)) continue
     const unknown = answer.status === 500 && (await isUnknown(client, roomId, deadline))
-    return unknown ? { kind: 'absent' } : unusable('make_leave', answer)
+    return unknown ? { kind: 'absent', othersMayBeIn: false } : unusable('make_leave', answer)
   }
-  return { kind: 'absent' }
+  return { kind: 'absent', othersMayBeIn: true }
 }
 
 /**
@@ -86,16 +96,13 @@ function readTemplate(user: UserId, body: JsonObject | undefined): RoomEnds | Un
   return { kind: 'ends', version, ids, user }
 }
 
-/** The same as readRoomEnds, with the events. */
+/** The events that the ends of a room name. */
 export async function readRoomEdge(
   client: HomeserverClient,
   roomId: RoomId,
-  users: readonly UserId[],
+  { version, ids, user }: RoomEnds,
   deadline: number,
-): Promise<RoomEdge | Absent | Unavailable> {
-  const ends = await readRoomEnds(client, roomId, users, deadline)
-  if (ends.kind !== 'ends') return ends
-  const { version, ids, user } = ends
+): Promise<RoomEdge | Unavailable> {
   const extremities: SoundEvent[] = []
   for (const id of ids) {
     const read = await readEvent(client, roomId, version, id, deadline)

@@ -2,35 +2,32 @@
  * Reads a room from the homeserver as the homeserver itself: the state at its forward extremities as full PDUs, streamed.
  * docs/decisions/0008-rooms-from-a-homeserver.md
  */
-import type { RoomId, UserId } from '../matrix/identifiers.ts'
+import type { RoomId } from '../matrix/identifiers.ts'
 import type { SoundEvent } from '../rooms/room-event.ts'
 import { type EventBatch, type EventFlaw, readRoomFileEvents } from '../rooms/room-file-events.ts'
 import type { RoomFileHeader } from '../rooms/room-file-header.ts'
 import type { ByteStream, HomeserverClient } from './homeserver-client.ts'
 import { type ContestedState, readContested, settleSlot, slotOf } from './room-branches.ts'
-import { type Absent, type RoomEdge, readRoomEdge, type Unavailable, unusable } from './room-edge.ts'
+import { type RoomEdge, type RoomEnds, readRoomEdge, type Unavailable, unusable } from './room-edge.ts'
 
 /** A room on its way: its events arrive while they are read. */
 export interface RoomReading {
   readonly kind: 'room'
   readonly header: RoomFileHeader
   readonly events: AsyncIterable<EventBatch | EventFlaw>
-  /** As whom it was read. */
-  readonly user: UserId
 }
 
 /**
- * Begins to read a room.
- * @param users local users who may be joined to it, the likeliest first
+ * Begins to read a room whose ends are known.
  * @param deadline absolute time in milliseconds, for all of it
  */
 export async function readRoom(
   client: HomeserverClient,
   roomId: RoomId,
-  users: readonly UserId[],
+  ends: RoomEnds,
   deadline: number,
-): Promise<RoomReading | Absent | Unavailable> {
-  const edge = await readRoomEdge(client, roomId, users, deadline)
+): Promise<RoomReading | Unavailable> {
+  const edge = await readRoomEdge(client, roomId, ends, deadline)
   if (edge.kind !== 'edge') return edge
   const contested = await readContested(client, roomId, edge, deadline)
   if (contested.kind === 'unavailable') return contested
@@ -39,7 +36,7 @@ export async function readRoom(
   const answer = await client.stream(path, deadline)
   if (answer.kind !== 'stream') return unusable('state', answer)
   const header = { roomId, version: edge.version }
-  return { kind: 'room', header, events: overlaid(answer, header, edge, contested), user: edge.user }
+  return { kind: 'room', header, events: overlaid(answer, header, edge, contested) }
 }
 
 /**

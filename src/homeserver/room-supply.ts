@@ -1,23 +1,25 @@
 /**
  * Keeps the store's rooms as fresh as decisions need them: read on first use, again when they may have changed, each room
- * by one reader at a time. docs/decisions/0008-rooms-from-a-homeserver.md
+ * by one reader at a time, in turns that are shared fairly. docs/decisions/0008-rooms-from-a-homeserver.md
  */
 import { LRUCache } from 'lru-cache'
 import type { RoomFreshness, RoomSupply } from '../knock/homeserver-ports.ts'
-import type { Clock } from '../knock/ports.ts'
-import type { RoomId } from '../matrix/identifiers.ts'
+import type { Clock, RoomStore } from '../knock/ports.ts'
+import type { RoomId, UserId } from '../matrix/identifiers.ts'
 import { type RoomImportPorts, stageRoom } from '../rooms/import-room.ts'
-import { createSlots } from '../waiting/slots.ts'
-import { within } from '../waiting/within.ts'
 import type { HomeserverClient } from './homeserver-client.ts'
-import { findLocalUsers } from './local-user-search.ts'
+import { type Liveness, leavingTimeToAsk } from './liveness.ts'
 import type { LocalUsers } from './local-users.ts'
-import type { Absent, Unavailable } from './room-edge.ts'
-import { type RoomReading, readRoom } from './room-reader.ts'
+import type { RoomEnds } from './room-edge.ts'
+import { lookAtRoom, lookFurther, type RoomLook } from './room-look.ts'
+import { createRoomMemory, hasChanged } from './room-memory.ts'
+import { readRoom } from './room-reader.ts'
+import { createRoomTurns } from './room-turns.ts'
 
 export interface RoomSupplyOptions {
   readonly client: HomeserverClient
-  readonly ports: RoomImportPorts
+  readonly liveness: Liveness
+  readonly ports: RoomImportPorts & { readonly store: Pick<RoomStore, 'readRoom'> }
   readonly localUsers: LocalUsers
   readonly clock: Clock
   /** Since when the homeserver has told of every change; undefined while it does not. Milliseconds since the epoch. */
@@ -32,6 +34,8 @@ export interface RoomSupplyOptions {
 }
 
 export interface HomeserverRooms extends RoomSupply {
+  /** The homeserver has told of the room: it is there. */
+  told(roomId: RoomId): void
   /** The room has changed on the homeserver: what was read before counts no longer. */
   changed(roomId: RoomId): void
   /** A knock came into the room that is recorded here by itself: what is being read now may lack it. */
@@ -40,130 +44,147 @@ export interface HomeserverRooms extends RoomSupply {
   load(roomId: RoomId): void
 }
 
-interface Known {
-  /** When its reading began: what changed later may not be in it. */
-  readonly readAt: number
-  readonly changedAt: number
-}
-
-const MAX_ROOMS = 10_000
-const READINGS_AT_A_TIME = 4
-const MAX_WAITING = 256
+/**
+ * Rooms of which nothing is known: anybody can name some. In all no more than twelve a second that are not there, which
+ * leaves most of what homeservers allow a server, and four a second for one origin.
+ */
+const LOOKS = { places: 6, perOrigin: 2, patienceMs: 10_000 }
+const LOOK_MS = 20_000
+/** Rooms that are there. Large ones take their time, and go on while others have their turn. */
+const READINGS = { places: 4, perOrigin: 2, patienceMs: 20_000 }
 /** A large room may take longer than the request that asked for it first. */
 const READING_MS = 120_000
-/** A room that is not there is asked for again after this time, or sooner where rooms are to be known better. */
-const ABSENT_MS = 10_000
-/** Users found in a room who are tried one after the other. */
-const MAX_TRIED = 5
-/** So long after a change a decision may still rest on what was before it. */
+/** So long after a change a decision may still rest on what was before it, and a reading on the look before it. */
 const OWED_MS = 1_000
-/** With a live feed: state resolution changes state without an event, so rooms are read again now and then. */
-const LIVE_MAX_AGE_MS = 3_600_000
+const MAX_LOOKS = 1_000
+
+/** What the first look at a room told. */
+interface TakenLook {
+  readonly look: RoomLook
+  /** When it began, in milliseconds. */
+  readonly at: number
+  /** Changes of the room that were known then. */
+  readonly changes: number
+}
 
 export function createRoomSupply(options: RoomSupplyOptions): HomeserverRooms {
-  const { clock, liveSince, maxAgeMs, observer } = options
-  const rooms = new LRUCache<RoomId, Known>({ max: MAX_ROOMS })
-  const absent = new LRUCache<RoomId, number>({ max: MAX_ROOMS })
-  const readings = new Map<RoomId, Promise<RoomFreshness>>()
-  const slots = createSlots(READINGS_AT_A_TIME, MAX_WAITING)
+  const { client, liveness, ports, localUsers, clock, observer } = options
+  const { serverName, store } = ports
+  const search = { client, serverName, clock, localUsers }
+  const memory = createRoomMemory(options)
+  const looks = new LRUCache<RoomId, TakenLook>({ max: MAX_LOOKS })
+  const lookTurns = createRoomTurns<RoomFreshness | 'there'>({
+    ...LOOKS,
+    clock,
+    isKnown: ({ roomId, notBefore }) =>
+      memory.find(roomId) !== undefined || memory.answer(roomId, notBefore) !== undefined,
+    ask: look,
+    isVain: (told) => told !== 'there',
+  })
+  const readingTurns = createRoomTurns<RoomFreshness>({
+    ...READINGS,
+    clock,
+    isKnown: ({ roomId, notBefore }) => memory.answer(roomId, notBefore) !== undefined,
+    ask: read,
+    isVain: ({ kind }) => kind !== 'fresh',
+  })
 
-  /** The age of what is stored, or undefined where it must be read again. */
-  function ageOf(known: Known, now: number): number | undefined {
-    const age = now - known.readAt
-    const live = liveSince()
-    if (hasChanged(known)) return undefined
-    if (live !== undefined && live <= known.readAt && age <= LIVE_MAX_AGE_MS) return 0
-    return age <= maxAgeMs ? age : undefined
+  async function isThere(roomId: RoomId): Promise<boolean> {
+    if (memory.find(roomId) !== undefined) return true
+    // Read before the last start, or by another process.
+    return (await store.readRoom(roomId, '' as UserId)) !== undefined
+  }
+
+  async function look(roomId: RoomId): Promise<RoomFreshness | 'there'> {
+    const taken = await takeLook(roomId, LOOK_MS)
+    const isHere = taken.look.kind === 'ends' || (taken.look.kind === 'absent' && taken.look.othersMayBeIn)
+    if (!isHere) return missed(roomId, taken.look, taken.changes)
+    looks.set(roomId, taken)
+    memory.there(roomId)
+    return 'there'
   }
 
   async function read(roomId: RoomId): Promise<RoomFreshness> {
-    const readAt = clock()
-    const outcome = await slots.run(() => readInto(options, roomId, readAt + READING_MS), READING_MS)
-    const freshness: RoomFreshness = outcome ?? { kind: 'unavailable', reason: 'too many rooms are being read' }
-    if (freshness.kind === 'unavailable') observer.failed(roomId, freshness.reason)
-    if (freshness.kind === 'fresh') {
-      observer.read(roomId, clock() - readAt)
-      rooms.set(roomId, { readAt, changedAt: rooms.get(roomId)?.changedAt ?? Number.NEGATIVE_INFINITY })
-    } else rooms.delete(roomId)
-    if (freshness.kind === 'absent') absent.set(roomId, clock() + Math.min(ABSENT_MS, maxAgeMs))
-    return freshness
+    const start = clock()
+    const { look, at, changes } = recentLook(roomId) ?? (await takeLook(roomId, READING_MS))
+    const found = await lookFurther(search, roomId, look, start + READING_MS)
+    if (found.kind !== 'ends') return missed(roomId, found, changes)
+    const failure = await readInto(options, roomId, found, start + READING_MS)
+    if (failure !== undefined) return missed(roomId, { kind: 'unavailable', reason: failure }, changes)
+    observer.read(roomId, clock() - start)
+    localUsers.joined(roomId, found.user)
+    memory.read(roomId, at, changes)
+    return { kind: 'fresh', ageMs: 0 }
   }
 
-  function reading(roomId: RoomId): Promise<RoomFreshness> {
-    const underWay = readings.get(roomId)
-    if (underWay !== undefined) return underWay
-    const started = read(roomId).finally(() => readings.delete(roomId))
-    readings.set(roomId, started)
-    return started
+  async function takeLook(roomId: RoomId, withinMs: number): Promise<TakenLook> {
+    const [at, changes] = [clock(), memory.changesOf(roomId)]
+    return { look: await lookAtRoom(search, roomId, at + withinMs), at, changes }
   }
 
-  function changed(roomId: RoomId): void {
-    absent.delete(roomId)
-    const known = rooms.get(roomId)
-    if (known !== undefined || readings.has(roomId)) {
-      rooms.set(roomId, { readAt: known?.readAt ?? Number.NEGATIVE_INFINITY, changedAt: clock() })
-    }
+  /** The look because of which a room is read, where that holds still. */
+  function recentLook(roomId: RoomId): TakenLook | undefined {
+    const taken = looks.get(roomId)
+    looks.delete(roomId)
+    const holds = taken !== undefined && clock() - taken.at <= OWED_MS && taken.changes === memory.changesOf(roomId)
+    return holds ? taken : undefined
+  }
+
+  /** Remembers that nothing can be told of a room, unless that is so because the homeserver tells of none. */
+  async function missed(roomId: RoomId, found: Exclude<RoomLook, RoomEnds>, changes: number): Promise<RoomFreshness> {
+    const outcome = found.kind === 'absent' ? ({ kind: 'absent' } as const) : await blamed(found.reason)
+    if (outcome.kind !== 'absent') observer.failed(roomId, outcome.reason)
+    memory.missed(roomId, outcome, changes)
+    return outcome
+  }
+
+  async function blamed(reason: string, deadline = Number.POSITIVE_INFINITY) {
+    return { kind: (await liveness.answers(deadline)) ? 'unavailable' : 'out of order', reason } as const
   }
 
   return {
-    async refresh(roomId, deadline, notBefore = Number.NEGATIVE_INFINITY) {
+    async refresh(roomId, { origin, deadline, notBefore = Number.NEGATIVE_INFINITY }) {
       const asked = clock()
+      const wanted = { roomId, origin, notBefore, by: leavingTimeToAsk(asked, deadline) }
       for (;;) {
-        const now = clock()
-        const known = rooms.get(roomId)
-        const knownAge = known && known.readAt >= notBefore ? ageOf(known, now) : undefined
-        if (knownAge !== undefined) return { kind: 'fresh', ageMs: knownAge }
-        if ((absent.get(roomId) ?? now) > now) return { kind: 'absent' }
-        const outcome = await within(deadline - now, reading(roomId))
-        if (outcome === undefined) return { kind: 'unavailable', reason: 'the room is still being read' }
-        const read = rooms.get(roomId)
-        if (outcome.kind !== 'fresh' || read === undefined) return outcome
-        if (read.readAt < notBefore) continue
-        const age = clock() - read.readAt
+        const known = memory.answer(roomId, notBefore)
+        if (known !== undefined) return known
+        const told = await ((await isThere(roomId)) ? readingTurns : lookTurns).ask(wanted)
+        if (told === undefined) return blamed('the room is still being read', deadline)
+        if (told === 'too many') return { kind: 'unavailable', reason: 'too many rooms are asked for' }
+        if (told === 'there' || told === 'known') continue
+        const room = memory.find(roomId)
+        if (told.kind !== 'fresh' || room === undefined) return told
+        if (room.readAt < notBefore) continue
+        const age = clock() - room.readAt
         // It changed while it was read: once more, while there is time. What is as young as this is owed to nobody
         // younger, so a room in which something always happens can be knocked on too.
-        if (!hasChanged(read) || (read.readAt >= asked && age <= OWED_MS)) return { kind: 'fresh', ageMs: age }
+        if (!hasChanged(room) || (room.readAt >= asked && age <= OWED_MS)) return { kind: 'fresh', ageMs: age }
       }
     },
-    changed,
+    told: memory.there,
+    changed: memory.changed,
     knocked(roomId) {
-      if (readings.has(roomId)) changed(roomId)
+      if (readingTurns.isUnderWay(roomId)) memory.changed(roomId)
     },
     load(roomId) {
-      if (rooms.has(roomId) || readings.size >= MAX_WAITING) return
-      reading(roomId).catch((error) => observer.failed(roomId, String(error)))
+      if (Number.isFinite(memory.find(roomId)?.readAt)) return
+      const wanted = { roomId, origin: serverName, notBefore: Number.NEGATIVE_INFINITY, by: clock() + READING_MS }
+      readingTurns.ask(wanted).catch((error) => observer.failed(roomId, String(error)))
     },
   }
 }
 
-function hasChanged({ readAt, changedAt }: Known): boolean {
-  return changedAt >= readAt
-}
-
-async function readInto(options: RoomSupplyOptions, roomId: RoomId, deadline: number): Promise<RoomFreshness> {
-  const { client, ports, localUsers } = options
-  const known = await readRoom(client, roomId, localUsers.of(roomId), deadline)
-  const room = known.kind === 'absent' ? await readAsFound(options, roomId, deadline) : known
-  if (room.kind !== 'room') return room
-  const { header, events, user } = room
-  const report = await stageRoom(ports, { header, events, discardKnocks: true, unknownOwnKeys: 'let be' })
-  if (report.kind === 'refused') return { kind: 'unavailable', reason: report.reason }
-  localUsers.joined(roomId, user)
-  return { kind: 'fresh', ageMs: 0 }
-}
-
-/** Reads a room as the first of its users who turns out to be joined. */
-async function readAsFound(
-  options: RoomSupplyOptions,
+/** Reads a room into the store. @returns why that failed, where it did */
+async function readInto(
+  { client, ports }: RoomSupplyOptions,
   roomId: RoomId,
+  ends: RoomEnds,
   deadline: number,
-): Promise<RoomReading | Absent | Unavailable> {
-  const { client, ports } = options
-  let tried = 0
-  for await (const user of findLocalUsers({ ...options, serverName: ports.serverName }, roomId, deadline)) {
-    const room = await readRoom(client, roomId, [user], deadline)
-    tried += 1
-    if (room.kind !== 'absent' || tried === MAX_TRIED) return room
-  }
-  return { kind: 'absent' }
+): Promise<string | undefined> {
+  const room = await readRoom(client, roomId, ends, deadline)
+  if (room.kind === 'unavailable') return room.reason
+  const { header, events } = room
+  const report = await stageRoom(ports, { header, events, discardKnocks: true, unknownOwnKeys: 'let be' })
+  return report.kind === 'refused' ? report.reason : undefined
 }

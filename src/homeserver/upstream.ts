@@ -7,6 +7,7 @@ import type { Clock } from '../knock/ports.ts'
 import { type ErrorCode, type Refusal, refusal } from '../matrix/errors.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import type { HomeserverAnswer, HomeserverClient } from './homeserver-client.ts'
+import type { Liveness } from './liveness.ts'
 
 export interface UpstreamOptions {
   readonly client: Pick<HomeserverClient, 'forward'>
@@ -23,6 +24,11 @@ export function createUpstream({ client, clock, withinMs }: UpstreamOptions): Up
       return answer.status === 200 ? { kind: 'answered', body: answer.body } : refusedBy(answer, original)
     },
   }
+}
+
+/** The same, which tells a request without an answer from a homeserver that gives none at all. */
+export function blamingUpstream(upstream: Upstream, liveness: Liveness): Upstream {
+  return { passOn: (original, deadline) => liveness.blame(deadline, (by) => upstream.passOn(original, by)) }
 }
 
 const CALL: Readonly<Record<OriginalRequest['method'], string>> = { GET: 'make_knock', PUT: 'send_knock' }

@@ -25,7 +25,7 @@ export interface AdmittedRoom {
 /** The gate before all else: rooms that we cannot answer for are 404, servers that the ACL denies learn nothing more. */
 export function admitServer(room: OpenRoom | ClosedRoom | undefined, origin: ServerName): AdmittedRoom | Refusal {
   if (room === undefined) return refusal('M_NOT_FOUND', 'Unknown room', 'room known')
-  if (room.kind === 'closed') return noAnswerInTime('homeserver: state of the room', room.reason)
+  if (room.kind === 'closed') return refuseClosed(room)
   if (!room.head.resident) return refusal('M_NOT_FOUND', 'This server is not in the room', 'resident server')
   if ('unusable' in room.facts) {
     const { unusable: detail } = room.facts
@@ -37,9 +37,33 @@ export function admitServer(room: OpenRoom | ClosedRoom | undefined, origin: Ser
   return { ok: true, head: room.head, facts: room.facts, member: room.member, ageMs: room.ageMs }
 }
 
-/** The homeserver did not do its part by the deadline. @param detail for the operator */
-export function noAnswerInTime(rule: string, detail: string): Refusal {
+function refuseClosed({ concerns, reason }: ClosedRoom): Refusal {
+  const rule = 'homeserver: state of the room'
+  return concerns === 'all rooms' ? outOfOrder(rule, reason) : notAvailable(rule, reason)
+}
+
+/** The homeserver does not answer at all: the one reason for a 5xx that is no bug. @param detail for the operator */
+export function outOfOrder(rule: string, detail: string): Refusal {
   return { ...refusal('M_UNKNOWN', 'The homeserver does not answer in time, try again', rule), status: 504, detail }
+}
+
+/**
+ * Nothing can be said of one room now. Homeservers answer so for rooms of which they do not have the whole state yet, and
+ * other servers then ask another resident. docs/decisions/0013-a-5xx-only-where-it-is-true.md
+ * @param detail for the operator
+ */
+export function notAvailable(rule: string, detail: string): Refusal {
+  return { ...refusal('M_NOT_FOUND', 'The state of the room is not available now, try again', rule), detail }
+}
+
+/**
+ * A knock was given to the homeserver and may have come into the room or not.
+ * docs/decisions/0013-a-5xx-only-where-it-is-true.md
+ * @param detail for the operator
+ */
+export function unknownOutcome(rule: string, detail: string): Refusal {
+  const error = 'It is not known whether the knock has come into the room, try again'
+  return { ...refusal('M_NOT_FOUND', error, rule), detail }
 }
 
 /** The room's version if users can knock in it. */

@@ -26,7 +26,8 @@ export async function explainKnock(
   roomId: RoomId,
   userId: UserId,
 ): Promise<KnockExplanation> {
-  const room = await ports.rooms.open(roomId, userId, Number.POSITIVE_INFINITY)
+  const question = { origin: serverNameOf(userId), deadline: Number.POSITIVE_INFINITY }
+  const room = await ports.rooms.open(roomId, userId, question)
   const verdict = await judge(ports.store, room, roomId, userId)
   return { verdict, facts: decisionFacts(asOpen(room)) }
 }

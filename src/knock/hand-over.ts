@@ -1,6 +1,6 @@
 /** Lets the homeserver take a knock into its room, and keeps the attempt for as long as its outcome is not known. */
 import { type Refusal, refusal } from '../matrix/errors.ts'
-import { noAnswerInTime } from './decision.ts'
+import { outOfOrder, unknownOutcome } from './decision.ts'
 import type { KnockToHandOver } from './homeserver-ports.ts'
 import type { KnockPorts } from './knock-ports.ts'
 import type { Decision } from './ports.ts'
@@ -22,10 +22,14 @@ export async function handOver(
   if (isKept && !(await store.beginAttempt({ event, decision }))) return notRecorded()
   const outcome = await handover.handOver(knock)
   if (outcome.kind === 'accepted') return undefined
-  if (outcome.kind === 'unknown') return noAnswerInTime('homeserver: taking the knock', outcome.reason)
+  if (outcome.kind === 'unknown') return unknownOutcome(TAKING, outcome.reason)
+  if (outcome.kind === 'out of order') return outOfOrder(TAKING, outcome.reason)
   if (isKept) await store.endAttempt(event.eventId)
   return outcome.kind === 'refused' ? outcome.refusal : 'overtaken'
 }
+
+/** The rule of knocks of which the homeserver has not said what became of them. */
+export const TAKING = 'homeserver: taking the knock'
 
 /** The store cannot write. */
 export function notRecorded(): Refusal {

@@ -2,7 +2,7 @@
 
 import type { Refusal } from '../matrix/errors.ts'
 import type { RoomEvent } from '../matrix/event.ts'
-import type { EventId, RoomId } from '../matrix/identifiers.ts'
+import type { EventId, RoomId, ServerName } from '../matrix/identifiers.ts'
 import type { JsonObject } from '../matrix/json.ts'
 
 /**
@@ -25,17 +25,25 @@ export type RoomFreshness =
   | { readonly kind: 'fresh'; readonly ageMs: number }
   /** The homeserver does not have the room, or has left it. */
   | { readonly kind: 'absent' }
-  /** Nothing can be said now. The reason is for the operator. */
+  /** Nothing can be said of this room now. The reason is for the operator. */
   | { readonly kind: 'unavailable'; readonly reason: string }
+  /** The homeserver does not answer at all. The reason is for the operator. */
+  | { readonly kind: 'out of order'; readonly reason: string }
+
+/** Who wants to know of a room, and how well. Absolute times in milliseconds. */
+export interface RoomQuestion {
+  /** The server on whose behalf it is asked: the homeserver is asked in turns, shared among them. */
+  readonly origin: ServerName
+  /** When to give up waiting. */
+  readonly deadline: number
+  /** What was read of the room earlier is not enough, whatever its age. */
+  readonly notBefore?: number
+}
 
 /** The homeserver as the source of rooms. */
 export interface RoomSupply {
-  /**
-   * Brings a room up to date before a decision rests on it.
-   * @param deadline absolute time in milliseconds at which to give up waiting
-   * @param notBefore absolute time in milliseconds: what was read of the room earlier is not enough, whatever its age
-   */
-  refresh(roomId: RoomId, deadline: number, notBefore?: number): Promise<RoomFreshness>
+  /** Brings a room up to date before a decision rests on it. */
+  refresh(roomId: RoomId, question: RoomQuestion): Promise<RoomFreshness>
 }
 
 /** A request of another server, to be sent on as it came. */
@@ -59,6 +67,8 @@ export type UpstreamAnswer =
   | { readonly kind: 'refused'; readonly refusal: Refusal }
   /** None that the remote could be given, or none by the deadline. The reason is for the operator. */
   | { readonly kind: 'unknown'; readonly reason: string }
+  /** None, because the homeserver does not answer at all. The reason is for the operator. */
+  | { readonly kind: 'out of order'; readonly reason: string }
 
 /** The homeserver's own knocking. */
 export interface Upstream {
@@ -86,6 +96,8 @@ export type HandoverOutcome =
   | { readonly kind: 'overtaken' }
   /** It may be in the room or not: nothing was seen by the deadline. The reason is for the operator. */
   | { readonly kind: 'unknown'; readonly reason: string }
+  /** The same, because the homeserver does not answer at all. The reason is for the operator. */
+  | { readonly kind: 'out of order'; readonly reason: string }
 
 /** The homeserver as the witness of what came into its rooms. */
 export interface RoomWitness {

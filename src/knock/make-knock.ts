@@ -16,7 +16,7 @@ import {
   forbidden,
   judgeCurrentState,
   knockBy,
-  noAnswerInTime,
+  notAvailable,
   refusePolicyServer,
   requireKnockableVersion,
 } from './decision.ts'
@@ -53,7 +53,9 @@ export async function makeKnock(ports: KnockPorts, request: MakeKnockRequest): P
   let room: OpenRoom | ClosedRoom | undefined
   let notBefore: number | undefined
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    room = await ports.rooms.open(request.roomId, request.userId, request.deadline, notBefore)
+    const { origin, deadline } = request
+    const question = { origin, deadline, ...(notBefore !== undefined && { notBefore }) }
+    room = await ports.rooms.open(request.roomId, request.userId, question)
     const outcome = await decide(ports, request, room)
     if (outcome !== 'ahead') {
       if (!outcome.ok) recordRefusal(ports, request, asOpen(room), outcome)
@@ -61,10 +63,7 @@ export async function makeKnock(ports: KnockPorts, request: MakeKnockRequest): P
     }
     notBefore = ports.clock()
   }
-  const busy = noAnswerInTime(
-    'homeserver: template',
-    'make_knock names events that the room as it is read does not have',
-  )
+  const busy = notAvailable('homeserver: template', 'make_knock names events that the room as it is read does not have')
   recordRefusal(ports, request, asOpen(room), busy)
   return busy
 }

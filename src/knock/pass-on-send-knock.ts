@@ -6,7 +6,8 @@
 import type { Refusal } from '../matrix/errors.ts'
 import { contentHashHolds } from '../matrix/event.ts'
 import { parseUserId } from '../matrix/identifiers.ts'
-import { noAnswerInTime } from './decision.ts'
+import { outOfOrder, unknownOutcome } from './decision.ts'
+import { TAKING } from './hand-over.ts'
 import type { UpstreamAnswer } from './homeserver-ports.ts'
 import { checkSubmittedKnock, type Submission, type SubmittedKnock, WRONG_EVENT_ID } from './knock-event.ts'
 import { refuseUnsigned } from './knock-signatures.ts'
@@ -60,16 +61,16 @@ function checkInItsVersion(versions: SeenVersions, submission: Submission): Subm
 /** What its answer means for the remote. */
 function takenBy(answer: UpstreamAnswer, { pdu }: SubmittedKnock): Taken | Refusal {
   if (answer.kind === 'refused') return answer.refusal
-  if (answer.kind === 'unknown') return noAnswerInTime(TAKING, answer.reason)
+  if (answer.kind === 'unknown') return unknownOutcome(TAKING, answer.reason)
+  if (answer.kind === 'out of order') return outOfOrder(TAKING, answer.reason)
   const body = Array.isArray(answer.body?.knock_room_state) ? JSON.stringify(answer.body) : ''
-  if (body === '') return noAnswerInTime(TAKING, 'send_knock answers 200, but without a list knock_room_state')
+  if (body === '') return unknownOutcome(TAKING, 'send_knock answers 200, but without a list knock_room_state')
   if (Buffer.byteLength(body) > MAX_BODY_BYTES) {
-    return noAnswerInTime(TAKING, `send_knock answers 200 with more than ${MAX_BODY_BYTES} bytes`)
+    return unknownOutcome(TAKING, `send_knock answers 200 with more than ${MAX_BODY_BYTES} bytes`)
   }
   return { ok: true, body, rule: 'handover: the homeserver', reason: contentHashHolds(pdu) ? LEFT : LEFT_REDACTED }
 }
 
-const TAKING = 'homeserver: taking the knock'
 /** Twice what the events that belong there can have together. */
 const MAX_BODY_BYTES = 2 * 1024 * 1024
 const LEFT = 'accepted by the homeserver, to which the rules of the room are left: there is no signing key'

@@ -4,7 +4,7 @@
 import { LRUCache } from 'lru-cache'
 import type { RoomEvent } from '../matrix/event.ts'
 import type { RoomId, UserId } from '../matrix/identifiers.ts'
-import type { RoomSupply } from './homeserver-ports.ts'
+import type { RoomQuestion, RoomSupply } from './homeserver-ports.ts'
 import type { ExtremitySelection, RoomHead, RoomStore } from './ports.ts'
 import { decodeRoomFacts, type RoomFacts, type UnusableFacts } from './room-facts.ts'
 
@@ -21,6 +21,8 @@ export interface OpenRoom {
 /** The homeserver has the room, or may have it, and does not tell now what it is like. */
 export interface ClosedRoom {
   readonly kind: 'closed'
+  /** Whether that is so of this room, or of all because the homeserver does not answer at all. */
+  readonly concerns: 'this room' | 'all rooms'
   /** For the operator. */
   readonly reason: string
 }
@@ -28,10 +30,9 @@ export interface ClosedRoom {
 export interface Rooms {
   /**
    * The room as it is now, with one user's membership; undefined where we do not know it.
-   * @param deadline absolute time in milliseconds after which the homeserver is no longer waited for
-   * @param notBefore absolute time in milliseconds: what the homeserver told earlier is not enough
+   * @param question for whom, and how long the homeserver is waited for
    */
-  open(roomId: RoomId, userId: UserId, deadline: number, notBefore?: number): Promise<OpenRoom | ClosedRoom | undefined>
+  open(roomId: RoomId, userId: UserId, question: RoomQuestion): Promise<OpenRoom | ClosedRoom | undefined>
   /** The extremities for a template, as of the head's revision or later. */
   extremities(head: RoomHead): Promise<ExtremitySelection | undefined>
 }
@@ -57,10 +58,11 @@ export function createRooms(store: RoomStore, maxRooms: number, supply: RoomSupp
   }
 
   return {
-    async open(roomId, userId, deadline, notBefore) {
-      const freshness = await supply?.refresh(roomId, deadline, notBefore)
+    async open(roomId, userId, question) {
+      const freshness = await supply?.refresh(roomId, question)
       if (freshness?.kind === 'absent') return undefined
-      if (freshness?.kind === 'unavailable') return { kind: 'closed', reason: freshness.reason }
+      if (freshness?.kind === 'unavailable') return closed('this room', freshness)
+      if (freshness?.kind === 'out of order') return closed('all rooms', freshness)
       const found = await store.readRoom(roomId, userId)
       return found && { kind: 'open', ...found, facts: await facts(found.head), ageMs: freshness?.ageMs }
     },
@@ -72,4 +74,8 @@ export function createRooms(store: RoomStore, maxRooms: number, supply: RoomSupp
       return selection
     },
   }
+}
+
+function closed(concerns: ClosedRoom['concerns'], { reason }: { readonly reason: string }): ClosedRoom {
+  return { kind: 'closed', concerns, reason }
 }

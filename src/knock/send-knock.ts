@@ -72,10 +72,9 @@ async function openRoom(
   { rooms }: KnockPorts,
   { roomId, origin, deadline }: SendKnockRequest,
   userId: UserId | undefined,
-  notBefore?: number,
 ): Promise<AdmittedRoom | Refusal> {
   // A sender that is no user id has no membership: any name of that kind serves to look at the room.
-  return admitServer(await rooms.open(roomId, userId ?? ('' as UserId), deadline, notBefore), origin)
+  return admitServer(await rooms.open(roomId, userId ?? ('' as UserId), { origin, deadline }), origin)
 }
 
 /** Decides and writes; where the room changed in between, looks again. */
@@ -93,7 +92,7 @@ async function decideUntilSettled(
     if (outcome !== 'overtaken') return outcome.ok ? outcome : refuse(ports, request, knock.sender, room, outcome)
     room = await openRoom(ports, request, knock.sender)
   }
-  const busy = refusal('M_UNKNOWN', 'The room is changing too fast, try again', 'recording the knock')
+  const busy = refusal('M_NOT_FOUND', 'The room is changing too fast, try again', 'recording the knock')
   return refuse(ports, request, knock.sender, opened, busy)
 }
 
@@ -155,12 +154,14 @@ function authorise(
 /** Whether the room, read anew, refuses a knock that is not in it. Where nothing can be said of the room, it does not. */
 async function isRefusedInRoom(
   ports: KnockPorts,
-  request: SendKnockRequest,
+  { roomId, origin, deadline }: SendKnockRequest,
   sender: UserId,
   authentic: AuthenticKnock,
 ): Promise<boolean> {
-  const room = await openRoom(ports, request, sender, ports.clock())
-  if (!room.ok) return room.status < 500
+  const opened = await ports.rooms.open(roomId, sender, { origin, deadline, notBefore: ports.clock() })
+  if (opened?.kind === 'closed') return false
+  const room = admitServer(opened, origin)
+  if (!room.ok) return true
   const context = await readContext(ports, sender, authentic, room)
   return context !== undefined && !context.accepted && !authorise(authentic, sender, room, context).ok
 }

@@ -9,7 +9,7 @@ import { MAX_PDU_BYTES } from '../matrix/event.ts'
 import type { RoomId, UserId } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject } from '../matrix/json.ts'
 import { without } from '../matrix/signed-json.ts'
-import { noAnswerInTime } from './decision.ts'
+import { notAvailable, outOfOrder } from './decision.ts'
 import type { OriginalRequest, Upstream } from './homeserver-ports.ts'
 
 /** What a template is asked for. */
@@ -38,7 +38,8 @@ export async function askForTemplate(
 ): Promise<UpstreamTemplate | Refusal> {
   const answer = await upstream.passOn(question.original, question.deadline)
   if (answer.kind === 'refused') return answer.refusal
-  if (answer.kind === 'unknown') return noAnswerInTime('homeserver: template', answer.reason)
+  if (answer.kind === 'unknown') return notAvailable('homeserver: template', answer.reason)
+  if (answer.kind === 'out of order') return outOfOrder('homeserver: template', answer.reason)
   const { room_version: roomVersion, event } = answer.body ?? {}
   if (typeof roomVersion !== 'string') return noTemplate('it names no room_version')
   if (!isJsonObject(event)) return noTemplate('it has no event')

@@ -191,6 +191,22 @@ describe('generate-proxy', () => {
     expect(await readFile(path, 'utf8')).toContain('reverse_proxy 127.0.0.1:9450')
   })
 
+  it('says what the way to the homeserver goes past, and leaves it out where that is asked for', async () => {
+    const homeserver = { handover: 'forward', url: 'http://127.0.0.1:8018' }
+    const federation = { deny_servers: ['bad.example'] }
+    const config = await work.configure({ listen: { port: 9450 }, homeserver, federation })
+    const usual = await work.run('generate-proxy', 'nginx', '-c', config)
+    expect([usual.code, usual.err]).toEqual([
+      0,
+      expect.stringMatching(/^note: .* go to the homeserver itself, past .*federation\.deny_servers.*--no-fallback/),
+    ])
+    expect(usual.out).toContain('proxy_pass http://127.0.0.1:8018;')
+    expect(usual.out).toContain('past its lists of')
+    const without = await work.run('generate-proxy', 'nginx', '-c', config, '--no-fallback')
+    expect([without.code, without.err]).toEqual([0, ''])
+    expect(without.out).not.toContain('8018')
+  })
+
   it('exits with 78 and names the key where no proxy can find the service', async () => {
     const { code, err } = await work.run('generate-proxy', 'haproxy', '-c', await work.configure())
     expect([code, err]).toEqual([78, expect.stringMatching(/config\.yaml: listen\.port: is 0, any free port/)])

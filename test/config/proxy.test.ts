@@ -33,6 +33,39 @@ describe.each(names)('the fragment for %s', (name) => {
     }
   })
 
+  it('leads nowhere else where that is not wanted', () => {
+    const config = configSchema.parse({ server_name: 'example.org', homeserver: FORWARD })
+    expect(proxyFragment(name, config, 'without fallback')).toEqual({
+      ok: true,
+      text: sampleFragment(name),
+      goesPast: [],
+    })
+  })
+
+  it('never leads to the homeserver because of an answer, and says what that way goes past', () => {
+    const text = fragment(name, { homeserver: FORWARD })
+    expect(text).not.toMatch(
+      /50[0-9] 50[0-9] 50[0-9]|intercept_errors|unhealthy_status|empty-response|response-timeout/,
+    )
+    expect(text.replaceAll(/\n *# /g, ' ')).toContain(
+      'past its lists of servers (allow_servers, deny_servers) and its limits',
+    )
+  })
+
+  it('names the lists and limits that the way to the homeserver goes past', () => {
+    const per = { knocks: 2, per_seconds: 60 }
+    const config = configSchema.parse({
+      server_name: 'example.org',
+      homeserver: FORWARD,
+      federation: { allow_servers: ['a.example'], deny_servers: ['b.example'] },
+      limits: { per_user: per, per_room: per, per_server: per },
+    })
+    const keys = ['federation.allow_servers', 'federation.deny_servers']
+    const goesPast = [...keys, 'limits.per_user', 'limits.per_room', 'limits.per_server']
+    expect(proxyFragment(name, config)).toMatchObject({ ok: true, goesPast })
+    expect(proxyFragment(name, config, 'without fallback')).toMatchObject({ ok: true, goesPast: [] })
+  })
+
   it.each<[string, object, RegExp]>([
     [
       'serves TLS itself',
@@ -57,9 +90,9 @@ describe('proxies', () => {
     expect(fragment(name, { timeouts: { request_seconds: 99.5 } })).toContain(' 110s')
   })
 
-  it('Caddy falls back to no homeserver with TLS, and says so', () => {
-    const homeserver = { ...FORWARD, url: 'https://127.0.0.1:8448' }
-    expect(fragment('caddy', { homeserver })).toMatch(/^homeserver\.url is https:\/\/127\.0\.0\.1:8448; expected http:/)
+  it('Caddy falls back to a homeserver with TLS by its scheme', () => {
+    const homeserver = { ...FORWARD, url: 'https://hs.example' }
+    expect(fragment('caddy', { homeserver })).toContain('reverse_proxy @matrix_knock_away https://hs.example:443\n')
   })
 
   it('homeservers without a port are at that of their scheme', () => {
@@ -97,7 +130,7 @@ describe('proxies', () => {
       'matrix-knock-itself': {
         loadBalancer: {
           servers: [{ url: 'http://127.0.0.1:8450' }],
-          healthCheck: { path: '/ready', port: 9001, interval: '2s', timeout: '1s' },
+          healthCheck: { path: '/health', port: 9001, interval: '2s', timeout: '1s' },
         },
       },
       'matrix-knock-homeserver': { loadBalancer: { servers: [{ url: 'http://127.0.0.1:8008' }] } },

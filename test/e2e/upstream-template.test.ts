@@ -180,10 +180,10 @@ describe("the homeserver's own template", () => {
     ['answers 401', { status: 401, body: { errcode: 'M_UNAUTHORIZED', error: 'who?' } }],
     ['answers 429', { status: 429, body: { errcode: 'M_LIMIT_EXCEEDED', error: 'slow' } }],
     ['has no knocking', { status: 404, body: { errcode: 'M_UNRECOGNIZED', error: '?' } }],
-  ])('is waited for while there is time: one that %s is 504', async (_what, fault) => {
+  ])('is waited for while there is time: one that %s is 404', async (_what, fault) => {
     const room = open()
     resident.fails(fault, 'make_knock')
-    expect(await make(room)).toMatchObject({ status: 504, body: { errcode: 'M_UNKNOWN' } })
+    expect(await make(room)).toMatchObject({ status: 404, body: { errcode: 'M_NOT_FOUND' } })
     resident.heals()
     expect((await make(room)).status).toBe(200)
   })
@@ -231,10 +231,10 @@ describe("the homeserver's own template", () => {
       .toContainEqual(expect.stringContaining('make_knock answers 200, but its event is for another user'))
   })
 
-  it('that builds on what the room does not have is 504, after a few looks', async () => {
+  it('that builds on what the room does not have is 404, after a few looks', async () => {
     const room = open()
     resident.fails(template({ prev_events: ['$nobody'] }), 'make_knock')
-    expect(await make(room)).toMatchObject({ status: 504 })
+    expect(await make(room)).toMatchObject({ status: 404 })
     expect(resident.count('make_knock')).toBe(3)
   })
 })

@@ -271,17 +271,17 @@ describe('beside a homeserver that keeps its signing key to itself', () => {
       'answers 200 and more than a remote should read',
       { alter: () => ({ knock_room_state: ['x'.repeat(2_097_153)] }) },
     ],
-  ])('says 504 where the homeserver %s, and 200 to the same knock when it is well again', async (_what, fault) => {
+  ])('says 404 where the homeserver %s, and 200 to the same knock when it is well again', async (_what, fault) => {
     const room = open()
     const who = stranger()
     const knock = knockEvent(room, who)
     resident.fails(fault, 'send_knock')
-    expect(await send(room, knock)).toMatchObject({ status: 504, body: { errcode: 'M_UNKNOWN' } })
+    expect(await send(room, knock)).toMatchObject({ status: 404, body: { errcode: 'M_NOT_FOUND' } })
     resident.heals()
     expect((await send(room, knock)).status).toBe(200)
     expect(await decisions('--user', who.id)).toMatchObject([
       { outcome: 'accepted' },
-      { outcome: 'refused', status: 504, rule: 'homeserver: taking the knock' },
+      { outcome: 'refused', status: 404, rule: 'homeserver: taking the knock' },
     ])
   })
 

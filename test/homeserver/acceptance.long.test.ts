@@ -182,10 +182,17 @@ describe('handing over by a transaction', () => {
     expect(world.resident.verdicts).toEqual(['accepted', 'seen before'])
   })
 
+  it('is accepted where its answer was lost, and it shows', async () => {
+    const room = await open('dendrite')
+    world.resident.fails('close', 'send')
+    expect(await world.handOver(room, knockEvent(room, CAROL))).toEqual({ kind: 'accepted' })
+  })
+
   it('settles a knock whose answer was lost when it is tried again', async () => {
     const room = await open('dendrite')
     const knock = knockEvent(room, CAROL)
     world.resident.fails('close', 'send')
+    world.resident.fails({ status: 503 }, 'make_leave')
     expect(await world.handOver(room, knock)).toEqual({ kind: 'unknown', reason: 'send: UND_ERR_SOCKET' })
     world.resident.heals()
     expect(await world.handOver(room, knock)).toEqual({ kind: 'accepted' })
@@ -204,7 +211,25 @@ describe('handing over by a transaction', () => {
     expect(world.resident.count('make_leave')).toBe(0)
   })
 
-  it.each([401, 403, 404, 429, 500, 503])('is of unknown outcome where the homeserver answers %i', async (status) => {
+  it('is sent again while the homeserver works on another transaction', async () => {
+    const room = await open('synapse')
+    world.resident.fails({ status: 429 }, 'send')
+    const handing = world.handOver(room, knockEvent(room, CAROL))
+    await expect.poll(() => world.resident.count('send')).toBeGreaterThan(1)
+    world.resident.heals()
+    expect(await handing).toEqual({ kind: 'accepted' })
+    const sent = world.resident.requests.filter(({ call }) => call === 'send').map(({ uri }) => uri)
+    expect(new Set(sent).size).toBe(sent.length)
+  })
+
+  it('is of unknown outcome where that lasts until the deadline', async () => {
+    const room = await open('synapse')
+    world.resident.fails({ status: 429 }, 'send')
+    const outcome = await world.handOver(room, knockEvent(room, CAROL), 2_500)
+    expect(outcome).toEqual({ kind: 'unknown', reason: expect.stringMatching(/^send/) })
+  })
+
+  it.each([401, 403, 404, 500, 503])('is of unknown outcome where the homeserver answers %i', async (status) => {
     const room = await open('synapse')
     world.resident.fails({ status }, 'send')
     expect(await world.handOver(room, knockEvent(room, CAROL))).toEqual({
@@ -217,6 +242,7 @@ describe('handing over by a transaction', () => {
 
   it('is of unknown outcome where nothing comes by the deadline, and the next has its turn', async () => {
     const room = await open('synapse')
+    world.resident.happens(room.roomId, bans(ALICE, CAROL))
     world.resident.fails('hang', 'send')
     const outcome = await world.handOver(room, knockEvent(room, CAROL), 1_300)
     expect(outcome).toEqual({ kind: 'unknown', reason: 'send: no answer in time' })

@@ -11,6 +11,7 @@ const ANYONE = '@anyone:here.test' as UserId
 const START = 1_790_000_000_000
 
 let now: number
+let told: RoomId[]
 let changed: string[]
 let loaded: string[]
 let seen: string[]
@@ -21,6 +22,7 @@ let events = 0
 
 beforeEach(() => {
   now = START
+  told = []
   changed = []
   loaded = []
   seen = []
@@ -34,7 +36,11 @@ beforeEach(() => {
   }
   feed = createAppserviceFeed({
     serverName: 'here.test' as ServerName,
-    rooms: { changed: (room) => void changed.push(room), load: (room) => void loaded.push(room) },
+    rooms: {
+      told: (room) => void told.push(room),
+      changed: (room) => void changed.push(room),
+      load: (room) => void loaded.push(room),
+    },
     localUsers,
     acceptance: acceptance as Acceptance,
     clock: () => now,

@@ -25,6 +25,12 @@ export interface Beside {
   /** Turns the clock on. */
   pass(milliseconds: number): void
   refresh(room: { roomId: string }, withinMs?: number): Promise<RoomFreshness>
+  /** Asks on behalf of a server. Absolute times in milliseconds. */
+  refreshAs(
+    origin: string,
+    roomId: string,
+    times: { readonly deadline: number; readonly notBefore?: number },
+  ): Promise<RoomFreshness>
   /** The event in a slot of the store's room. */
   stored(room: { roomId: string }, type: string, stateKey?: string): Promise<string | undefined>
   extremities(room: { roomId: string }): Promise<readonly string[]>
@@ -66,12 +72,15 @@ export async function beside({ character = 'synapse', ...changes }: BesideOption
     },
     ...changes,
   })
+  const refreshAs: Beside['refreshAs'] = (origin, roomId, times) =>
+    homeserver.supply.refresh(roomId as RoomId, { origin: origin as ServerName, ...times })
   return {
+    refreshAs,
     ...{ resident, homeserver, store, failures, read, now: clock },
     pass(milliseconds) {
       ahead += milliseconds
     },
-    refresh: ({ roomId }, withinMs = 10_000) => homeserver.supply.refresh(roomId as RoomId, clock() + withinMs),
+    refresh: ({ roomId }, withinMs = 10_000) => refreshAs(REMOTE.name, roomId, { deadline: clock() + withinMs }),
     async stored({ roomId }, type, stateKey = '') {
       if (type === 'm.room.member') {
         return (await store.readRoom(roomId as RoomId, stateKey as UserId))?.member?.eventId

@@ -147,12 +147,22 @@ describe('sending a knock on', () => {
     ['half', 'send_knock: UND_ERR_SOCKET'],
     ['stall', 'send_knock: no answer in time'],
     ['endless', 'send_knock: the answer is longer than 8388608 bytes'],
-  ] as const)('is of unknown outcome where the answer ends with %s', async (fault, reason) => {
+  ] as const)('is of unknown outcome where the answer ends with %s, and it does not show', async (fault, reason) => {
     const room = await open()
+    world.resident.happens(room.roomId, bans(ALICE, CAROL))
     world.resident.fails(fault, 'send_knock')
     const withinMs = fault === 'hang' || fault === 'stall' ? 500 : 10_000
     expect(await world.handOver(room, knockEvent(room, CAROL), withinMs)).toEqual({ kind: 'unknown', reason })
   })
+
+  it.each(['close', 'half', 'endless'] as const)(
+    'is accepted where the answer ends with %s, and it shows',
+    async (fault) => {
+      const room = await open()
+      world.resident.fails(fault, 'send_knock')
+      expect(await world.handOver(room, knockEvent(room, CAROL))).toEqual({ kind: 'accepted' })
+    },
+  )
 })
 
 describe('the connection to the homeserver', () => {
@@ -163,7 +173,7 @@ describe('the connection to the homeserver', () => {
     await new Promise((resolve) => place.close(resolve))
     world = await beside({ url: `http://127.0.0.1:${port}`, localUsers: [ALICE.id as UserId] })
     const room = usualRoom()
-    expect(await world.refresh(room)).toEqual({ kind: 'unavailable', reason: 'make_leave: ECONNREFUSED' })
+    expect(await world.refresh(room)).toEqual({ kind: 'out of order', reason: 'make_leave: ECONNREFUSED' })
   })
 
   it('holds sixteen requests at a time, and the others wait for their turn or their deadline', async () => {
@@ -185,6 +195,6 @@ describe('the connection to the homeserver', () => {
     const handing = world.handOver(room, knockEvent(room, CAROL))
     await expect.poll(() => world.resident.count('send_knock')).toBe(1)
     await world.homeserver.close()
-    expect(await handing).toMatchObject({ kind: 'unknown' })
+    expect(await handing).toMatchObject({ kind: 'out of order' })
   })
 })

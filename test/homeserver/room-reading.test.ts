@@ -21,6 +21,9 @@ import {
 } from '../support/test-room.ts'
 import { type Beside, beside } from './beside.ts'
 
+/** Longer than it is remembered that a room cannot be read. */
+const REMEMBERED_MS = 20_000
+
 describe.each<Character>(['synapse', 'dendrite'])('reading a room from %s', (character) => {
   let world: Beside
   beforeEach(async () => {
@@ -226,6 +229,7 @@ describe.each<Character>(['synapse', 'dendrite'])('reading a room from %s', (cha
     for (const status of [500, 502, 401, 429]) {
       world.resident.fails({ status }, 'make_leave')
       expect(await world.refresh(room)).toMatchObject({ kind: 'unavailable' })
+      world.pass(REMEMBERED_MS)
     }
     expect(world.failures[0]).toBe('make_leave answers 500 M_UNKNOWN')
     expect(world.resident.count('backfill')).toBe(1)
@@ -247,6 +251,7 @@ describe.each<Character>(['synapse', 'dendrite'])('reading a room from %s', (cha
       expect(await world.refresh(room)).toMatchObject({ kind: 'unavailable', reason: expect.stringContaining(reason) })
       expect(await world.store.roomSummary(room.roomId as never)).toBeUndefined()
       world.resident.heals()
+      world.pass(REMEMBERED_MS)
     }
     expect(world.failures).toHaveLength(calls.length)
     expect(await world.refresh(room)).toEqual(fresh)
@@ -283,6 +288,7 @@ describe.each<Character>(['synapse', 'dendrite'])('reading a room from %s', (cha
     expect(await world.refresh(room)).toMatchObject({ kind: 'unavailable', reason: expect.stringContaining(reason) })
     expect(await world.stored(room, 'm.room.topic')).toBeUndefined()
     world.resident.heals()
+    world.pass(REMEMBERED_MS)
     expect(await world.refresh(room)).toEqual(fresh)
     expect(await world.stored(room, 'm.room.topic')).toBe(changed.tip.eventId)
   })

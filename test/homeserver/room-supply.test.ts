@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { RoomId, UserId } from '../../src/matrix/identifiers.ts'
-import { ALICE, BOB, CAROL, HERE, usualRoom } from '../knock/stage.ts'
+import type { UserId } from '../../src/matrix/identifiers.ts'
+import { ALICE, BOB, CAROL, HERE, REMOTE, usualRoom } from '../knock/stage.ts'
 import type { SignedEvent } from '../support/events.ts'
 import { knockEvent } from '../support/remote-knocker.ts'
 import { clientEvent } from '../support/resident-rooms.ts'
@@ -30,6 +30,8 @@ beforeEach(async () => {
 afterEach(() => world.close())
 
 const readings = (): number => world.resident.count('state')
+/** Longer than it is remembered that a room cannot be read. */
+const REMEMBERED_MS = 20_000
 const fresh = { kind: 'fresh', ageMs: expect.any(Number) }
 
 /** As the feed brings it: now, and by one of our own users. */
@@ -109,8 +111,9 @@ describe('rooms without a live feed', () => {
     world.pass(1)
     expect(await world.refresh(room)).toEqual(fresh)
     expect(readings()).toBe(1)
-    const [roomId, now] = [room.roomId as RoomId, world.now()]
-    expect(await world.homeserver.supply.refresh(roomId, now + 10_000, now)).toEqual(fresh)
+    const now = world.now()
+    const times = { deadline: now + 10_000, notBefore: now }
+    expect(await world.refreshAs(REMOTE.name, room.roomId, times)).toEqual(fresh)
     expect(readings()).toBe(2)
     expect(await world.stored(room, 'm.room.member', CAROL.id)).toBe(next.tip.eventId)
   })
@@ -120,8 +123,8 @@ describe('rooms without a live feed', () => {
     const before = world.refresh(room)
     await expect.poll(readings).toBe(1)
     world.pass(1)
-    const [roomId, now] = [room.roomId as RoomId, world.now()]
-    const asking = world.homeserver.supply.refresh(roomId, now + 10_000, now)
+    const now = world.now()
+    const asking = world.refreshAs(REMOTE.name, room.roomId, { deadline: now + 10_000, notBefore: now })
     world.resident.heals()
     expect(await before).toEqual(fresh)
     expect(await asking).toEqual(fresh)
@@ -134,6 +137,7 @@ describe('rooms without a live feed', () => {
     world.resident.fails({ status: 503 }, 'make_leave')
     expect(await world.refresh(room)).toEqual({ kind: 'unavailable', reason: 'make_leave answers 503 M_UNKNOWN' })
     world.resident.heals()
+    world.pass(REMEMBERED_MS)
     expect(await world.refresh(room)).toEqual(fresh)
   })
 
@@ -151,6 +155,7 @@ describe('rooms without a live feed', () => {
     world.resident.fails('endless', 'make_leave')
     expect(await world.refresh(room)).toMatchObject({ reason: 'make_leave: the answer is longer than 8388608 bytes' })
     world.resident.heals()
+    world.pass(REMEMBERED_MS)
     expect(await world.refresh(room)).toEqual(fresh)
   })
 

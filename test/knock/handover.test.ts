@@ -5,6 +5,7 @@ import type {
   KnockToHandOver,
   OriginalRequest,
   RoomFreshness,
+  RoomQuestion,
 } from '../../src/knock/homeserver-ports.ts'
 import { createKnockPolicy } from '../../src/knock/policy.ts'
 import type { CommitOutcome, KnockCommit } from '../../src/knock/ports.ts'
@@ -24,6 +25,8 @@ interface Play extends Stage {
   readonly handed: readonly KnockToHandOver[]
   /** The deadlines by which the room was to be fresh. */
   readonly refreshed: readonly number[]
+  /** The servers on whose behalf it was to be. */
+  readonly origins: readonly string[]
   /** Times before which nothing was to be read. */
   readonly anew: readonly number[]
   freshness: RoomFreshness
@@ -38,6 +41,7 @@ async function beside(
 ): Promise<Play> {
   const handed: KnockToHandOver[] = []
   const refreshed: number[] = []
+  const origins: string[] = []
   const anew: number[] = []
   const handover: Handover = {
     homeserverDelivers: options.homeserverDelivers ?? false,
@@ -48,7 +52,8 @@ async function beside(
     },
   }
   const supply = {
-    async refresh(_room: unknown, deadline: number, notBefore?: number) {
+    async refresh(_room: unknown, { origin, deadline, notBefore }: RoomQuestion) {
+      origins.push(origin)
       refreshed.push(deadline)
       if (notBefore !== undefined) anew.push(notBefore)
       return play.freshness
@@ -56,7 +61,7 @@ async function beside(
   }
   const set = await stage(room, { ...options, homeserver: { supply, handover, templates: undefined } })
   const play: Play = {
-    ...{ ...set, handed, refreshed, anew, freshness: FRESH, outcome: ACCEPTED },
+    ...{ ...set, handed, refreshed, origins, anew, freshness: FRESH, outcome: ACCEPTED },
     meanwhile: async () => undefined,
   }
   return play
@@ -66,11 +71,17 @@ function withBan(room: TestRoom): TestRoom {
   return continueRoom(room, [bans(ALICE, CAROL)])
 }
 
-const tooLate = {
+const outOfOrder = {
   ok: false,
   status: 504,
   errcode: 'M_UNKNOWN',
   error: 'The homeserver does not answer in time, try again',
+}
+const notAvailable = {
+  ok: false,
+  status: 404,
+  errcode: 'M_NOT_FOUND',
+  error: 'The state of the room is not available now, try again',
 }
 
 describe('a room that a homeserver has', () => {
@@ -90,18 +101,28 @@ describe('a room that a homeserver has', () => {
     expect(play.handed).toEqual([])
   })
 
-  it('is 504 where nothing can be said of it, and the reason is for the operator alone', async () => {
+  it.each([
+    ['404 where nothing can be said of it', 'unavailable', notAvailable],
+    ['504 where the homeserver does not answer at all', 'out of order', outOfOrder],
+  ] as const)('is %s, and the reason is for the operator alone', async (_what, kind, expected) => {
     const play = await beside()
-    play.freshness = { kind: 'unavailable', reason: 'make_leave answers 502' }
+    play.freshness = { kind, reason: 'make_leave answers 502' }
     for (const answer of [await play.make(CAROL), await play.send(play.knock(CAROL))]) {
       expect(answer).toMatchObject({
-        ...tooLate,
+        ...expected,
         rule: 'homeserver: state of the room',
         detail: 'make_leave answers 502',
       })
     }
     expect(play.handed).toEqual([])
-    expect(await play.decisions()).toMatchObject([{ status: 504 }, { status: 504 }])
+    expect(await play.decisions()).toMatchObject([{ status: expected.status }, { status: expected.status }])
+  })
+
+  it('is asked for on behalf of the server that asks', async () => {
+    const { make, send, knock, origins } = await beside()
+    await make(CAROL)
+    await send(knock(CAROL))
+    expect(origins).toEqual(['remote.test', 'remote.test'])
   })
 
   it('is refused by the rules without a word to the homeserver, with the age of what decided', async () => {
@@ -190,12 +211,23 @@ describe('handing a knock over', () => {
     expect(await play.delivered()).toEqual([])
   })
 
-  it('is 504 where the outcome is not known, and settled when the remote tries again', async () => {
+  it('is 504 where the homeserver does not answer at all, and settled when the remote tries again', async () => {
+    const play = await beside()
+    const event = play.knock(CAROL)
+    play.outcome = { kind: 'out of order', reason: 'send: ECONNREFUSED' }
+    expect(await play.send(event)).toMatchObject({ ...outOfOrder, rule: 'homeserver: taking the knock' })
+    play.outcome = ACCEPTED
+    expect(await play.send(event)).toMatchObject({ ok: true })
+    expect(await play.delivered()).toHaveLength(1)
+  })
+
+  it('is 404 where the outcome is not known, and settled when the remote tries again', async () => {
     const play = await beside()
     const event = play.knock(CAROL)
     play.outcome = { kind: 'unknown', reason: 'send: no answer in time' }
     expect(await play.send(event)).toMatchObject({
-      ...tooLate,
+      ...{ ok: false, status: 404, errcode: 'M_NOT_FOUND' },
+      error: 'It is not known whether the knock has come into the room, try again',
       rule: 'homeserver: taking the knock',
       detail: 'send: no answer in time',
     })
@@ -222,7 +254,9 @@ describe('handing a knock over', () => {
     play.meanwhile = async () => {
       const ask = async () => told.push((await play.handed.at(-1)?.isRefusedNow()) as boolean)
       await ask()
-      play.freshness = { kind: 'unavailable', reason: 'make_leave: ECONNREFUSED' }
+      play.freshness = { kind: 'unavailable', reason: 'make_leave answers 500' }
+      await ask()
+      play.freshness = { kind: 'out of order', reason: 'make_leave: ECONNREFUSED' }
       await ask()
       play.freshness = { kind: 'absent' }
       await ask()
@@ -231,8 +265,8 @@ describe('handing a knock over', () => {
       await ask()
     }
     await play.send(play.knock(CAROL))
-    expect(told).toEqual([false, false, true, true])
-    expect(play.anew).toEqual([NOW, NOW, NOW, NOW])
+    expect(told).toEqual([false, false, false, true, true])
+    expect(play.anew).toEqual([NOW, NOW, NOW, NOW, NOW])
   })
 
   it('tells the homeserver that it is not refused once it is in the room', async () => {
@@ -273,7 +307,7 @@ describe('handing a knock over', () => {
     const play = await beside()
     const event = play.knock(CAROL)
     play.outcome = { kind: 'unknown', reason: 'late' }
-    expect(await play.send(event)).toMatchObject({ status: 504 })
+    expect(await play.send(event)).toMatchObject({ status: 404 })
     await importRoom(play.store, withEvent(play.room, event))
     play.outcome = ACCEPTED
     expect(await play.send(event)).toMatchObject({ ok: true })
@@ -395,7 +429,7 @@ describe('handing a knock over', () => {
     const policy = createKnockPolicy({ perUser: { knocks: 1, perSeconds: 60 } }, () => NOW)
     const play = await beside(usualRoom(), { policy })
     play.outcome = { kind: 'unknown', reason: 'late' }
-    expect(await play.send(play.knock(CAROL))).toMatchObject({ status: 504 })
+    expect(await play.send(play.knock(CAROL))).toMatchObject({ status: 404 })
     play.outcome = { kind: 'refused', refusal: refusal('M_FORBIDDEN', 'no', 'handover: send') }
     expect(await play.send(play.knock(CAROL))).toMatchObject({ status: 403, rule: 'handover: send' })
     play.outcome = ACCEPTED

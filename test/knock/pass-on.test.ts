@@ -134,10 +134,12 @@ describe('a knock that is passed on', () => {
     play.answer = { kind: 'refused', refusal: refusal('M_FORBIDDEN', 'banned', 'handover: the homeserver') }
     expect(await send(room, knockOn(room))).toMatchObject({ status: 403, error: 'banned' })
     play.answer = { kind: 'unknown', reason: 'send_knock answers 502' }
-    expect(await send(room, knockOn(room))).toMatchObject({ status: 504, detail: 'send_knock answers 502' })
+    expect(await send(room, knockOn(room))).toMatchObject({ status: 404, detail: 'send_knock answers 502' })
+    play.answer = { kind: 'out of order', reason: 'send_knock: ECONNREFUSED' }
+    expect(await send(room, knockOn(room))).toMatchObject({ status: 504, errcode: 'M_UNKNOWN' })
     play.answer = { kind: 'answered', body: undefined }
     expect(await send(room, knockOn(room))).toMatchObject({
-      status: 504,
+      status: 404,
       detail: expect.stringMatching(/without a list/),
     })
     play.answer = ROOM_STATE

@@ -59,7 +59,7 @@ async function play({ homeserverDelivers = false, ...options }: PlayOptions = {}
   /** Sends a knock of unknown outcome. */
   async function lost(who: Person = CAROL): Promise<SignedEvent> {
     const event = scene.knock(who)
-    expect(await scene.send(event)).toMatchObject({ status: 504 })
+    expect(await scene.send(event)).toMatchObject({ status: 404 })
     return event
   }
   const cameIn = ({ eventId }: SignedEvent) => void present.add(eventId as EventId)
@@ -142,7 +142,7 @@ describe('settling attempts', () => {
     const reason = 'accepted: it was seen in the room later'
     expect(await decisions()).toMatchObject([
       { outcome: 'accepted', status: 200, reason, time: LATER, rule: expect.stringMatching(/^auth v10 /) },
-      { outcome: 'refused', status: 504 },
+      { outcome: 'refused', status: 404 },
     ])
     expect([await attempts(), set.handed]).toEqual([[], 1])
   })

@@ -136,9 +136,9 @@ describe('recording a knock', () => {
     const commits: KnockCommit[] = []
     const conflicts = Array.from({ length: 100 }, (): CommitOutcome => ({ kind: 'conflict' }))
     const { send, knock, decisions } = await stage(usualRoom(), { wrap: answering(conflicts, commits) })
-    expect(await send(knock(CAROL))).toMatchObject({ status: 500, errcode: 'M_UNKNOWN' })
+    expect(await send(knock(CAROL))).toMatchObject({ status: 404, errcode: 'M_NOT_FOUND' })
     expect(commits).toHaveLength(16)
-    expect(await decisions()).toMatchObject([{ outcome: 'refused', status: 500, time: NOW }])
+    expect(await decisions()).toMatchObject([{ outcome: 'refused', status: 404, time: NOW }])
   })
 
   it('is 500 where the store cannot write, without saying why', async () => {

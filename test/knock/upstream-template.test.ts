@@ -17,7 +17,7 @@ async function beside(room: TestRoom) {
   const set = await stage(room, {
     homeserver: {
       supply: {
-        async refresh(_room, _deadline, notBefore) {
+        async refresh(_room, { notBefore }) {
           anew.push(notBefore)
           if (notBefore !== undefined) await importRoom(set.store, play.later)
           return { kind: 'fresh', ageMs: 0 }
@@ -84,13 +84,13 @@ describe('a template of the homeserver, in a room that is known here', () => {
   it.each<[string, JsonObject]>([
     ['prev_events', { prev_events: ['$nobody'] }],
     ['auth_events', { auth_events: ['$nobody'] }],
-  ])('whose %s stay unknown is 504 after three looks', async (_key, changes) => {
+  ])('whose %s stay unknown is 404 after three looks', async (_key, changes) => {
     const room = usualRoom()
     const { make, asked, play, decisions } = await beside(room)
     play.answer = templateOf(room, changes)
-    expect(await make(CAROL)).toMatchObject({ status: 504, rule: 'homeserver: template' })
+    expect(await make(CAROL)).toMatchObject({ status: 404, rule: 'homeserver: template' })
     expect(asked).toHaveLength(3)
-    expect(await decisions()).toMatchObject([{ endpoint: 'make_knock', status: 504 }])
+    expect(await decisions()).toMatchObject([{ endpoint: 'make_knock', status: 404 }])
   })
 
   it.each<[string, JsonObject]>([
@@ -114,12 +114,14 @@ describe('a template of the homeserver, in a room that is known here', () => {
     expect(await make(CAROL)).toMatchObject({ status: 403, detail: expect.stringMatching(/room_version is not that/) })
   })
 
-  it('that is refused is refused here, and that does not come is 504', async () => {
+  it('that is refused is refused here, and that does not come is 404, or 504 where the homeserver does not answer at all', async () => {
     const { make, play, decisions } = await beside(usualRoom())
     play.answer = { kind: 'refused', refusal: refusal('M_FORBIDDEN', 'no', 'template: the homeserver') }
     expect(await make(CAROL)).toMatchObject({ status: 403, error: 'no' })
     play.answer = { kind: 'unknown', reason: 'make_knock answers 502' }
-    expect(await make(CAROL)).toMatchObject({ status: 504, detail: 'make_knock answers 502' })
-    expect(await decisions()).toMatchObject([{ status: 504 }, { status: 403, reason: 'no' }])
+    expect(await make(CAROL)).toMatchObject({ status: 404, detail: 'make_knock answers 502' })
+    play.answer = { kind: 'out of order', reason: 'make_knock: ECONNREFUSED' }
+    expect(await make(CAROL)).toMatchObject({ status: 504, detail: 'make_knock: ECONNREFUSED' })
+    expect(await decisions()).toMatchObject([{ status: 504 }, { status: 404 }, { status: 403, reason: 'no' }])
   })
 })

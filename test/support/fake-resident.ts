@@ -53,6 +53,12 @@ export interface FakeResident {
   leaves(roomId: string): void
   /** Answers these calls so until `heals`. */
   fails(fault: Fault, ...calls: readonly Call[]): void
+  /** The same for what concerns one room alone. */
+  failsFor(roomId: string, fault: Fault, ...calls: readonly Call[]): void
+  /** Answers everything so until `heals`. */
+  failsAll(fault: Fault): void
+  /** Lets the calls in a second be so many, and asks for the rest to come later; undefined lets all be. */
+  limit: RequestLimit | undefined
   heals(): void
   /** Where an application service listens, and the token that it is shown. */
   appservice: { readonly port: number; readonly hsToken: string } | undefined
@@ -68,6 +74,15 @@ export interface FakeResidentOptions {
   readonly others?: readonly Identity[]
 }
 
+/** A limit on requests, as Synapse has one for each server. */
+export interface RequestLimit {
+  readonly perSecond: number
+  /** How long those beyond it are kept before they are refused, in milliseconds. */
+  readonly delayMs: number
+  /** What they are told, in seconds. */
+  readonly retryAfter: number
+}
+
 const PATH = /^\/_matrix\/federation\/v1\/([a-z_]+)(?:\/([^/?]*))?(?:\/([^/?]*))?(?:\?(.*))?$/
 /** Starts it on a free port. */
 export async function startFakeResident(options: FakeResidentOptions): Promise<FakeResident> {
@@ -77,7 +92,8 @@ export async function startFakeResident(options: FakeResidentOptions): Promise<F
   const requests: ReceivedRequest[] = []
   const complaints: string[] = []
   const verdicts: Verdict[] = []
-  const faults = new Map<Call, Fault>()
+  const faults = new Map<string, Fault>()
+  const recent: number[] = []
   const held = new Set<() => void>()
   const rooms = new Map<string, ResidentRoom>()
   let underWay = 0
@@ -118,6 +134,11 @@ export async function startFakeResident(options: FakeResidentOptions): Promise<F
     fails: (fault, ...calls) => {
       for (const call of calls) faults.set(call, fault)
     },
+    failsFor(roomId, fault, ...calls) {
+      for (const call of calls) faults.set(`${call} ${roomId}`, fault)
+    },
+    failsAll: (fault) => void faults.set('all', fault),
+    limit: undefined,
     heals() {
       faults.clear()
       for (const release of held) release()
@@ -148,7 +169,12 @@ export async function startFakeResident(options: FakeResidentOptions): Promise<F
     const { method = '', rawHeaders } = request
     const received = { call: asked.call, method, uri, rawHeaders: [...rawHeaders], body }
     requests.push(received)
-    const fault = asked.call && faults.get(asked.call)
+    if (resident.limit !== undefined && asked.call !== 'version' && isBeyond(resident.limit)) {
+      await pause(resident.limit.delayMs)
+      response.setHeader('retry-after', resident.limit.retryAfter)
+      return sendJson(response, 429, { errcode: 'M_LIMIT_EXCEEDED', error: 'Too Many Requests' })
+    }
+    const fault = faults.get('all') ?? faults.get(`${asked.call}`) ?? faults.get(`${asked.call} ${asked.first}`)
     // What is refused has no effect; what only loses its answer has.
     const isRefused = typeof fault === 'object' && 'status' in fault
     const told = isRefused ? refuses(fault.status, 'M_UNKNOWN') : await tell(asked, received)
@@ -157,7 +183,16 @@ export async function startFakeResident(options: FakeResidentOptions): Promise<F
     else sendFaulty(response, fault, told)
   }
 
+  function isBeyond({ perSecond }: RequestLimit): boolean {
+    const now = Date.now()
+    while ((recent[0] ?? now) <= now - 1_000) recent.shift()
+    if (recent.length >= perSecond) return true
+    recent.push(now)
+    return false
+  }
+
   async function tell(asked: Asked, received: ReceivedRequest): Promise<Told> {
+    if (asked.call === 'version') return { status: 200, body: { server: { name: 'Fake', version: '1' } } }
     if (asked.call === 'ping') return { status: resident.character === 'synapse' ? 200 : 404, body: { duration_ms: 1 } }
     const flaw = headerFlaw(received, options)
     if (flaw !== undefined) {

@@ -27,6 +27,7 @@ export type Call =
   | 'send'
   | 'send_knock'
   | 'ping'
+  | 'version'
 
 /** What the answers are made of. */
 export interface Resident {

@@ -1,5 +1,5 @@
 /** A rule for HAProxy's frontend and a backend. https://docs.haproxy.org/2.6/configuration.html */
-import { addressOf, FALLBACK_STATUSES, KNOCK_PATHS, type ProxyRoutes } from './routes.ts'
+import { addressOf, FALLBACK_NOTE, KNOCK_PATHS, type ProxyRoutes } from './routes.ts'
 
 const HEAD = `# matrix-knock. This line goes into the frontend of the homeserver's federation name, before its other use_backend lines.
 # HAProxy matches and forwards the request target as it was sent.
@@ -18,10 +18,10 @@ export function haproxyBackend({ service, fallback, waitSeconds }: ProxyRoutes):
   if (fallback === undefined) return `${backend}    server matrix_knock ${service}\n`
   const { hostname, protocol } = fallback
   const tls = protocol === 'https:' ? ` ssl verify required ca-file @system-ca sni str(${hostname})` : ''
-  return `${backend}    # The homeserver knocks by itself while matrix-knock does not answer: each request is tried here first, then there.
+  return `${backend}${FALLBACK_NOTE.replaceAll(/^/gm, '    ').trimEnd()}
     retries 1
     option redispatch 1
-    retry-on conn-failure empty-response response-timeout ${FALLBACK_STATUSES.join(' ')}
+    retry-on conn-failure
     use-server matrix_knock if TRUE
     server matrix_knock ${service}
     server homeserver ${addressOf(fallback)}${tls}

@@ -4,7 +4,7 @@ import { type Config, configSchema } from '../schema.ts'
 import { caddyHandlers } from './caddy.ts'
 import { haproxyBackend } from './haproxy.ts'
 import { nginxLocations } from './nginx.ts'
-import { type ProxyRoutes, proxyRoutes } from './routes.ts'
+import { goesPast, type ProxyRoutes, type ProxyWay, proxyRoutes } from './routes.ts'
 import { traefikRouting } from './traefik.ts'
 
 /** By name: from routes to the text of a fragment. */
@@ -18,23 +18,25 @@ export const PROXIES = {
 export type ProxyName = keyof typeof PROXIES
 
 export type ProxyFragment =
-  | { readonly ok: true; readonly text: string }
+  | {
+      readonly ok: true
+      readonly text: string
+      /** Keys of the configuration that do not hold for what goes to the homeserver itself. */
+      readonly goesPast: readonly string[]
+    }
   | { readonly ok: false; readonly problem: Problem }
 
 /** The fragment for a proxy in front of a configured service, or why there can be none. */
-export function proxyFragment(name: ProxyName, config: Config): ProxyFragment {
-  const result = proxyRoutes(config)
+export function proxyFragment(name: ProxyName, config: Config, way: ProxyWay = 'with fallback'): ProxyFragment {
+  const result = proxyRoutes(config, way)
   if (!result.ok) return result
   if (name === 'traefik' && result.routes.fallback !== undefined && config.admin.port === 0) {
     const what =
       'is 0, any free port, where Traefik asks whether the service is up; expected an integer from 1 to 65535'
     return { ok: false, problem: { key: 'admin.port', what } }
   }
-  if (name === 'caddy' && result.routes.fallback?.protocol === 'https:') {
-    const what = `is ${result.routes.fallback.origin}; expected http://HOST:PORT, as Caddy mixes no schemes in one place`
-    return { ok: false, problem: { key: 'homeserver.url', what } }
-  }
-  return { ok: true, text: PROXIES[name](result.routes, config) }
+  const text = PROXIES[name](result.routes, config)
+  return { ok: true, text, goesPast: result.routes.fallback === undefined ? [] : goesPast(config) }
 }
 
 /** The fragment for the addresses of the sample configuration, before a homeserver without knocking. */
