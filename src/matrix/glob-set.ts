@@ -60,9 +60,8 @@ function createPieces(pieceOf: (text: string, length: number) => string) {
 
 const STAR = 0x2a
 const QUESTION_MARK = 0x3f
-/** Stands for `?` among the characters of a glob, and for the place before the first. No character has these codes. */
-const ANY = 0x11_00_00
-const BEGINNING = 0x11_00_01
+/** In the place of a letter: what no character of a text is. */
+const NONE = 0
 
 /**
  * Follows all globs through a text at once. Each glob has a place before its first character and one after each of its
@@ -71,34 +70,31 @@ const BEGINNING = 0x11_00_01
  */
 function createAutomaton(globs: readonly string[]): (text: string) => boolean {
   // A star has no place of its own, and a glob has one more than characters.
-  const places = new Int32Array(globs.reduce((sum, { length }) => sum + length + 1, 0))
-  const words = Math.ceil(places.length / 32)
+  const most = globs.reduce((sum, { length }) => sum + length + 1, 0)
+  const words = Math.ceil(most / 32)
   const [begun, kept, done, any] = [bits(words), bits(words), bits(words), bits(words)]
+  /** The character that leads to each place, by its number in the alphabet. */
+  const letters = new Int32Array(most)
+  const alphabet = new Map<number, number>()
   let place = -1
   for (const glob of globs) {
-    places[++place] = BEGINNING
+    place++
     set(begun, place)
     for (let at = 0; at < glob.length; at++) {
       const character = glob.codePointAt(at) as number
-      if (character === STAR) {
-        set(kept, place)
-        continue
-      }
-      places[++place] = character === QUESTION_MARK ? ANY : character
-      if (character === QUESTION_MARK) set(any, place)
       if (character > 0xffff) at++
+      if (character === STAR) set(kept, place)
+      else if (character === QUESTION_MARK) set(any, ++place)
+      else letters[++place] = numberOf(character, alphabet)
     }
     set(done, place)
   }
-  const used = places.slice(0, place + 1)
+  const used = letters.slice(0, place + 1)
 
   return (text) => {
-    const characters = Array.from(text, (character) => character.codePointAt(0) as number)
-    const entered = placesEntered(used, any, new Set(characters))
+    const entered = placesEntered(text, { letters: used, alphabet, any })
     const reached = begun.slice()
-    for (const character of characters) {
-      if (!advance(reached, entered.get(character) as Int32Array, kept)) return false
-    }
+    for (const into of entered) if (!advance(reached, into, kept)) return false
     return reached.some((word, at) => (word & (done[at] as number)) !== 0)
   }
 }
@@ -112,18 +108,38 @@ function set(words: Int32Array, bit: number): void {
   words[at] = (words[at] as number) | (1 << (bit & 31))
 }
 
-/** The places that each character of a text can lead to. Made anew for each text: kept, they would be many times the globs. */
-function placesEntered(
-  places: Int32Array,
-  any: Int32Array,
-  characters: ReadonlySet<number>,
-): ReadonlyMap<number, Int32Array> {
-  const entered = new Map([...characters].map((character) => [character, any.slice()]))
-  for (let place = 0; place < places.length; place++) {
-    const words = entered.get(places[place] as number)
+function numberOf(character: number, alphabet: Map<number, number>): number {
+  const known = alphabet.get(character)
+  if (known !== undefined) return known
+  const next = alphabet.size + NONE + 1
+  alphabet.set(character, next)
+  return next
+}
+
+interface Places {
+  readonly letters: Int32Array
+  readonly alphabet: ReadonlyMap<number, number>
+  /** Those that any character leads to. */
+  readonly any: Int32Array
+}
+
+/**
+ * The places that each character of a text leads to, in the order of the text. Made anew for each text: kept for all
+ * letters, they would be many times what the globs are.
+ */
+function placesEntered(text: string, { letters, alphabet, any }: Places): readonly Int32Array[] {
+  const byLetter: (Int32Array | undefined)[] = new Array(alphabet.size + NONE + 1).fill(undefined)
+  const inOrder = Array.from(text, (character) => {
+    const letter = alphabet.get(character.codePointAt(0) as number)
+    if (letter === undefined) return any
+    byLetter[letter] ??= any.slice()
+    return byLetter[letter]
+  })
+  for (let place = 0; place < letters.length; place++) {
+    const words = byLetter[letters[place] as number]
     if (words !== undefined) set(words, place)
   }
-  return entered
+  return inOrder
 }
 
 /** Takes one character. @returns whether any place is still reached */
@@ -133,7 +149,7 @@ function advance(reached: Int32Array, entered: Int32Array, kept: Int32Array): bo
   for (let at = reached.length - 1; at >= 0; at--) {
     const here = reached[at] as number
     const before = at === 0 ? 0 : (reached[at - 1] as number) >>> 31
-    if (here === 0 && before === 0) continue
+    if ((here | before) === 0) continue
     const next = (((here << 1) | before) & (entered[at] as number)) | (here & (kept[at] as number))
     reached[at] = next
     left |= next

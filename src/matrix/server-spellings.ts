@@ -10,9 +10,11 @@ import { canonicalAddress, shortenedIpv6 } from './ip-address.ts'
  * it was given, the last the one that all spellings share.
  */
 export function hostSpellings({ host, literal }: ServerNameParts): readonly [string, ...string[]] {
-  const given = host.toLowerCase()
-  if (literal === 6) return [`[${given}]`, `[${shortenedIpv6(given)}]`, inName(canonicalAddress(given) ?? given)]
-  return [given, withoutLastDots(given)]
+  const lower = host.toLowerCase()
+  const given = literal === 6 ? `[${lower}]` : lower
+  const others =
+    literal === 6 ? [`[${shortenedIpv6(lower)}]`, inName(canonicalAddress(lower) ?? lower)] : [withoutLastDots(lower)]
+  return [given, ...new Set(others.filter((other) => other !== given))]
 }
 
 /** What all spellings of a server share, whatever its port: two names with the same text are one host. */

@@ -74,10 +74,11 @@ describe("the operator's rules", () => {
 describe('the limits that are on without being asked for', () => {
   it('let a user knock ten times an hour; what was refused and what is repeated does not count', async () => {
     let house: TestRoom | undefined
-    const usual = await setStage(({ alice }) => {
+    const build = ({ alice }: Cast): readonly TestRoom[] => {
       house = buildRoom('10', alice, opening(alice, '10'))
       return [house]
-    })
+    }
+    const usual = await setStage(build, { limits: {} })
     onTestFinished(() => usual.close())
     const here = house as TestRoom
     const kim = usual.knocker('kim')

@@ -145,11 +145,11 @@ describe('server ACL of hostile globs', () => {
     ['names', Array.from({ length: 6_000 }, (_, number) => `a${number}.`)],
   ])('costs a new name about one pass of bits over the list: %s', (_, deny) => {
     const acl = compileServerAcl(bare({ allow: ['*'], deny }))
-    const pass = medianTime(passOfBits)
+    const pass = leastTime(passOfBits)
     let number = 0
     const ask = () => acl.allows(`${'a'.repeat(230)}.example${number++}.` as ServerName)
     // A pass over 64 KB takes about a millisecond, and there are two spellings. One glob after the other took 50 to 80 ms.
-    expect(medianTime(ask)).toBeLessThan(10 * pass)
+    expect(leastTime(ask)).toBeLessThan(10 * pass)
   })
 })
 
@@ -195,11 +195,12 @@ function passOfBits(): number {
   return sum
 }
 
-function medianTime(work: () => unknown): number {
-  const times = Array.from({ length: 15 }, () => {
+function leastTime(work: () => unknown): number {
+  const times = Array.from({ length: 25 }, () => {
     const start = performance.now()
     work()
     return performance.now() - start
   })
-  return times.sort((a, b) => a - b)[7] as number
+  // What others do on the machine only ever adds.
+  return Math.min(...times)
 }
