@@ -16,8 +16,8 @@ export interface KeyringOptions extends KeyLookupOptions {
   readonly store: KeyStore
   /** Answers for our own name, without the network. Undefined where the homeserver keeps it to itself. */
   readonly signingKey: Pick<SigningKey, 'keyId' | 'publicKey'> | undefined
-  /** Our earlier keys: good for events, never for requests. */
-  readonly oldVerifyKeys?: ReadonlyMap<KeyId, Uint8Array>
+  /** Our earlier keys, of which several may have had one id: good for events, never for requests. */
+  readonly oldVerifyKeys?: ReadonlyMap<KeyId, readonly Uint8Array[]>
   /** Told about each look-up that left memory, for metrics. */
   readonly onLookup?: (outcome: 'store' | 'server' | 'notary' | 'failed' | 'crowded') => void
   /** Servers that are kept in memory. Default 10,000; the store keeps those that have proved themselves. */
@@ -163,7 +163,9 @@ export function createKeyring(options: KeyringOptions): Keyring {
 
   const always = Number.MAX_SAFE_INTEGER
   const ownKeys: readonly VerifyKey[] = [
-    ...[...(options.oldVerifyKeys ?? [])].map(([keyId, key]) => ({ keyId, key, validUntil: always, old: true })),
+    ...[...(options.oldVerifyKeys ?? [])].flatMap(([keyId, keys]) =>
+      keys.map((key) => ({ keyId, key, validUntil: always, old: true })),
+    ),
     ...(signingKey === undefined
       ? []
       : [{ keyId: signingKey.keyId, key: signingKey.publicKey, validUntil: always, old: false }]),

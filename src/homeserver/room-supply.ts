@@ -6,7 +6,7 @@ import { LRUCache } from 'lru-cache'
 import type { RoomFreshness, RoomSupply } from '../knock/homeserver-ports.ts'
 import type { Clock } from '../knock/ports.ts'
 import type { RoomId } from '../matrix/identifiers.ts'
-import { type RoomImportPorts, stageRoom } from '../rooms/import-room.ts'
+import { type RoomStagingPorts, stageRoom } from '../rooms/stage-room.ts'
 import { createSlots } from '../waiting/slots.ts'
 import { within } from '../waiting/within.ts'
 import type { HomeserverClient } from './homeserver-client.ts'
@@ -17,7 +17,7 @@ import { type RoomReading, readRoom } from './room-reader.ts'
 
 export interface RoomSupplyOptions {
   readonly client: HomeserverClient
-  readonly ports: RoomImportPorts
+  readonly ports: RoomStagingPorts
   readonly localUsers: LocalUsers
   readonly clock: Clock
   /** Since when the homeserver has told of every change; undefined while it does not. Milliseconds since the epoch. */
@@ -146,7 +146,7 @@ async function readInto(options: RoomSupplyOptions, roomId: RoomId, deadline: nu
   const room = known.kind === 'absent' ? await readAsFound(options, roomId, deadline) : known
   if (room.kind !== 'room') return room
   const { header, events, user } = room
-  const report = await stageRoom(ports, { header, events, discardKnocks: true, unknownOwnKeys: 'let be' })
+  const report = await stageRoom(ports, { header, events, discardKnocks: true })
   if (report.kind === 'refused') return { kind: 'unavailable', reason: report.reason }
   localUsers.joined(roomId, user)
   return { kind: 'fresh', ageMs: 0 }

@@ -18,6 +18,7 @@ import {
   knockBy,
   noAnswerInTime,
   refusePolicyServer,
+  refuseUnknownMembership,
   requireKnockableVersion,
 } from './decision.ts'
 import type { OriginalRequest, Upstream } from './homeserver-ports.ts'
@@ -80,6 +81,8 @@ async function decide(
   if (serverNameOf(userId) !== origin) return USER_OF_ANOTHER_SERVER
   const version = negotiateVersion(room.head, request.versions)
   if (!version.ok) return version
+  const unknown = refuseUnknownMembership(room)
+  if (unknown !== undefined) return unknown
   const verdict = judgeCurrentState(knockBy(userId, roomId), room.facts, room.member, version.version)
   if (!verdict.allowed) return forbidden(verdict)
   const refused = (await refusePolicyServer(ports, roomId, room.facts)) ?? ports.policy.check(request)
