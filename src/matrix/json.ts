@@ -74,6 +74,9 @@ const ESCAPES: Readonly<Record<string, string>> = {
   t: '\t',
 }
 const HEX4 = /^[0-9A-Fa-f]{4}$/
+/** All empty objects and lists are these: an event can hold twenty thousand, which cost far more than their bytes. */
+const NO_OBJECT: JsonObject = Object.freeze(Object.create(null))
+const NO_LIST: readonly JsonValue[] = Object.freeze([])
 
 /** A cursor over one text: recursive descent, one method per production of RFC 8259. */
 class Reader {
@@ -107,38 +110,32 @@ class Reader {
 
   #object(): JsonObject {
     this.#enter()
+    if (this.#code() === CLOSE_BRACE) return this.#leave(CLOSE_BRACE, NO_OBJECT)
     const object: Record<string, JsonValue> = Object.create(null)
-    if (this.#code() !== CLOSE_BRACE) {
-      for (;;) {
-        if (this.#code() !== QUOTE) throw this.#syntax('a key is expected')
-        const key = this.#string()
-        if (key in object) throw new Flaw('M_BAD_JSON', 'an object has the same key twice')
-        if (this.#code() !== COLON) throw this.#syntax('":" is expected')
-        this.#at++
-        this.#space()
-        object[key] = this.#value()
-        if (this.#code() !== COMMA) break
-        this.#at++
-        this.#space()
-      }
+    for (;;) {
+      if (this.#code() !== QUOTE) throw this.#syntax('a key is expected')
+      const key = this.#string()
+      if (key in object) throw new Flaw('M_BAD_JSON', 'an object has the same key twice')
+      if (this.#code() !== COLON) throw this.#syntax('":" is expected')
+      this.#at++
+      this.#space()
+      object[key] = this.#value()
+      if (this.#code() !== COMMA) return this.#leave(CLOSE_BRACE, object)
+      this.#at++
+      this.#space()
     }
-    this.#leave(CLOSE_BRACE)
-    return object
   }
 
-  #array(): JsonValue[] {
+  #array(): readonly JsonValue[] {
     this.#enter()
+    if (this.#code() === CLOSE_BRACKET) return this.#leave(CLOSE_BRACKET, NO_LIST)
     const array: JsonValue[] = []
-    if (this.#code() !== CLOSE_BRACKET) {
-      for (;;) {
-        array.push(this.#value())
-        if (this.#code() !== COMMA) break
-        this.#at++
-        this.#space()
-      }
+    for (;;) {
+      array.push(this.#value())
+      if (this.#code() !== COMMA) return this.#leave(CLOSE_BRACKET, array)
+      this.#at++
+      this.#space()
     }
-    this.#leave(CLOSE_BRACKET)
-    return array
   }
 
   #string(): string {
@@ -224,10 +221,11 @@ class Reader {
     this.#space()
   }
 
-  #leave(close: number): void {
+  #leave<Value>(close: number, value: Value): Value {
     if (this.#code() !== close) throw this.#syntax('"," or the closing bracket is expected')
     this.#at++
     this.#depth--
+    return value
   }
 
   #word(word: string): boolean {

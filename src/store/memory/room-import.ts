@@ -59,7 +59,10 @@ function stageState(staging: Staging, { eventId, pdu, verified, branch = 0 }: St
   const event = { eventId, pdu }
   snapshot.events.set(eventId, { event, signatures: verified ? 'good' : 'unchecked' })
   if (branch > 0) {
-    snapshot.branchValues.set(key, [...(snapshot.branchValues.get(key) ?? []), event])
+    const values = snapshot.branchValues.get(key) ?? []
+    if ((values[branch - 1] ?? event).eventId !== eventId) staging.flaw ??= stateClash(pdu.type)
+    values[branch - 1] = event
+    snapshot.branchValues.set(key, values)
     return
   }
   const present = snapshot.state.get(key)?.[0]
