@@ -98,7 +98,7 @@ function told(
     lines.push(`No user of ${config.server_name} is joined: knocks on this room are answered 404 until one is.`)
   }
   if (unverified.length > 0) {
-    lines.push(`Signatures of other servers, which the service checks while it runs: ${unverified.join(', ')}.`)
+    lines.push(`Signatures not checked yet: ${unverified.join(', ')}. The service checks them while it runs.`)
   }
   if (missingAuthEvents > 0) {
     lines.push(`Auth events that are referenced and not in the file: ${missingAuthEvents}.`)

@@ -55,7 +55,7 @@ export async function makeKnock(ports: KnockPorts, request: MakeKnockRequest): P
   let notBefore: number | undefined
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     room = await ports.rooms.open(request.roomId, request.userId, request.deadline, notBefore)
-    const outcome = await decide(ports, request, room)
+    const outcome = await decide(ports, request, room, notBefore === undefined ? 'as it was' : 'anew')
     if (outcome !== 'ahead') {
       if (!outcome.ok) recordRefusal(ports, request, asOpen(room), outcome)
       return outcome
@@ -74,6 +74,7 @@ async function decide(
   ports: KnockPorts,
   request: MakeKnockRequest,
   opened: OpenRoom | ClosedRoom | undefined,
+  read: 'as it was' | 'anew',
 ): Promise<MakeKnockAnswer | Refusal | 'ahead'> {
   const { origin, roomId, userId } = request
   const room = admitServer(opened, origin)
@@ -87,7 +88,7 @@ async function decide(
   if (!verdict.allowed) return forbidden(verdict)
   const refused = (await refusePolicyServer(ports, roomId, room.facts)) ?? ports.policy.check(request)
   if (refused !== undefined) return refused
-  if (ports.templates !== undefined) return upstreamTemplate(ports, request, room, ports.templates)
+  if (ports.templates !== undefined) return upstreamTemplate(ports, request, { ...room, read }, ports.templates)
   const selection = await ports.rooms.extremities(room.head)
   if (selection === undefined || selection.extremities.length === 0) {
     return refusal('M_NOT_FOUND', 'The state of the room is not available', 'forward extremities known')
@@ -153,7 +154,7 @@ function buildTemplate(
 async function upstreamTemplate(
   ports: KnockPorts,
   request: MakeKnockRequest,
-  { head }: AdmittedRoom,
+  { head, read }: AdmittedRoom & { readonly read: 'as it was' | 'anew' },
   upstream: Upstream,
 ): Promise<MakeKnockAnswer | Refusal | 'ahead'> {
   const template = await askForTemplate(upstream, request)
@@ -167,11 +168,12 @@ async function upstreamTemplate(
   }
   const question = { roomId: request.roomId, sender: request.userId, eventId: NO_EVENT, prevEvents, authEvents }
   const context = await ports.store.readContext(question)
-  const known =
-    context !== undefined &&
-    prevEvents.every((id) => context.branches.has(id)) &&
-    authEvents.every((id) => context.authEvents.has(id))
-  return known ? { ok: true, template: { room_version: roomVersion, event } } : 'ahead'
+  const known = prevEvents.filter((id) => context?.branches.has(id))
+  if (known.length === 0 || !authEvents.every((id) => context?.authEvents.has(id))) return 'ahead'
+  if (known.length === prevEvents.length) return { ok: true, template: { room_version: roomVersion, event } }
+  if (read === 'as it was') return 'ahead'
+  // A last event that cannot be used is not built upon, whatever the homeserver names.
+  return { ok: true, template: { room_version: roomVersion, event: { ...event, prev_events: known } } }
 }
 
 /** The event of a template has no id yet. */
