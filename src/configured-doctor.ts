@@ -4,6 +4,7 @@ import type { Config } from './config/schema.ts'
 import { type Checked, note, ok, runChecks } from './doctor/check.ts'
 import { homeserverChecks, keylessChecks } from './doctor/homeserver-checks.ts'
 import { publicCheck } from './doctor/public-check.ts'
+import { roomsCheck } from './doctor/rooms-check.ts'
 import { createHomeserverClient, type HomeserverClient, markerOf } from './homeserver/homeserver-client.ts'
 import type { Clock } from './knock/ports.ts'
 import type { Store } from './knock/store-ports.ts'
@@ -35,6 +36,7 @@ export async function runConfiguredDoctor(parts: ConfiguredDoctor): Promise<read
             docs: 'docs/storage.md',
           }),
     },
+    ...(checked.ok ? await runChecks([roomsCheck(store)]) : []),
   ]
   const clients: HomeserverClient[] = []
   const clientAt = (url: string, marker: string): HomeserverClient => {

@@ -8,7 +8,7 @@ import { createAppserviceServer } from './http/appservice-server.ts'
 import { listen } from './http/listen.ts'
 import type { RoomWitness } from './knock/homeserver-ports.ts'
 import type { KnockHomeserver } from './knock/knock-ports.ts'
-import type { Clock, Keyring } from './knock/ports.ts'
+import type { Clock } from './knock/ports.ts'
 import type { Store } from './knock/store-ports.ts'
 import { nativeEd25519 } from './matrix/ed25519.ts'
 import type { Log } from './observability/log.ts'
@@ -27,7 +27,6 @@ export interface ConfiguredHomeserverParts {
   readonly config: Config
   readonly files: OperatorFiles
   readonly store: Store
-  readonly keyring: Keyring
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics
@@ -47,13 +46,11 @@ export function createConfiguredHomeserver(parts: ConfiguredHomeserverParts): Co
     caCertificates: files.caCertificates,
     signingKey: files.signingKey,
     ed25519: nativeEd25519,
-    keyring: parts.keyring,
     store: parts.store,
     clock: parts.clock,
     localUsers: config.homeserver.local_users,
     maxStateAgeMs: config.homeserver.max_state_age_seconds * 1000,
     handoverMs: config.timeouts.handover_seconds * 1000,
-    keysWithinMs: config.timeouts.key_lookup_seconds * 1000,
     newTransactionId: () => `mk${randomUUID().replaceAll('-', '')}`,
     observer: {
       roomRead(room, milliseconds) {

@@ -16,6 +16,8 @@ export interface ConfiguredImport {
   /** Path of the room file. */
   readonly file: string
   readonly discardKnocks: boolean
+  /** What becomes of a file that is to be warned of. */
+  readonly tolerance: 'warn' | 'refuse'
 }
 
 /** Bytes of a file that are read at a time. */
@@ -23,7 +25,7 @@ const CHUNK_BYTES = 256 * 1024
 
 /** @throws Error where the file or the signing key cannot be read, or the store cannot be written; nothing is changed then */
 export async function importConfiguredRoom(order: ConfiguredImport): Promise<RoomImportReport> {
-  const { config, files, store, clock, file, discardKnocks } = order
+  const { config, files, store, clock, file, discardKnocks, tolerance } = order
   if (files.signingKey === undefined) {
     throw new Error(`signing_key_path: ${config.signing_key_path} cannot be read, and rooms are of no use without it`)
   }
@@ -36,9 +38,8 @@ export async function importConfiguredRoom(order: ConfiguredImport): Promise<Roo
         keyring: federation.keyring,
         ed25519: nativeEd25519,
         clock,
-        keysWithinMs: config.timeouts.key_lookup_seconds * 1000,
       },
-      { open: () => createReadStream(file, { highWaterMark: CHUNK_BYTES }), discardKnocks },
+      { open: () => createReadStream(file, { highWaterMark: CHUNK_BYTES }), discardKnocks, tolerance },
     )
   } finally {
     await federation.close()

@@ -64,7 +64,7 @@ export async function startService(parts: ServiceParts): Promise<Service> {
   const deliveries = createDeliveries(parts, federation, metrics)
   const outboxLimit = createDeliveryLimit(parts, metrics)
   const audit = createAudit(parts, federation)
-  const homeserver = createConfiguredHomeserver({ ...parts, log, metrics, keyring: federation.keyring })
+  const homeserver = createConfiguredHomeserver({ ...parts, log, metrics })
   const settling = createSettling(parts, homeserver, metrics)
   const upstream = createConfiguredUpstream(parts)
   const verification = startVerificationThread(nativeEd25519)
@@ -181,7 +181,12 @@ function createAudit({ store, clock, logging: { log } }: ServiceParts, { keyring
       wrong: (room, { eventId, pdu }) =>
         log.error(
           { room, event: eventId, type: pdu.type },
-          'a signature of an imported event is wrong: it is left out',
+          'a signature of an imported event is wrong: the event is not used any more',
+        ),
+      doubtful: (room, { eventId, pdu }) =>
+        log.warn(
+          { room, event: eventId, type: pdu.type },
+          'no key that is known verifies a signature of an imported event, an earlier key may: the event is used',
         ),
       failed: (error) => log.error({ err: error }, 'the audit of signatures failed'),
     },

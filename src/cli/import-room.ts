@@ -1,7 +1,9 @@
 /** `rooms import`: brings room files into the store, beside a service that may be using it. */
 import { loadOperatorFiles, type OperatorFiles } from '../config/operator-files.ts'
 import type { Config } from '../config/schema.ts'
+import { reasonToClose } from '../knock/room-facts.ts'
 import type { RoomSummary, Store } from '../knock/store-ports.ts'
+import { printable } from '../observability/visible.ts'
 import type { RoomImportReport } from '../rooms/import-room.ts'
 import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
 import { type ExitCode, misconfigured, type Output } from './outcome.ts'
@@ -12,6 +14,8 @@ export interface ImportOrder {
   readonly store: Store
   readonly file: string
   readonly discardKnocks: boolean
+  /** What becomes of a file that is to be warned of. */
+  readonly tolerance: 'warn' | 'refuse'
 }
 
 type Imported = Extract<RoomImportReport, { kind: 'imported' }>
@@ -25,6 +29,7 @@ export interface ImportContext extends CommandContext {
 
 export interface ImportOptions extends ConfigOption {
   readonly discardKnocks?: boolean
+  readonly strict?: boolean
 }
 
 /** One after the other; a file that is refused keeps none of the others out. */
@@ -40,7 +45,9 @@ export function importRoomFiles(
     const importRoom = await context.loadImport()
     let code: ExitCode = 0
     for (const file of paths) {
-      const order = { config, files: files.value, store, file, discardKnocks: options.discardKnocks === true }
+      const tolerance = options.strict === true ? 'refuse' : 'warn'
+      const discardKnocks = options.discardKnocks === true
+      const order: ImportOrder = { config, files: files.value, store, file, discardKnocks, tolerance }
       const report = await attemptImport(importRoom, order)
       if (report.kind === 'imported') await tell(output, order, report)
       else {
@@ -64,11 +71,21 @@ export async function attemptImport(importRoom: ImportRoom, order: ImportOrder):
 async function tell(output: Output, { store, config }: ImportOrder, report: Imported): Promise<void> {
   // It is imported, whatever the store can still tell of it.
   const summary = await store.roomSummary(report.header.roomId).catch(() => undefined)
+  const facts = await store.readFacts(report.header.roomId).catch(() => undefined)
   for (const text of told(report, summary, config)) output.out(text)
+  for (const text of warningsOf(report)) output.err(printable(`warning: ${text}`))
+  const closed = reasonToClose(facts?.flaws ?? [])
+  if (closed !== undefined) output.err(printable(`warning: knocks on this room are answered 404: ${closed}`))
+}
+
+/** A sentence for each of the first things that are wrong with the file and did not refuse it. */
+export function warningsOf({ warnings, warned }: Imported): readonly string[] {
+  const more = warned - warnings.length
+  return more === 0 ? warnings : [...warnings, `${more} more of the kind`]
 }
 
 function told(
-  { header, outcome, stateEvents, unverified }: Imported,
+  { header, outcome, stateEvents, unverified, missingAuthEvents }: Imported,
   room: RoomSummary | undefined,
   config: Config,
 ): readonly string[] {
@@ -81,7 +98,10 @@ function told(
     lines.push(`No user of ${config.server_name} is joined: knocks on this room are answered 404 until one is.`)
   }
   if (unverified.length > 0) {
-    lines.push(`Signatures not checked yet, for want of keys: ${unverified.join(', ')}. The service goes on trying.`)
+    lines.push(`Signatures not checked yet: ${unverified.join(', ')}. The service checks them while it runs.`)
+  }
+  if (missingAuthEvents > 0) {
+    lines.push(`Auth events that are referenced and not in the file: ${missingAuthEvents}.`)
   }
   return lines
 }

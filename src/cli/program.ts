@@ -72,6 +72,7 @@ function addRooms(program: Command, context: ImportContext, finish: (code: ExitC
   configured(rooms.command('import'), 'bring rooms in, or replace their state')
     .argument('<files...>', 'room files, JSON')
     .option('--discard-knocks', 'drop knocks that were accepted here and are not in the file')
+    .option('--strict', 'refuse a file that there is anything to be warned of')
     .action(async (files: string[], options: ImportOptions) => finish(await importRoomFiles(context, files, options)))
   configured(rooms.command('export'), 'write one as a file that `rooms import` reads')
     .argument('<room>', 'room id')

@@ -1,5 +1,6 @@
 /** `rooms list` and `rooms show`: what the store knows of its rooms. */
-import type { RoomSummary, Store } from '../knock/store-ports.ts'
+import { reasonToClose } from '../knock/room-facts.ts'
+import type { RoomFlaw, RoomSummary, Store } from '../knock/store-ports.ts'
 import { parseRoomId, type RoomId } from '../matrix/identifiers.ts'
 import { type ExitCode, type Output, outJson } from './outcome.ts'
 import { table } from './table.ts'
@@ -37,9 +38,27 @@ export async function showRoom(store: Store, room: string, { json }: ListOptions
     output.err(`${roomId} is not in the store; \`rooms list\` names those that are.`)
     return 1
   }
-  if (json === true) outJson(output, roomObject(summary))
-  else for (const line of table([], Object.entries(roomObject(summary)).map(shownEntry))) output.out(line)
+  const facts = await store.readFacts(roomId)
+  const closed = reasonToClose(facts?.flaws ?? []) ?? null
+  const flaws = await store.listFlaws({ roomId, limit: MOST_FLAWS })
+  const shown = { ...roomObject(summary), closed_to_knocks: closed }
+  if (json === true) outJson(output, { ...shown, unusable_events: flaws.map(flawObject) })
+  else {
+    const rows = [...Object.entries(shown).map(shownEntry), ...flaws.map(flawRow)]
+    for (const line of table([], rows)) output.out(line)
+  }
   return 0
+}
+
+/** Events that are named of those that cannot be used. */
+const MOST_FLAWS = 20
+
+function flawObject({ type, stateKey, reason }: RoomFlaw) {
+  return { type, state_key: stateKey, reason }
+}
+
+function flawRow({ type, stateKey, reason }: RoomFlaw): readonly string[] {
+  return ['unusable_event', [type, stateKey].filter((part) => part !== '').join(' '), reason]
 }
 
 function roomObject(room: RoomSummary) {

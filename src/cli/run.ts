@@ -9,7 +9,7 @@ import type { Store } from '../knock/store-ports.ts'
 import { type Log, type OpenLog, openLog } from '../observability/log.ts'
 import { type ConfigOption, storeProblem, withConfig } from './configured.ts'
 import type { DoctorContext } from './doctor.ts'
-import { attemptImport, type ImportContext } from './import-room.ts'
+import { attemptImport, type ImportContext, warningsOf } from './import-room.ts'
 import type { MoveStore } from './migrate-store.ts'
 import { type ExitCode, misconfigured } from './outcome.ts'
 
@@ -74,7 +74,7 @@ async function serve(
     context.output.err(line(storeProblem(config, error)))
     return 1
   }
-  const flaw = await importAll(context, config, files, store)
+  const flaw = await importAll(context, config, files, store, log)
   if (flaw !== undefined) {
     await store.close()
     return misconfigured(context.output, [line({ key: 'store.import', what: flaw })])
@@ -101,12 +101,15 @@ async function importAll(
   config: Config,
   files: OperatorFiles,
   store: Store,
+  log: Log,
 ): Promise<string | undefined> {
   if (config.store.import.length === 0) return undefined
   const importRoom = await context.loadImport()
   for (const file of config.store.import) {
-    const outcome = await attemptImport(importRoom, { config, files, store, file, discardKnocks: false })
+    const order = { config, files, store, file, discardKnocks: false, tolerance: 'warn' } as const
+    const outcome = await attemptImport(importRoom, order)
     if (outcome.kind === 'refused') return `${file}: ${outcome.reason}`
+    for (const warning of warningsOf(outcome)) log.warn({ file }, warning)
   }
   return undefined
 }

@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { createSecureContext } from 'node:tls'
-import type { SigningKey } from '../matrix/ed25519.ts'
+import { isSmallOrder, type SigningKey } from '../matrix/ed25519.ts'
 import { parseSigningKeyFile } from '../matrix/signing-key-file.ts'
 import { parseCertificateBundle } from './certificate-authorities.ts'
 import { everybodyMayRead, othersMayRead } from './permissions.ts'
@@ -47,6 +47,8 @@ export async function loadOperatorFiles(config: Config): Promise<Loaded<Operator
     checkStore(config),
   ])
   const problems = [key, registration, authorities, tls, store].flatMap((result) => (result.ok ? [] : result.problems))
+  problems.push(...oldKeyProblems(config, key.ok ? key.value.signingKey : undefined))
+  if (problems.length > 0) return { ok: false, problems }
   if (!key.ok || !registration.ok || !authorities.ok || !tls.ok || !store.ok) return { ok: false, problems }
   const unread = key.value.signingKey === undefined && config.homeserver.appservice !== undefined ? [NOT_LISTENING] : []
   return {
@@ -59,6 +61,27 @@ export async function loadOperatorFiles(config: Config): Promise<Loaded<Operator
       warnings: [...key.value.warnings, ...registration.value.warnings, ...unread, ...store.value.warnings],
     },
   }
+}
+
+/** What cannot be among the keys with which the server signed before. */
+function oldKeyProblems(
+  { old_verify_keys: old, signing_key_path: path }: Config,
+  now: SigningKey | undefined,
+): Problem[] {
+  const problem = (what: string) => ({ key: 'old_verify_keys', what })
+  return [...old].flatMap(([keyId, keys]) => {
+    const problems: Problem[] = []
+    const texts = keys.map((key) => Buffer.from(key).toString('base64'))
+    if (new Set(texts).size < texts.length) problems.push(problem(`${keyId} has the same key twice; name it once`))
+    if (keys.some(isSmallOrder)) {
+      problems.push(problem(`${keyId} is a key under which everybody can sign; no server has it: leave it out`))
+    }
+    const current = now?.keyId === keyId ? Buffer.from(now.publicKey).toString('base64') : undefined
+    if (current !== undefined && texts.includes(current)) {
+      problems.push(problem(`${keyId} is the key in ${path}, which is no earlier one; leave it out`))
+    }
+    return problems
+  })
 }
 
 interface LoadedKey {

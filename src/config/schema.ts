@@ -11,13 +11,13 @@ import {
   integer,
   network,
   networkText,
+  oldVerifyKeys,
   postgresUrl,
   publicKey,
   serverGlob,
   serverName,
   text,
   trustedKeyServer,
-  verifyKeys,
 } from './values.ts'
 
 const PORT = 'an integer from 0 to 65535'
@@ -247,10 +247,10 @@ const settings = z.strictObject({
       "The homeserver's signing key file, as Synapse (ed25519 a_1 SEED) or Dendrite (PEM) writes it. Must be readable by its owner alone. May be missing with homeserver.template upstream alone.",
     allowed: 'a path',
   }),
-  old_verify_keys: setting(verifyKeys.prefault({}), {
+  old_verify_keys: setting(oldVerifyKeys.prefault({}), {
     description:
-      'Public keys with which this server signed before, as it publishes them: rooms that are imported hold events signed with them.',
-    allowed: '{ "ed25519:VERSION": BASE64 }, of any number of keys',
+      'Public keys with which this server signed before, as it publishes them: rooms that are imported hold events signed with them. An id that had several keys, that of signing_key_path among them, has a list.',
+    allowed: '{ "ed25519:VERSION": BASE64 or a list of them }, of any number of keys',
     example: '{}',
   }),
   listen: listen.prefault({}),

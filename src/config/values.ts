@@ -55,17 +55,19 @@ export const trustedKeyServer = z
     return z.NEVER
   })
 
-/** Public keys by their ids. */
-export const verifyKeys = z.record(z.string(), publicKey).transform((keys, context) => {
-  const byId = keysById(keys)
-  if (byId !== undefined) return byId
-  context.issues.push({ code: 'custom', input: keys })
-  return z.NEVER
-})
+/** Public keys by their ids, of which each may have had several. */
+export const oldVerifyKeys = z
+  .record(z.string(), z.union([publicKey.transform((key) => [key]), z.array(publicKey).min(1)]))
+  .transform((keys, context) => {
+    const byId = keysById(keys)
+    if (byId !== undefined) return byId
+    context.issues.push({ code: 'custom', input: keys })
+    return z.NEVER
+  })
 
 /** @returns undefined where an id is none */
-function keysById(keys: Readonly<Record<string, Uint8Array>>): ReadonlyMap<KeyId, Uint8Array> | undefined {
-  const byId = new Map<KeyId, Uint8Array>()
+function keysById<Keys>(keys: Readonly<Record<string, Keys>>): ReadonlyMap<KeyId, Keys> | undefined {
+  const byId = new Map<KeyId, Keys>()
   for (const [id, key] of Object.entries(keys)) {
     const keyId = parseKeyId(id)
     if (keyId === undefined) return undefined

@@ -32,7 +32,7 @@ export interface FederationOptions {
   /** `federation.ip_range_allowlist`, each read by parseNetwork. */
   readonly allowedNetworks: readonly Network[]
   /** `old_verify_keys`. */
-  readonly oldVerifyKeys: ReadonlyMap<KeyId, Uint8Array>
+  readonly oldVerifyKeys: ReadonlyMap<KeyId, readonly Uint8Array[]>
   /** `federation.trusted_key_servers`. */
   readonly trustedKeyServers: readonly TrustedKeyServer[]
   /** Public keys that are refused wherever they appear, 32 bytes each. */

@@ -23,8 +23,8 @@ export interface KeyringOptions extends KeyLookupOptions {
   readonly store: KeyStore
   /** Answers for our own name, without the network. Undefined where the homeserver keeps it to itself. */
   readonly signingKey: Pick<SigningKey, 'keyId' | 'publicKey'> | undefined
-  /** Our earlier keys: good for events, never for requests. */
-  readonly oldVerifyKeys?: ReadonlyMap<KeyId, Uint8Array>
+  /** Our earlier keys, of which several may have had one id: good for events, never for requests. */
+  readonly oldVerifyKeys?: ReadonlyMap<KeyId, readonly Uint8Array[]>
   /** Told about each look-up that left memory, for metrics. */
   readonly onLookup?: (outcome: 'store' | 'server' | 'notary' | 'failed' | 'crowded' | 'missing') => void
   /** Told, once for a question, that keys could not be asked for, and what for want of. For the operator's log. */
@@ -224,7 +224,9 @@ export function createKeyring(options: KeyringOptions): Keyring {
 
   const always = Number.MAX_SAFE_INTEGER
   const ownKeys: readonly VerifyKey[] = [
-    ...[...(options.oldVerifyKeys ?? [])].map(([keyId, key]) => ({ keyId, key, validUntil: always, old: true })),
+    ...[...(options.oldVerifyKeys ?? [])].flatMap(([keyId, keys]) =>
+      keys.map((key) => ({ keyId, key, validUntil: always, old: true })),
+    ),
     ...(signingKey === undefined
       ? []
       : [{ keyId: signingKey.keyId, key: signingKey.publicKey, validUntil: always, old: false }]),

@@ -18,6 +18,8 @@ export interface Answered {
   readonly kind: 'answered'
   readonly status: number
   readonly body: JsonObject | undefined
+  /** The body as it came: of what it holds, some may be readable where all of it is not. */
+  readonly bytes: Uint8Array
   /** One header of the answer, by its lower-case name. */
   header(name: string): string | undefined
 }
@@ -239,10 +241,12 @@ async function read({ statusCode: status, headers, body }: Dispatcher.ResponseDa
   } catch (error) {
     return { kind: 'failed', reason: describe(error) }
   }
-  const json = parseJson(Buffer.concat(chunks))
+  const bytes = Buffer.concat(chunks)
+  const json = parseJson(bytes)
   return {
     kind: 'answered',
     status,
+    bytes,
     body: json.ok && isJsonObject(json.value) ? json.value : undefined,
     header: (name) => [headers[name]].flat()[0],
   }

@@ -3,7 +3,7 @@
  * events. docs/decisions/0008-rooms-from-a-homeserver.md
  */
 import type { Handover, HandoverOutcome, RoomSupply, RoomWitness, Upstream } from '../knock/homeserver-ports.ts'
-import type { Clock, Keyring } from '../knock/ports.ts'
+import type { Clock } from '../knock/ports.ts'
 import type { Store } from '../knock/store-ports.ts'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
 import type { RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
@@ -28,15 +28,12 @@ export interface HomeserverOptions {
   readonly caCertificates: readonly string[]
   readonly signingKey: SigningKey
   readonly ed25519: Ed25519
-  readonly keyring: Keyring
   readonly store: Store
   readonly clock: Clock
   readonly localUsers: readonly UserId[]
   /** `homeserver.max_state_age_seconds`, in milliseconds. */
   readonly maxStateAgeMs: number
   readonly handoverMs: number
-  /** Longest wait for keys of other servers, in milliseconds. */
-  readonly keysWithinMs: number
   readonly newTransactionId: () => string
   readonly observer: {
     roomRead(roomId: RoomId, milliseconds: number): void
@@ -58,7 +55,7 @@ export interface Homeserver {
 }
 
 export function createHomeserver(options: HomeserverOptions): Homeserver {
-  const { serverName, ed25519, keyring, store, clock, handoverMs, observer } = options
+  const { serverName, store, clock, handoverMs, observer } = options
   const marker = markerOf(options)
   const client = createHomeserverClient({ ...options, marker })
   const localUsers = createLocalUsers(options.localUsers, `@matrix-knock:${serverName}` as UserId)
@@ -67,7 +64,7 @@ export function createHomeserver(options: HomeserverOptions): Homeserver {
   const rooms = createRoomSupply({
     client,
     liveness,
-    ports: { store, keyring, ed25519, serverName, clock, keysWithinMs: options.keysWithinMs },
+    ports: { store, serverName },
     localUsers,
     clock,
     liveSince: () => feed.liveSince(),

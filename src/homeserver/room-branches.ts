@@ -1,19 +1,20 @@
 /**
  * What a room's forward extremities agree on. Where they do not, and the homeserver does not say what it resolved, the
- * value is taken that lets the fewest in: never one branch's by chance. docs/decisions/0008-rooms-from-a-homeserver.md
+ * values are taken that let the fewest in: never one branch's by chance. docs/decisions/0008-rooms-from-a-homeserver.md
  */
+import { TYPES_OF_EVERY_BRANCH } from '../knock/fact-types.ts'
 import type { RoomId } from '../matrix/identifiers.ts'
 import { isJsonObject } from '../matrix/json.ts'
 import { ROOM_VERSIONS } from '../matrix/room-versions.ts'
-import type { SoundEvent } from '../rooms/room-event.ts'
+import type { FlawedEvent, SoundEvent } from '../rooms/room-event.ts'
 import type { HomeserverClient } from './homeserver-client.ts'
-import { type RoomEdge, readEvent, readStateIds, type Unavailable } from './room-edge.ts'
+import { type NamedEvent, type RoomEdge, readEvent, readStateIds, type Unavailable } from './room-edge.ts'
 
 /** Slots that are not simply what the state at the first extremity says. */
 export interface ContestedState {
   readonly kind: 'contested'
   /** By slot, the value of each branch; undefined where a branch has what all of them have, or nothing. */
-  readonly slots: ReadonlyMap<string, readonly (SoundEvent | undefined)[]>
+  readonly slots: ReadonlyMap<string, readonly (NamedEvent | undefined)[]>
   /** Ids in which the branches differ. */
   readonly differing: ReadonlySet<string>
   /** Ids that the homeserver resolved. */
@@ -24,8 +25,16 @@ export interface ContestedState {
 const MAX_DIFFERENCES = 200
 
 /** The place of a state event in the state; undefined for other events. */
-export function slotOf({ pdu }: SoundEvent): string | undefined {
+export function slotOf(named: NamedEvent): string | undefined {
+  return named.kind === 'event' ? slotOfEvent(named.event) : slotOfFlaw(named.flaw)
+}
+
+export function slotOfEvent({ pdu }: SoundEvent): string | undefined {
   return pdu.state_key === undefined ? undefined : JSON.stringify([pdu.type, pdu.state_key])
+}
+
+export function slotOfFlaw({ slot }: FlawedEvent): string | undefined {
+  return slot && JSON.stringify([slot.type, slot.stateKey])
 }
 
 /** Finds the slots that an extremity sets itself, or in which the extremities differ. */
@@ -35,7 +44,7 @@ export async function readContested(
   edge: RoomEdge,
   deadline: number,
 ): Promise<ContestedState | Unavailable> {
-  const [only, ...others] = edge.extremities
+  const [only, ...others] = edge.ends
   if (only !== undefined && others.length === 0) {
     const slot = slotOf(only)
     const slots = new Map(slot === undefined ? [] : [[slot, [only]]])
@@ -54,7 +63,7 @@ export async function readContested(
 }
 
 /** The differing part of the state after one extremity. */
-type Branch = ReadonlyMap<string, SoundEvent>
+type Branch = ReadonlyMap<string, NamedEvent>
 
 interface Branches {
   readonly kind: 'branches'
@@ -66,11 +75,11 @@ interface Branches {
 async function readBranches(
   client: HomeserverClient,
   roomId: RoomId,
-  { version, extremities }: RoomEdge,
+  { version, ids: endIds, ends }: RoomEdge,
   deadline: number,
 ): Promise<Branches | Unavailable> {
   const idsOf: ReadonlySet<string>[] = []
-  for (const { eventId } of extremities) {
+  for (const eventId of endIds) {
     const state = await readStateIds(client, roomId, eventId, deadline)
     if (state.kind === 'unavailable') return state
     idsOf.push(state.ids)
@@ -79,18 +88,18 @@ async function readBranches(
   const differing = [...all].filter((id) => !idsOf.every((ids) => ids.has(id)))
   if (differing.length > MAX_DIFFERENCES)
     return { kind: 'unavailable', reason: 'the branches of the room differ too much' }
-  const events = new Map<string, SoundEvent>()
+  const events = new Map<string, NamedEvent>()
   for (const id of differing) {
     const read = await readEvent(client, roomId, version, id, deadline)
     if (read.kind === 'unavailable') return read
-    events.set(id, read.event)
+    events.set(id, read)
   }
-  const branches = extremities.map((extremity, at) => {
+  const branches = ends.map((end, at) => {
     const theirs = differing.flatMap((id) => (idsOf[at]?.has(id) ? (events.get(id) ?? []) : []))
     return new Map(
-      [...theirs, extremity].flatMap((event) => {
-        const slot = slotOf(event)
-        return slot === undefined ? [] : [[slot, event] as const]
+      [...theirs, end].flatMap((named) => {
+        const slot = slotOf(named)
+        return slot === undefined ? [] : [[slot, named] as const]
       }),
     )
   })
@@ -112,25 +121,37 @@ async function readResolvedIds(
   return new Set(Array.isArray(ids) ? ids : [])
 }
 
-/** Of what decides in its content and not by one of a few values, no value is stricter than another. */
-const WITHOUT_ORDER: readonly unknown[] = ['m.room.server_acl', 'm.room.policy']
-
 /**
- * The value of a contested slot.
+ * The values of a contested slot: several where every branch's counts, none where it is empty.
  * @param shared what the state at the first extremity has in the slot, if all branches have it but for what they tell
- * @returns undefined for no value, `ambiguous` where none is strict enough for all branches
  */
 export function settleSlot(
-  told: readonly (SoundEvent | undefined)[],
-  shared: SoundEvent | undefined,
+  told: readonly (NamedEvent | undefined)[],
+  shared: NamedEvent | undefined,
   resolved: ReadonlySet<unknown>,
-): SoundEvent | undefined | 'ambiguous' {
-  const values = told.map((event) => event ?? shared)
-  const [first] = values
-  if (values.every((event) => event?.eventId === first?.eventId)) return first
-  const chosen = values.find((event) => event !== undefined && resolved.has(event.eventId))
-  if (chosen !== undefined) return chosen
-  return values.some((event) => WITHOUT_ORDER.includes(event?.pdu.type)) ? 'ambiguous' : strictest(values)
+): readonly NamedEvent[] {
+  const values = told.map((named) => named ?? shared)
+  const present = values.filter((named) => named !== undefined)
+  const [first] = present
+  if (first === undefined) return []
+  if (values.every((named) => named?.eventId === first.eventId)) return [first]
+  const chosen = present.find(({ eventId }) => resolved.has(eventId))
+  if (chosen !== undefined) return [chosen]
+  // What it says is not known: it may be the strictest.
+  const unusable = present.find(({ kind }) => kind === 'flawed')
+  if (unusable !== undefined) return [unusable]
+  const events = values.map((named) => (named?.kind === 'event' ? named.event : undefined))
+  const settled = settleEvents(events)
+  return settled.map((event) => ({ kind: 'event', eventId: event.eventId, event }))
+}
+
+function settleEvents(values: readonly (SoundEvent | undefined)[]): readonly SoundEvent[] {
+  const present = values.filter((event) => event !== undefined)
+  if (present.some(({ pdu }) => TYPES_OF_EVERY_BRANCH.includes(pdu.type))) {
+    return [...new Map(present.map((event) => [event.eventId, event])).values()]
+  }
+  const event = strictest(values)
+  return event === undefined ? [] : [event]
 }
 
 /** The value that lets the fewest knock. Of values that decide nothing, the newest. */

@@ -5,7 +5,8 @@
 import type { EventId, RoomId, UserId } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject } from '../matrix/json.ts'
 import { type RoomVersion, roomVersion } from '../matrix/room-versions.ts'
-import { checkRoomEvent, type SoundEvent } from '../rooms/room-event.ts'
+import { type FlawedEvent, readRoomEvent, type SoundEvent } from '../rooms/room-event.ts'
+import { readRoomFile } from '../rooms/room-file.ts'
 import type { HomeserverAnswer, HomeserverClient } from './homeserver-client.ts'
 
 /** The forward extremities of a room, by their ids. */
@@ -18,9 +19,28 @@ export interface RoomEnds {
 }
 
 /** The same with the events themselves. */
-export interface RoomEdge extends Omit<RoomEnds, 'kind' | 'ids'> {
+export interface RoomEdge extends Omit<RoomEnds, 'kind'> {
   readonly kind: 'edge'
-  readonly extremities: readonly SoundEvent[]
+  /** Those that can be used, at least one. */
+  readonly extremities: readonly [SoundEvent, ...SoundEvent[]]
+  /** What is known of each end, in the order of `ids`. */
+  readonly ends: readonly NamedEvent[]
+}
+
+/** An event that the homeserver gave under an id: computed anew, or why it cannot be used. */
+export type NamedEvent = UsableEvent | UnusableEvent
+
+export interface UsableEvent {
+  readonly kind: 'event'
+  readonly eventId: string
+  readonly event: SoundEvent
+}
+
+export interface UnusableEvent {
+  readonly kind: 'flawed'
+  /** Undefined where it came without one. */
+  readonly eventId: string | undefined
+  readonly flaw: FlawedEvent
 }
 
 /** The homeserver does not have the room, or is not in it. */
@@ -103,13 +123,16 @@ export async function readRoomEdge(
   { version, ids, user }: RoomEnds,
   deadline: number,
 ): Promise<RoomEdge | Unavailable> {
-  const extremities: SoundEvent[] = []
+  const found: NamedEvent[] = []
   for (const id of ids) {
     const read = await readEvent(client, roomId, version, id, deadline)
     if (read.kind === 'unavailable') return read
-    extremities.push(read.event)
+    found.push(read)
   }
-  return { kind: 'edge', version, extremities, user }
+  const [first, ...others] = found.flatMap((end) => (end.kind === 'event' ? end.event : []))
+  if (first !== undefined) return { kind: 'edge', version, user, ids, extremities: [first, ...others], ends: found }
+  const [flawed] = found.flatMap((end) => (end.kind === 'flawed' ? end.flaw : []))
+  return { kind: 'unavailable', reason: `none of its last events can be used: ${flawed?.reason}` }
 }
 
 /** One event by its id, computed anew. */
@@ -119,17 +142,30 @@ export async function readEvent(
   version: RoomVersion,
   eventId: string,
   deadline: number,
-): Promise<{ readonly kind: 'event'; readonly event: SoundEvent } | Unavailable> {
+): Promise<NamedEvent | Unavailable> {
   const answer = await client.get(`/_matrix/federation/v1/event/${encodeURIComponent(eventId)}`, deadline)
   if (answer.kind === 'failed' || answer.status !== 200) return unusable('event', answer)
-  const pdu = Array.isArray(answer.body?.pdus) ? answer.body.pdus[0] : undefined
+  const pdu = await firstPdu(answer.bytes)
   if (pdu === undefined) return { kind: 'unavailable', reason: `event gives no PDU for ${eventId}` }
-  const checked = checkRoomEvent(pdu, roomId, version)
-  if (!checked.ok) return { kind: 'unavailable', reason: `event ${eventId}: ${checked.reason}` }
-  if (checked.event.eventId !== eventId) {
-    return { kind: 'unavailable', reason: `event ${eventId}: what was given is ${checked.event.eventId}` }
+  const read = readRoomEvent(pdu, roomId, version)
+  if (read.ok && read.event.eventId === eventId) return { kind: 'event', eventId, event: read.event }
+  const { reason, slot } = read.ok ? givenInstead(read.event) : read.flaw
+  return { kind: 'flawed', eventId, flaw: { reason: `event ${eventId}: ${reason}`, slot, foreign: true } }
+}
+
+/** The bytes of the first PDU of an answer, whatever it holds. */
+async function firstPdu(answer: Uint8Array): Promise<Uint8Array | undefined> {
+  async function* whole(): AsyncGenerator<Uint8Array> {
+    yield answer
   }
-  return { kind: 'event', event: checked.event }
+  for await (const part of readRoomFile(whole())) {
+    if (part.kind === 'item' && part.key === 'pdus') return part.bytes
+  }
+  return undefined
+}
+
+function givenInstead({ eventId, pdu: { type, state_key: stateKey } }: SoundEvent): Omit<FlawedEvent, 'foreign'> {
+  return { reason: `what was given is ${eventId}`, slot: stateKey === undefined ? undefined : { type, stateKey } }
 }
 
 /** The ids of the state at an event. */

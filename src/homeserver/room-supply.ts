@@ -6,7 +6,7 @@ import { LRUCache } from 'lru-cache'
 import type { RoomFreshness, RoomSupply } from '../knock/homeserver-ports.ts'
 import type { Clock, RoomStore } from '../knock/ports.ts'
 import type { RoomId, UserId } from '../matrix/identifiers.ts'
-import { type RoomImportPorts, stageRoom } from '../rooms/import-room.ts'
+import { type RoomStagingPorts, stageRoom } from '../rooms/stage-room.ts'
 import type { HomeserverClient } from './homeserver-client.ts'
 import { type Liveness, leavingTimeToAsk } from './liveness.ts'
 import type { LocalUsers } from './local-users.ts'
@@ -19,7 +19,7 @@ import { createRoomTurns } from './room-turns.ts'
 export interface RoomSupplyOptions {
   readonly client: HomeserverClient
   readonly liveness: Liveness
-  readonly ports: RoomImportPorts & { readonly store: Pick<RoomStore, 'readRoom'> }
+  readonly ports: RoomStagingPorts & { readonly store: Pick<RoomStore, 'readRoom'> }
   readonly localUsers: LocalUsers
   readonly clock: Clock
   /** Since when the homeserver has told of every change; undefined while it does not. Milliseconds since the epoch. */
@@ -185,6 +185,6 @@ async function readInto(
   const room = await readRoom(client, roomId, ends, deadline)
   if (room.kind === 'unavailable') return room.reason
   const { header, events } = room
-  const report = await stageRoom(ports, { header, events, discardKnocks: true, unknownOwnKeys: 'let be' })
+  const report = await stageRoom(ports, { header, events, discardKnocks: true })
   return report.kind === 'refused' ? report.reason : undefined
 }

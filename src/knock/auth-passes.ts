@@ -8,7 +8,7 @@ import type { Verdict } from '../matrix/auth/verdict.ts'
 import { type Refusal, refusal } from '../matrix/errors.ts'
 import { authEventIds, type Pdu, prevEventIds, type RoomEvent } from '../matrix/event.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
-import { forbidden, judgeCurrentState } from './decision.ts'
+import { forbidden, judgeCurrentState, refuseUnknownMembership } from './decision.ts'
 import type { Branch, KnockContext } from './ports.ts'
 import type { RoomFacts } from './room-facts.ts'
 
@@ -28,6 +28,10 @@ export function authoriseInRoom(knock: KnockInRoom): { ok: true; rule: string } 
   if (knock.pdu.depth > deepest + 1) {
     // An event of the greatest depth would stay the deepest of the room for ever.
     return refusal('M_INVALID_PARAM', 'depth is greater than that of the prev_events allows', 'depth of the event')
+  }
+  for (const place of [...branches, knock.context]) {
+    const unknown = refuseUnknownMembership(place)
+    if (unknown !== undefined) return unknown
   }
   for (const verdict of [byAuthEvents(knock), inStateBefore(knock, branches)]) {
     if (!verdict.allowed) return forbidden(verdict)

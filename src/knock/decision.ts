@@ -9,16 +9,15 @@ import type { RoomEvent } from '../matrix/event.ts'
 import type { RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
 import { type RoomVersion, roomVersion } from '../matrix/room-versions.ts'
 import type { Handover } from './homeserver-ports.ts'
-import type { DecisionFacts, RoomHead, RoomStore } from './ports.ts'
+import type { DecisionFacts, Membership, RoomHead, RoomStore } from './ports.ts'
 import { knockableVersion, type RoomFacts } from './room-facts.ts'
 import type { ClosedRoom, OpenRoom } from './rooms.ts'
 
 /** A room that a server may ask about: we are in it, its state is whole, and its ACL lets the server in. */
-export interface AdmittedRoom {
+export interface AdmittedRoom extends Membership {
   readonly ok: true
   readonly head: RoomHead
   readonly facts: RoomFacts
-  readonly member: RoomEvent | undefined
   readonly ageMs: number | undefined
 }
 
@@ -31,10 +30,11 @@ export function admitServer(room: OpenRoom | ClosedRoom | undefined, origin: Ser
     const { unusable: detail } = room.facts
     return { ...refusal('M_NOT_FOUND', 'The state of the room is not available', 'state usable'), detail }
   }
-  if (room.facts.acl?.allows(origin) === false) {
+  if (!room.facts.acls.every((acl) => acl.allows(origin))) {
     return refusal('M_FORBIDDEN', 'Your server is denied by the server ACL of the room', 'server ACL')
   }
-  return { ok: true, head: room.head, facts: room.facts, member: room.member, ageMs: room.ageMs }
+  const { head, facts, member, memberFlaw, ageMs } = room
+  return { ok: true, head, facts, member, memberFlaw, ageMs }
 }
 
 function refuseClosed({ concerns, reason }: ClosedRoom): Refusal {
@@ -88,6 +88,13 @@ export function judgeCurrentState(
   return authoriseKnock(knock, { create: facts.create, joinRules: facts.joinRules, member }, version)
 }
 
+/** Refuses a user of whom the room has a member event that cannot be used: it may be a ban. */
+export function refuseUnknownMembership({ memberFlaw }: Pick<Membership, 'memberFlaw'>): Refusal | undefined {
+  if (memberFlaw === undefined) return undefined
+  const refused = refusal('M_FORBIDDEN', 'Your membership in the room cannot be told', 'membership usable')
+  return { ...refused, detail: `the user's m.room.member event cannot be used: ${memberFlaw}` }
+}
+
 /**
  * Refuses rooms with an enabled policy server: no event may enter them without its signature, and we ask none yet. Where the
  * homeserver answers the knock and delivers it, asking is its part.
@@ -97,9 +104,9 @@ export async function refusePolicyServer(
   roomId: RoomId,
   facts: RoomFacts,
 ): Promise<Refusal | undefined> {
-  const via = facts.policyServer
-  if (via === undefined || handover?.homeserverDelivers === true) return undefined
-  if (!(await store.hasJoinedMember(roomId, via))) return undefined
+  if (handover?.homeserverDelivers === true) return undefined
+  const joined = await Promise.all(facts.policyServers.map((via) => store.hasJoinedMember(roomId, via)))
+  if (!joined.includes(true)) return undefined
   return refusal(
     'M_FORBIDDEN',
     'The room uses a policy server, which this server cannot ask for its approval',

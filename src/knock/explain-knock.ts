@@ -9,6 +9,7 @@ import {
   judgeCurrentState,
   knockBy,
   refusePolicyServer,
+  refuseUnknownMembership,
   requireKnockableVersion,
 } from './decision.ts'
 import type { DecisionFacts, RoomStore } from './ports.ts'
@@ -42,6 +43,8 @@ async function judge(
   if (!room.ok) return room
   const version = requireKnockableVersion(room.head)
   if (!version.ok) return version
+  const unknown = refuseUnknownMembership(room)
+  if (unknown !== undefined) return unknown
   const verdict = judgeCurrentState(knockBy(userId, roomId), room.facts, room.member, version.version)
   if (!verdict.allowed) return forbidden(verdict)
   return (

@@ -18,6 +18,7 @@ import {
   knockBy,
   notAvailable,
   refusePolicyServer,
+  refuseUnknownMembership,
   requireKnockableVersion,
 } from './decision.ts'
 import type { OriginalRequest, Upstream } from './homeserver-ports.ts'
@@ -56,7 +57,7 @@ export async function makeKnock(ports: KnockPorts, request: MakeKnockRequest): P
     const { origin, deadline } = request
     const question = { origin, deadline, ...(notBefore !== undefined && { notBefore }) }
     room = await ports.rooms.open(request.roomId, request.userId, question)
-    const outcome = await decide(ports, request, room)
+    const outcome = await decide(ports, request, room, notBefore === undefined ? 'as it was' : 'anew')
     if (outcome !== 'ahead') {
       if (!outcome.ok) recordRefusal(ports, request, asOpen(room), outcome)
       return outcome
@@ -72,6 +73,7 @@ async function decide(
   ports: KnockPorts,
   request: MakeKnockRequest,
   opened: OpenRoom | ClosedRoom | undefined,
+  read: 'as it was' | 'anew',
 ): Promise<MakeKnockAnswer | Refusal | 'ahead'> {
   const { origin, roomId, userId } = request
   const room = admitServer(opened, origin)
@@ -79,11 +81,13 @@ async function decide(
   if (serverNameOf(userId) !== origin) return USER_OF_ANOTHER_SERVER
   const version = negotiateVersion(room.head, request.versions)
   if (!version.ok) return version
+  const unknown = refuseUnknownMembership(room)
+  if (unknown !== undefined) return unknown
   const verdict = judgeCurrentState(knockBy(userId, roomId), room.facts, room.member, version.version)
   if (!verdict.allowed) return forbidden(verdict)
   const refused = (await refusePolicyServer(ports, roomId, room.facts)) ?? ports.policy.check(request)
   if (refused !== undefined) return refused
-  if (ports.templates !== undefined) return upstreamTemplate(ports, request, room, ports.templates)
+  if (ports.templates !== undefined) return upstreamTemplate(ports, request, { ...room, read }, ports.templates)
   const selection = await ports.rooms.extremities(room.head)
   if (selection === undefined || selection.extremities.length === 0) {
     return refusal('M_NOT_FOUND', 'The state of the room is not available', 'forward extremities known')
@@ -149,7 +153,7 @@ function buildTemplate(
 async function upstreamTemplate(
   ports: KnockPorts,
   request: MakeKnockRequest,
-  { head }: AdmittedRoom,
+  { head, read }: AdmittedRoom & { readonly read: 'as it was' | 'anew' },
   upstream: Upstream,
 ): Promise<MakeKnockAnswer | Refusal | 'ahead'> {
   const template = await askForTemplate(upstream, request)
@@ -163,11 +167,12 @@ async function upstreamTemplate(
   }
   const question = { roomId: request.roomId, sender: request.userId, eventId: NO_EVENT, prevEvents, authEvents }
   const context = await ports.store.readContext(question)
-  const known =
-    context !== undefined &&
-    prevEvents.every((id) => context.branches.has(id)) &&
-    authEvents.every((id) => context.authEvents.has(id))
-  return known ? { ok: true, template: { room_version: roomVersion, event } } : 'ahead'
+  const known = prevEvents.filter((id) => context?.branches.has(id))
+  if (known.length === 0 || !authEvents.every((id) => context?.authEvents.has(id))) return 'ahead'
+  if (known.length === prevEvents.length) return { ok: true, template: { room_version: roomVersion, event } }
+  if (read === 'as it was') return 'ahead'
+  // A last event that cannot be used is not built upon, whatever the homeserver names.
+  return { ok: true, template: { room_version: roomVersion, event: { ...event, prev_events: known } } }
 }
 
 /** The event of a template has no id yet. */

@@ -27,10 +27,27 @@ export interface RoomHead {
 /** State of the room that is not a membership, with the revision at which it last changed. */
 export interface RoomFactsRecord {
   readonly factsRevision: number
-  /** Every event of FACT_TYPES (fact-types.ts) with an empty state key that the room has and that may be used. */
+  /**
+   * Every event of FACT_TYPES (fact-types.ts) with an empty state key that the room has and that may be used. Of some types
+   * each branch of the room may have its own: TYPES_OF_EVERY_BRANCH.
+   */
   readonly state: readonly RoomEvent[]
-  /** The types among them of which the room has an event that must not be used: its signature turned out wrong. */
-  readonly setAside: readonly string[]
+  /** The types among them of which the room has an event that cannot be used. */
+  readonly flaws: readonly FactFlaw[]
+}
+
+export interface FactFlaw {
+  readonly type: string
+  /** For the operator. */
+  readonly reason: string
+}
+
+/** The place of one user in the state of a room. */
+export interface Membership {
+  /** The user's member event. */
+  readonly member: RoomEvent | undefined
+  /** Why it cannot be used, where the room has one that cannot. For the operator. */
+  readonly memberFlaw: string | undefined
 }
 
 export interface Extremity {
@@ -45,12 +62,10 @@ export interface ExtremitySelection {
 }
 
 /** The state after one of the events that `prev_events` names, as far as a knock reads it. */
-export interface Branch {
+export interface Branch extends Membership {
   readonly eventId: EventId
   readonly depth: number
   readonly joinRules: RoomEvent | undefined
-  /** The knocker's member event on this branch. */
-  readonly member: RoomEvent | undefined
 }
 
 export interface KnockQuestion {
@@ -62,10 +77,8 @@ export interface KnockQuestion {
 }
 
 /** All that send_knock reads of a room beside its facts, in one look. */
-export interface KnockContext {
+export interface KnockContext extends Membership {
   readonly head: RoomHead
-  /** The knocker's current member event. */
-  readonly member: RoomEvent | undefined
   /** The event was accepted here before, or the room in use holds it: it came into the room another way. */
   readonly accepted: boolean
   /** It was accepted here, so it is recorded, and delivered where that is our part. */
@@ -133,10 +146,14 @@ export type CommitOutcome =
   /** The store could not write (disk full, database gone): nothing was written. */
   | { readonly kind: 'failed'; readonly reason: string }
 
+export interface UserInRoom extends Membership {
+  readonly head: RoomHead
+}
+
 /** Rooms as the knock use cases read and write them. */
 export interface RoomStore {
-  /** Newest numbers of a room with the user's current member event, or undefined for an unknown room. One round trip. */
-  readRoom(roomId: RoomId, userId: UserId): Promise<{ head: RoomHead; member: RoomEvent | undefined } | undefined>
+  /** Newest numbers of a room with the user's place in its state, or undefined for an unknown room. One round trip. */
+  readRoom(roomId: RoomId, userId: UserId): Promise<UserInRoom | undefined>
   readFacts(roomId: RoomId): Promise<RoomFactsRecord | undefined>
   readExtremities(roomId: RoomId): Promise<ExtremitySelection | undefined>
   /** Whether a server has a user with membership `join` in the room. */

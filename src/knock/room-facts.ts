@@ -4,55 +4,58 @@
  */
 import type { RoomEvent } from '../matrix/event.ts'
 import { parseServerName, type ServerName } from '../matrix/identifiers.ts'
-import { isJsonObject } from '../matrix/json.ts'
+import { isJsonObject, type JsonObject } from '../matrix/json.ts'
 import { type RoomVersion, roomVersion } from '../matrix/room-versions.ts'
 import { compileServerAcl, type ServerAcl } from '../matrix/server-acl.ts'
 import { knockRoomState } from '../matrix/stripped-state.ts'
-import type { RoomFactsRecord } from './ports.ts'
+import { DECIDING_TYPES } from './fact-types.ts'
+import type { FactFlaw, RoomFactsRecord } from './ports.ts'
 
 export interface RoomFacts {
   readonly factsRevision: number
   readonly create: RoomEvent
   readonly joinRules: RoomEvent | undefined
   readonly powerLevels: RoomEvent | undefined
-  readonly acl: ServerAcl | undefined
-  /** The server that a policy event names with a key; it counts while it has a joined user. */
-  readonly policyServer: ServerName | undefined
+  /** Every one of them must let a server in. There are several where the branches of the room differ. */
+  readonly acls: readonly ServerAcl[]
+  /** The servers that policy events name with a key; each counts while it has a joined user. */
+  readonly policyServers: readonly ServerName[]
   /** The body of a successful send_knock answer, serialised. */
   readonly sendKnockResponse: string
 }
-
-/** Without the event that said whom they keep out, nobody can be let in. */
-const NEVER_WITHOUT = ['m.room.create', 'm.room.server_acl', 'm.room.policy']
 
 /** A room for which we cannot answer. The reason is for the operator. */
 export interface UnusableFacts {
   readonly unusable: string
 }
 
-/** Decodes a room's facts, unless the create event is missing, or one that keeps others out had to be set aside. */
+/** Decodes a room's facts, unless the create event is missing, or one that decides cannot be used. */
 export function decodeRoomFacts(record: RoomFactsRecord): RoomFacts | UnusableFacts {
-  const lost = NEVER_WITHOUT.find((type) => record.setAside.includes(type))
-  if (lost !== undefined)
-    return { unusable: `the signature of the room's ${lost} event is wrong: import the room again` }
+  const reason = reasonToClose(record.flaws)
+  if (reason !== undefined) return { unusable: reason }
   const state = new Map(record.state.map((event) => [event.pdu.type, event]))
   const create = state.get('m.room.create')
   if (create === undefined) return { unusable: 'the room has no m.room.create event' }
-  const acl = state.get('m.room.server_acl')
+  const contentsOf = (wanted: string) => record.state.flatMap(({ pdu }) => (pdu.type === wanted ? [pdu.content] : []))
   return {
     factsRevision: record.factsRevision,
     create,
     joinRules: state.get('m.room.join_rules'),
     powerLevels: state.get('m.room.power_levels'),
-    acl: acl && compileServerAcl(acl.pdu.content),
-    policyServer: policyServerOf(state.get('m.room.policy')),
+    acls: contentsOf('m.room.server_acl').map(compileServerAcl),
+    policyServers: contentsOf('m.room.policy').flatMap((content) => policyServerOf(content) ?? []),
     sendKnockResponse: JSON.stringify({ knock_room_state: knockRoomState(state) }),
   }
 }
 
+/** Why nobody can knock on a room, where an event that decides cannot be used. For the operator. */
+export function reasonToClose(flaws: readonly FactFlaw[]): string | undefined {
+  const decisive = flaws.find(({ type }) => (DECIDING_TYPES as readonly string[]).includes(type))
+  return decisive && `the room's ${decisive.type} event cannot be used: ${decisive.reason}`
+}
+
 /** https://spec.matrix.org/latest/server-server-api/#policy-servers */
-function policyServerOf(policy: RoomEvent | undefined): ServerName | undefined {
-  const { via, public_keys: keys } = policy?.pdu.content ?? {}
+function policyServerOf({ via, public_keys: keys }: JsonObject): ServerName | undefined {
   if (typeof via !== 'string' || !isJsonObject(keys) || typeof keys.ed25519 !== 'string') return undefined
   return parseServerName(via)
 }

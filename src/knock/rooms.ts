@@ -2,18 +2,15 @@
  * Rooms as the use cases open them: the newest numbers from the store, and decoded facts from memory while they hold.
  */
 import { LRUCache } from 'lru-cache'
-import type { RoomEvent } from '../matrix/event.ts'
 import type { RoomId, UserId } from '../matrix/identifiers.ts'
 import type { RoomQuestion, RoomSupply } from './homeserver-ports.ts'
-import type { ExtremitySelection, RoomHead, RoomStore } from './ports.ts'
+import type { ExtremitySelection, Membership, RoomHead, RoomStore } from './ports.ts'
 import { decodeRoomFacts, type RoomFacts, type UnusableFacts } from './room-facts.ts'
 
-export interface OpenRoom {
+export interface OpenRoom extends Membership {
   readonly kind: 'open'
   readonly head: RoomHead
   readonly facts: RoomFacts | UnusableFacts
-  /** The user's current member event. */
-  readonly member: RoomEvent | undefined
   /** How old all this may be, in milliseconds; undefined where this store is the room's authority. */
   readonly ageMs: number | undefined
 }

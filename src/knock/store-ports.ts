@@ -22,18 +22,49 @@ export type ImportOutcome =
     }
   | { readonly kind: 'refused'; readonly reason: string }
 
-/** An event of the current state as an import stages it. */
-export interface StagedEvent extends RoomEvent {
-  /** Its signatures were checked and hold; false where a key could not be had yet. */
-  readonly verified: boolean
+/** An event as an import stages it. */
+export interface EventToStage extends RoomEvent {
+  /** The PDU as canonical JSON, where that is at hand. */
+  readonly json?: string
 }
+
+/** An event of the current state. */
+export interface StagedEvent extends EventToStage {
+  /** Its signatures were checked and hold, or are the word of the homeserver; false where they are checked later. */
+  readonly verified: boolean
+  /**
+   * Place among the values that the branches of a room have for one type of TYPES_OF_EVERY_BRANCH (fact-types.ts), all of
+   * which count. Default 0.
+   */
+  readonly branch?: number
+}
+
+/** A place in the state whose event cannot be used: nobody knows what it says. */
+export interface SlotFlaw {
+  readonly type: string
+  readonly stateKey: string
+  /** For the operator. */
+  readonly reason: string
+}
+
+export interface RoomFlaw extends SlotFlaw {
+  readonly roomId: RoomId
+}
+
+/** Those of one room, or in all rooms those of some types with an empty state key. */
+export type FlawFilter = { readonly limit: number } & (
+  | { readonly roomId: RoomId }
+  | { readonly types: readonly string[] }
+)
 
 /** A room being staged beside the one in use: nothing is visible before `swap`, and `abort` leaves no trace. */
 export interface RoomImport {
   /** Current state, events that they reference, or extremities; in chunks of any size. */
   addState(events: readonly StagedEvent[]): Promise<void>
-  addAuthChain(events: readonly RoomEvent[]): Promise<void>
-  addExtremities(events: readonly RoomEvent[]): Promise<void>
+  /** In place of state. What stands in such a place later, such as a knock, is used again. */
+  addFlaws(flaws: readonly SlotFlaw[]): Promise<void>
+  addAuthChain(events: readonly EventToStage[]): Promise<void>
+  addExtremities(events: readonly EventToStage[]): Promise<void>
   swap(): Promise<ImportOutcome>
   abort(): Promise<void>
 }
@@ -50,6 +81,8 @@ export interface RoomCopy {
    * @throws Error where what is copied was removed meanwhile
    */
   events(list: RoomEventList): AsyncIterable<readonly RoomEvent[]>
+  /** The places in its state whose events cannot be used. @throws Error as `events` does */
+  flaws(): AsyncIterable<readonly SlotFlaw[]>
 }
 
 export interface RoomSummary extends RoomHead {
@@ -64,6 +97,8 @@ export interface RoomAdministration {
   beginImport(header: ImportHeader): Promise<RoomImport>
   listRooms(after: RoomId | undefined, limit: number): Promise<readonly RoomSummary[]>
   roomSummary(roomId: RoomId): Promise<RoomSummary | undefined>
+  /** Places in the state of rooms whose events cannot be used. */
+  listFlaws(filter: FlawFilter): Promise<readonly RoomFlaw[]>
   /** The room as it is now; undefined where it is not known. */
   copyRoom(roomId: RoomId): Promise<RoomCopy | undefined>
   /** Decisions, newest first. */
@@ -80,7 +115,7 @@ export interface DecisionFilter {
 export interface SignatureAudit {
   /** Some of them: successive calls go round all, so that those whose keys stay away do not hide the others. */
   unverifiedEvents(limit: number): Promise<readonly { readonly roomId: RoomId; readonly event: RoomEvent }[]>
-  /** `wrong` leaves the event out of the facts from now on (a room without its create event is unusable). */
+  /** `wrong` leaves the event out of the state from now on, and a flaw in its place. */
   settle(roomId: RoomId, eventId: EventId, verdict: 'verified' | 'wrong'): Promise<void>
 }
 

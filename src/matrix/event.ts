@@ -51,7 +51,7 @@ const MAX_FIELD_BYTES = 255
  * @see https://spec.matrix.org/latest/rooms/v4/#event-format and its sisters
  */
 export function checkPduFormat(object: JsonObject, version: RoomVersion): { ok: true; pdu: Pdu } | Refusal {
-  const flaw = formatFlaw(object, version)
+  const flaw = pduFormatFlaw(object, version)
   if (flaw !== undefined) return refusal('M_BAD_JSON', flaw, `event format v${version.id}`)
   if (canonicalJson(object).length > MAX_PDU_BYTES) {
     return refusal('M_TOO_LARGE', `The event is larger than ${MAX_PDU_BYTES} bytes`, 'size limits')
@@ -59,7 +59,8 @@ export function checkPduFormat(object: JsonObject, version: RoomVersion): { ok: 
   return { ok: true, pdu: object as Pdu }
 }
 
-function formatFlaw(object: JsonObject, version: RoomVersion): string | undefined {
+/** The same of an event of any size. @returns what is wrong with its format, naming the key; undefined where nothing is */
+export function pduFormatFlaw(object: JsonObject, version: RoomVersion): string | undefined {
   const isCreate = object.type === 'm.room.create' && object.state_key === ''
   for (const key of ['type', 'sender', 'room_id', 'state_key', 'event_id'] as const) {
     const value = object[key]
@@ -157,6 +158,11 @@ export function contentHash(object: JsonObject): Buffer {
 
 /** Whether `hashes.sha256` is the event's content hash. Where it is not, only the redacted copy may be used. */
 export function contentHashHolds(pdu: Pdu): boolean {
+  return isContentHash(pdu, contentHash(pdu))
+}
+
+/** Whether `hashes.sha256` is this hash, the event's. */
+export function isContentHash(pdu: Pdu, hash: Uint8Array): boolean {
   const claimed = decodeBase64(pdu.hashes.sha256)
-  return claimed?.length === 32 && timingSafeEqual(claimed, contentHash(pdu))
+  return claimed?.length === hash.length && timingSafeEqual(claimed, hash)
 }

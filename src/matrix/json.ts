@@ -110,10 +110,7 @@ class Reader {
 
   #object(): JsonObject {
     this.#enter()
-    if (this.#code() === CLOSE_BRACE) {
-      this.#leave(CLOSE_BRACE)
-      return NO_KEYS
-    }
+    if (this.#code() === CLOSE_BRACE) return this.#leave(CLOSE_BRACE, NO_KEYS)
     const object: Record<string, JsonValue> = Object.create(null)
     for (;;) {
       if (this.#code() !== QUOTE) throw this.#syntax('a key is expected')
@@ -123,28 +120,22 @@ class Reader {
       this.#at++
       this.#space()
       object[key] = this.#value()
-      if (this.#code() !== COMMA) break
+      if (this.#code() !== COMMA) return this.#leave(CLOSE_BRACE, object)
       this.#at++
       this.#space()
     }
-    this.#leave(CLOSE_BRACE)
-    return object
   }
 
   #array(): readonly JsonValue[] {
     this.#enter()
-    if (this.#code() === CLOSE_BRACKET) {
-      this.#leave(CLOSE_BRACKET)
-      return NO_ITEMS
-    }
+    if (this.#code() === CLOSE_BRACKET) return this.#leave(CLOSE_BRACKET, NO_ITEMS)
     const array = [this.#value()]
     while (this.#code() === COMMA) {
       this.#at++
       this.#space()
       array.push(this.#value())
     }
-    this.#leave(CLOSE_BRACKET)
-    return array
+    return this.#leave(CLOSE_BRACKET, array)
   }
 
   #string(): string {
@@ -231,10 +222,11 @@ class Reader {
     this.#space()
   }
 
-  #leave(close: number): void {
+  #leave<Value>(close: number, value: Value): Value {
     if (this.#code() !== close) throw this.#syntax('"," or the closing bracket is expected')
     this.#at++
     this.#depth--
+    return value
   }
 
   #word(word: string): boolean {

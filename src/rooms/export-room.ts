@@ -3,7 +3,7 @@ import { decodeRoomFacts } from '../knock/room-facts.ts'
 import type { RoomCopy, Store } from '../knock/store-ports.ts'
 import { canonicalJsonText } from '../matrix/canonical-json.ts'
 import type { RoomId } from '../matrix/identifiers.ts'
-import { EVENT_LISTS } from './room-file-header.ts'
+import { EVENT_LISTS, FLAWS } from './room-file-header.ts'
 
 export type RoomExport =
   /** The file, line by line, read as it is taken. */
@@ -21,6 +21,19 @@ export async function exportRoom(store: Pick<Store, 'copyRoom' | 'readFacts'>, r
   return { kind: 'file', lines: linesOf(copy) }
 }
 
+/** Places that nobody may take for empty. */
+async function* flawLines(copy: RoomCopy): AsyncGenerator<string, void> {
+  yield `,"${FLAWS}":[`
+  let separator = ''
+  for await (const flaws of copy.flaws()) {
+    for (const { type, stateKey, reason } of flaws) {
+      yield `${separator}${JSON.stringify({ type, state_key: stateKey, reason })}`
+      separator = ','
+    }
+  }
+  yield ']'
+}
+
 async function* linesOf(copy: RoomCopy): AsyncGenerator<string, void> {
   yield `{"room_id":${JSON.stringify(copy.roomId)},"room_version":${JSON.stringify(copy.version)}`
   for (const list of EVENT_LISTS) {
@@ -34,5 +47,6 @@ async function* linesOf(copy: RoomCopy): AsyncGenerator<string, void> {
     }
     yield ']'
   }
+  yield* flawLines(copy)
   yield '}'
 }

@@ -2,55 +2,125 @@
  * One PDU of a room that somebody hands us: its id and its hash are computed anew before anything rests on it.
  * https://spec.matrix.org/latest/server-server-api/#validating-hashes-and-signatures-on-received-events
  */
-import { canonicalJsonText } from '../matrix/canonical-json.ts'
-import { checkPduFormat, contentHashHolds, eventIdOfSignedForm, type RoomEvent, signedForm } from '../matrix/event.ts'
+import { TYPES_OF_EVERY_BRANCH } from '../knock/fact-types.ts'
+import {
+  eventIdOfSignedForm,
+  isContentHash,
+  MAX_PDU_BYTES,
+  type Pdu,
+  pduFormatFlaw,
+  type RoomEvent,
+} from '../matrix/event.ts'
+import { eventTexts } from '../matrix/event-texts.ts'
 import { type EventId, parseUserId, type RoomId, type UserId } from '../matrix/identifiers.ts'
-import { isJsonObject, type JsonValue, parseJson } from '../matrix/json.ts'
+import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../matrix/json.ts'
+import { readPartialEvent } from '../matrix/partial-event.ts'
 import { redact } from '../matrix/redaction.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
 import { without } from '../matrix/signed-json.ts'
 
-/** An event whose id and hash hold, with the bytes that its signatures cover. */
+/** An event whose id was computed, and whose hash holds or whose redacted form stands for it. */
 export interface SoundEvent extends RoomEvent {
   readonly sender: UserId
+  /** What its signatures cover. */
   readonly signedBytes: Uint8Array
-  /** Its hash is that of what it was before it was redacted: only its signatures can tell whether it was changed. */
-  readonly redacted: boolean
+  /** The PDU as canonical JSON. */
+  readonly json: string
+  /**
+   * `whole`: its content hash holds. `redacted`: it came redacted, or no more of it can be read: only its signatures can
+   * tell whether it was changed. `altered`: it came with something that its hash does not cover, which was left out.
+   */
+  readonly form: 'whole' | 'redacted' | 'altered'
 }
 
-export type SoundEventResult =
+/** An event that cannot be used: at most its own place in the state is closed by that. */
+export interface FlawedEvent {
+  /** For the operator. */
+  readonly reason: string
+  /** Its place in the state, as far as it can be told; undefined for an event that is no state, or of which nothing can be read. */
+  readonly slot: Slot | undefined
+  /** No homeserver hands out such a thing: it is not an event, or was changed on its way, or is of another room. */
+  readonly foreign: boolean
+}
+
+/** The place of an event in the state of its room. */
+export interface Slot {
+  readonly type: string
+  readonly stateKey: string
+}
+
+export type RoomEventReading =
   | { readonly ok: true; readonly event: SoundEvent }
-  | { readonly ok: false; readonly reason: string }
+  | { readonly ok: false; readonly flaw: FlawedEvent }
 
-/** The same as checkRoomEvent, of JSON in bytes. */
-export function readRoomEvent(bytes: Uint8Array, roomId: RoomId, version: RoomVersion): SoundEventResult {
-  const json = parseJson(bytes)
-  return json.ok ? checkRoomEvent(json.value, roomId, version) : flawed(json.reason)
-}
+/** Far longer reasons hold what a stranger wrote. */
+const MAX_REASON = 300
 
 /**
- * Checks a PDU in federation format. Says nothing about its signatures.
+ * Reads a PDU in federation format. What the strict reader refuses is taken in its redacted form where that can be read.
+ * Says nothing about signatures.
+ * @param bytes one JSON value
  * @returns the event without `unsigned`, or what does not hold together
  */
-export function checkRoomEvent(value: JsonValue, roomId: RoomId, version: RoomVersion): SoundEventResult {
-  if (!isJsonObject(value)) return flawed('it is not an object')
-  // What a homeserver notes about an event for itself is not part of it, and does not count towards its size.
-  const format = checkPduFormat(without(value, ['unsigned']), version)
-  if (!format.ok) return flawed(format.error)
-  const { pdu } = format
-  const sender = parseUserId(pdu.sender)
-  if (sender === undefined) return flawed(`sender is no user id: ${JSON.stringify(pdu.sender)}`)
-  const signedBytes = signedForm(pdu, version)
-  const eventId = version.eventId === 'in-pdu' ? (pdu.event_id as EventId) : eventIdOfSignedForm(signedBytes, version)
-  const named = version.hashRoomId && pdu.room_id === undefined ? `!${eventId.slice(1)}` : pdu.room_id
-  if (named !== roomId) return flawed(`${eventId} (${pdu.type}) is of another room, ${named}`)
-  const redacted = !contentHashHolds(pdu)
-  if (!redacted || canonicalJsonText(pdu) === canonicalJsonText(redact(pdu, version))) {
-    return { ok: true, event: { eventId, pdu, sender, signedBytes, redacted } }
+export function readRoomEvent(bytes: Uint8Array, roomId: RoomId, version: RoomVersion): RoomEventReading {
+  const json = parseJson(bytes)
+  if (json.ok) {
+    if (!isJsonObject(json.value))
+      return { ok: false, flaw: { reason: 'it is not an object', slot: undefined, foreign: true } }
+    // What a homeserver notes about an event for itself is not part of it, and does not count towards its size.
+    return checkEvent(without(json.value, ['unsigned']), 'whole', roomId, version)
   }
-  return flawed(`the content hash of ${eventId} (${pdu.type}) does not hold, and it is not redacted`)
+  const partial = readPartialEvent(bytes, version)
+  if (partial.kind === 'unreadable') return flawed(json.reason, partial.told)
+  return checkEvent(partial.object, partial.kind, roomId, version)
 }
 
-function flawed(reason: string): SoundEventResult {
-  return { ok: false, reason }
+/** @param read whether the event as it came is at hand, or its redacted form alone */
+function checkEvent(
+  object: JsonObject,
+  read: 'whole' | 'redacted',
+  roomId: RoomId,
+  version: RoomVersion,
+): RoomEventReading {
+  const format = pduFormatFlaw(object, version)
+  if (format !== undefined) return flawed(format, object)
+  const pdu = object as Pdu
+  const sender = parseUserId(pdu.sender)
+  if (sender === undefined) return flawed(`sender is no user id: ${JSON.stringify(pdu.sender)}`, object)
+  const texts = eventTexts(pdu, version)
+  if (Buffer.byteLength(texts.json) > MAX_PDU_BYTES) return flawed(`it is larger than ${MAX_PDU_BYTES} bytes`, object)
+  const { signedBytes } = texts
+  const eventId = version.eventId === 'in-pdu' ? (pdu.event_id as EventId) : eventIdOfSignedForm(signedBytes, version)
+  const named = version.hashRoomId && pdu.room_id === undefined ? `!${eventId.slice(1)}` : pdu.room_id
+  if (named !== roomId) return foreign(`${eventId} is of another room, ${named}`, object)
+  const sound = { eventId, sender, signedBytes }
+  if (isContentHash(pdu, texts.contentHash)) {
+    return { ok: true, event: { ...sound, pdu, json: texts.json, form: 'whole' } }
+  }
+  const isRedacted = texts.json === texts.redactedJson
+  const form = read === 'redacted' || isRedacted ? 'redacted' : 'altered'
+  const isTakenAway = read === 'redacted' || !isRedacted
+  if (isTakenAway && TYPES_OF_EVERY_BRANCH.includes(pdu.type)) {
+    // Nothing of what these decide is in their redacted form.
+    const reason = read === 'redacted' ? 'its content cannot be read' : 'its content hash does not hold'
+    return (read === 'redacted' ? flawed : foreign)(`${eventId}: ${reason}`, object)
+  }
+  return { ok: true, event: { ...sound, pdu: redact(pdu, version), json: texts.redactedJson, form } }
+}
+
+function flawed(reason: string, told: JsonObject): RoomEventReading {
+  return { ok: false, flaw: flawOf(reason, told, false) }
+}
+
+function foreign(reason: string, told: JsonObject): RoomEventReading {
+  return { ok: false, flaw: flawOf(reason, told, true) }
+}
+
+function flawOf(reason: string, { type, state_key: stateKey }: JsonObject, isForeign: boolean): FlawedEvent {
+  const short = reason.length > MAX_REASON ? `${reason.slice(0, MAX_REASON)}…` : reason
+  return { reason: short.toWellFormed(), slot: slotOf(type, stateKey), foreign: isForeign }
+}
+
+function slotOf(type: JsonValue | undefined, stateKey: JsonValue | undefined): Slot | undefined {
+  return typeof type === 'string' && typeof stateKey === 'string' ? { type, stateKey } : undefined
 }

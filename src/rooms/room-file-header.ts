@@ -12,6 +12,8 @@ export interface RoomFileHeader {
 /** The lists of a room file: its current state, what that references, and its forward extremities. */
 export const EVENT_LISTS = ['pdus', 'auth_chain', 'extremities'] as const
 export type EventList = (typeof EVENT_LISTS)[number]
+/** The list in which an export names places in the state whose events could not be used. It need not be there. */
+export const FLAWS = 'flaws'
 
 export type RoomFileHeaderResult =
   | { readonly ok: true; readonly header: RoomFileHeader }
@@ -26,7 +28,7 @@ export async function readRoomFileHeader(chunks: AsyncIterable<Uint8Array>): Pro
   const lists = new Set<string>()
   for await (const part of readRoomFile(chunks)) {
     if (part.kind === 'flaw') return flawed(part.reason)
-    if (part.kind === 'item') continue
+    if (part.kind === 'item' || part.kind === 'oversized item') continue
     if (values.has(part.key) || lists.has(part.key)) return flawed(`${part.key} is there twice`)
     if (part.kind === 'list') lists.add(part.key)
     else values.set(part.key, part.bytes)

@@ -3,9 +3,10 @@
  * any size is read in little memory. docs/room-files.md
  */
 import { parseJson } from '../matrix/json.ts'
+import { isDelimiter, isSpace, JsonExtent } from '../matrix/json-extent.ts'
 
 /** The members of a room file. Others are passed over, whatever they hold. */
-const KEYS: ReadonlySet<string> = new Set(['room_id', 'room_version', 'pdus', 'auth_chain', 'extremities'])
+const KEYS: ReadonlySet<string> = new Set(['room_id', 'room_version', 'pdus', 'auth_chain', 'extremities', 'flaws'])
 
 /** A piece of the file. What the bytes of an item or a value hold is for others to read. */
 export type RoomFilePart =
@@ -14,14 +15,15 @@ export type RoomFilePart =
   /** A list begins. */
   | { readonly kind: 'list'; readonly key: string }
   | { readonly kind: 'item'; readonly key: string; readonly index: number; readonly bytes: Uint8Array }
+  /** An item of more bytes than any event has. */
+  | { readonly kind: 'oversized item'; readonly key: string; readonly index: number }
   /** Nothing follows: the file is not what it should be. */
   | { readonly kind: 'flaw'; readonly reason: string }
 
 /** One event with every character escaped is smaller than this. */
-const MAX_PART_BYTES = 1024 * 1024
+export const MAX_PART_BYTES = 1024 * 1024
 
 const QUOTE = 0x22
-const BACKSLASH = 0x5c
 const COMMA = 0x2c
 const COLON = 0x3a
 const OPEN_BRACKET = 0x5b
@@ -100,7 +102,7 @@ class Splitter {
   /** Bytes of the key or value that is being read, from earlier chunks. */
   #earlier: Uint8Array[] = []
   #earlierBytes = 0
-  #extent: Extent | undefined
+  #extent: JsonExtent | undefined
   /** Of the chunk in the file. */
   #offset = 0
   #parts: RoomFilePart[] = []
@@ -126,7 +128,7 @@ class Splitter {
       this.#step(byte, at)
       if (this.#extent === undefined) return at + 1
     }
-    const end = (this.#extent as Extent).end(chunk, at)
+    const end = (this.#extent as JsonExtent).end(chunk, at)
     this.#take(chunk.subarray(at, end ?? chunk.length), end !== undefined)
     return end ?? chunk.length
   }
@@ -135,7 +137,7 @@ class Splitter {
   #step(byte: number, at: number): void {
     const next = AFTER[this.#place](byte)
     if (next === undefined) this.#fail(`${EXPECTED[this.#place]} is expected at byte ${this.#offset + at}`)
-    else if (next === 'begin') this.#extent = new Extent()
+    else if (next === 'begin') this.#extent = new JsonExtent()
     else if (this.#place === 'value') this.#beginList()
     else this.#place = next
   }
@@ -152,9 +154,19 @@ class Splitter {
       return
     }
     this.#earlierBytes += bytes.length
-    this.#earlier.push(bytes)
-    if (this.#earlierBytes > MAX_PART_BYTES) this.#fail(`${this.#where()} is larger than ${MAX_PART_BYTES} bytes`)
-    else if (complete) this.#complete()
+    if (this.#earlierBytes > MAX_PART_BYTES) this.#passOversized(complete)
+    else {
+      this.#earlier.push(bytes)
+      if (complete) this.#complete()
+    }
+  }
+
+  #passOversized(complete: boolean): void {
+    this.#earlier = []
+    if (!this.#inList()) this.#fail(`${this.#where()} is larger than ${MAX_PART_BYTES} bytes`)
+    if (this.broken || !complete) return
+    this.#parts.push({ kind: 'oversized item', key: this.#key, index: this.#index++ })
+    this.#end()
   }
 
   #complete(): void {
@@ -196,57 +208,6 @@ class Splitter {
   }
 
   #where(): string {
-    if (this.#inList()) return `${this.#key}[${this.#index}]`
     return this.#place === 'value' ? this.#key : 'a key'
   }
-}
-
-/** Finds where a value ends, over any number of chunks, without reading what it says. */
-class Extent {
-  #depth = 0
-  #inString = false
-  #escaped = false
-  /** Neither a string, nor an object, nor a list: ends before the next delimiter. */
-  #bare: boolean | undefined
-
-  /** @returns the index after the last byte of the value, or undefined where it goes on */
-  end(chunk: Uint8Array, from: number): number | undefined {
-    this.#bare ??= !isOpening(chunk[from] ?? 0)
-    if (this.#bare) return endOfBare(chunk, from)
-    let [depth, inString, escaped] = [this.#depth, this.#inString, this.#escaped]
-    for (let at = from; at < chunk.length; at++) {
-      const byte = chunk[at]
-      if (inString) {
-        if (escaped) escaped = false
-        else if (byte === BACKSLASH) escaped = true
-        else if (byte === QUOTE) {
-          inString = false
-          if (depth === 0) return at + 1
-        }
-      } else if (byte === QUOTE) inString = true
-      else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) depth++
-      else if ((byte === CLOSE_BRACE || byte === CLOSE_BRACKET) && --depth === 0) return at + 1
-    }
-    this.#depth = depth
-    this.#inString = inString
-    this.#escaped = escaped
-    return undefined
-  }
-}
-
-function endOfBare(chunk: Uint8Array, from: number): number | undefined {
-  for (let at = from; at < chunk.length; at++) if (isDelimiter(chunk[at] ?? 0)) return at
-  return undefined
-}
-
-function isOpening(byte: number): boolean {
-  return byte === QUOTE || byte === OPEN_BRACE || byte === OPEN_BRACKET
-}
-
-function isSpace(byte: number): boolean {
-  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
-}
-
-function isDelimiter(byte: number): boolean {
-  return byte === COMMA || byte === CLOSE_BRACKET || byte === CLOSE_BRACE || isSpace(byte)
 }

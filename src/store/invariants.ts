@@ -43,7 +43,7 @@ function ofRooms({ serverOf, isTrue }: Dialect): readonly Invariant[] {
     },
     {
       sql: `SELECT r.room_id AS room FROM rooms r WHERE r.snapshot IS NOT NULL
-        AND NOT EXISTS (SELECT 1 FROM events w WHERE w.snapshot = r.snapshot AND w.checked = 2)
+        AND NOT EXISTS (SELECT 1 FROM flaws f WHERE f.snapshot = r.snapshot AND f.type = 'm.room.create' AND f.state_key = '')
         AND NOT EXISTS (SELECT 1 FROM state s JOIN events e ON e.event = s.event WHERE s.snapshot = r.snapshot
           AND s.type = 'm.room.create' AND s.state_key = '' AND e.event_id = r.create_event)`,
       tell: ({ room }) => `${room}: its create event is not in its state`,
@@ -84,7 +84,7 @@ function ofStateAndEnds({ isTrue }: Dialect): readonly Invariant[] {
     },
     {
       sql: `SELECT r.room_id AS room, s.type AS name, s.state_key AS key FROM state s JOIN rooms r ON r.snapshot = s.snapshot
-        WHERE s.to_revision IS NULL GROUP BY r.room_id, s.snapshot, s.type, s.state_key HAVING count(*) > 1`,
+        WHERE s.to_revision IS NULL AND s.from_revision >= 0 GROUP BY r.room_id, s.snapshot, s.type, s.state_key HAVING count(*) > 1`,
       tell: ({ room, name, key }) => `${room}: ${name} ${JSON.stringify(key)} has two values at once`,
     },
     {

@@ -10,7 +10,7 @@ export interface DecisionRow {
 }
 
 export interface StageRow {
-  readonly use: 'state' | 'auth chain' | 'extremity'
+  readonly use: 'state' | 'flaw' | 'auth chain' | 'extremity'
   readonly eventId: string
   readonly type: string
   readonly stateKey: string
@@ -19,6 +19,9 @@ export interface StageRow {
   readonly joined: string | null
   readonly depth: number
   readonly checked: boolean
+  /** Where several branches have values that all count: 0 for the first, then -1, -2 and so on. */
+  readonly fromRevision: number
+  /** Of a flaw: why the event in its place cannot be used. */
   readonly json: string
 }
 

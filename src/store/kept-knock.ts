@@ -10,8 +10,8 @@ export interface KnockToPlace {
   readonly depth: number
   /** The file itself holds the event: state, auth chain or extremity. */
   readonly inFile: boolean
-  /** The file's member event for the user who knocked. */
-  readonly member: ImportedMember | undefined
+  /** The file's member event for the user who knocked; `unusable` where it has one that cannot be read. */
+  readonly member: ImportedMember | 'unusable' | undefined
 }
 
 export interface ImportedMember {
@@ -21,7 +21,7 @@ export interface ImportedMember {
 
 /**
  * `keep`: the file cannot know the knock, it stays as membership. `in file`: the file has it as the user's membership.
- * `drop`: the file knows it and something came after it, or the file bans the user.
+ * `drop`: the file knows it and something came after it, or the file bans the user, or may do so.
  */
 export type Fate = 'keep' | 'in file' | 'drop'
 
@@ -47,6 +47,7 @@ export function createKnockJudge(shallowest: number): (knock: KnockToPlace) => I
 
   return function* judge(knock) {
     const { eventId, inFile, member } = knock
+    if (member === 'unusable') return 'drop'
     if (inFile) return member?.eventId === eventId ? 'in file' : 'drop'
     if (member === undefined) return 'keep'
     return member.membership === 'ban' || (yield* descends(member.eventId, knock)) ? 'drop' : 'keep'

@@ -1,7 +1,14 @@
 /** An import as its caller sees it: events go to the writer in chunks that are short transactions. */
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Clock, RoomEvent } from '../knock/ports.ts'
-import type { ImportHeader, ImportOutcome, RoomImport, StagedEvent } from '../knock/store-ports.ts'
+import type { Clock } from '../knock/ports.ts'
+import type {
+  EventToStage,
+  ImportHeader,
+  ImportOutcome,
+  RoomImport,
+  SlotFlaw,
+  StagedEvent,
+} from '../knock/store-ports.ts'
 import { canonicalJsonText } from '../matrix/canonical-json.ts'
 import type { JobRunner, StageRow } from './jobs.ts'
 
@@ -50,6 +57,7 @@ export async function beginRoomImport(writer: JobRunner, header: ImportHeader, c
 
   return {
     addState: (events) => stage(events, stateRow),
+    addFlaws: (flaws) => stage(flaws, flawRow),
     addAuthChain: (events) => stage(events, (event) => otherRow(event, 'auth chain')),
     addExtremities: (events) => stage(events, (event) => otherRow(event, 'extremity')),
     abort,
@@ -90,19 +98,25 @@ function stateRow(event: StagedEvent): StageRow {
   const { type, state_key: stateKey = '', content } = event.pdu
   const membership = type === 'm.room.member' && typeof content.membership === 'string' ? content.membership : null
   const joined = membership === 'join' ? stateKey.slice(stateKey.indexOf(':') + 1) : null
-  return { ...otherRow(event, 'state'), type, stateKey, membership, joined, checked: event.verified }
+  const { verified: checked, branch = 0 } = event
+  return { ...otherRow(event, 'state'), type, stateKey, membership, joined, checked, fromRevision: 0 - branch }
 }
 
-function otherRow({ eventId, pdu }: RoomEvent, use: StageRow['use']): StageRow {
-  return {
-    use,
-    eventId,
-    type: '',
-    stateKey: '',
-    membership: null,
-    joined: null,
-    depth: pdu.depth,
-    checked: true,
-    json: canonicalJsonText(pdu),
-  }
+function flawRow({ type, stateKey, reason: json }: SlotFlaw): StageRow {
+  return { ...NOTHING, use: 'flaw', type, stateKey, json }
+}
+
+const NOTHING: Omit<StageRow, 'use' | 'json'> = {
+  eventId: '',
+  type: '',
+  stateKey: '',
+  membership: null,
+  joined: null,
+  depth: 0,
+  checked: true,
+  fromRevision: 0,
+}
+
+function otherRow({ eventId, pdu, json }: EventToStage, use: StageRow['use']): StageRow {
+  return { ...NOTHING, use, eventId, depth: pdu.depth, json: json ?? canonicalJsonText(pdu) }
 }

@@ -78,6 +78,11 @@ export const TABLES: readonly Table[] = [
     },
   },
   {
+    name: 'flaws',
+    key: ['snapshot', 'type', 'state_key'],
+    columns: { snapshot: 'number', type: 'name', state_key: 'name', reason: 'name' },
+  },
+  {
     name: 'joined_servers',
     key: ['snapshot', 'server'],
     columns: { snapshot: 'number', server: 'name', members: 'number' },

@@ -1,5 +1,6 @@
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { finishEvent } from '../support/events.ts'
 import { createIdentity } from '../support/signing.ts'
 import { buildRoom, joins, opening, person, says, sets, type TestRoom } from '../support/test-room.ts'
 import { openWorkplace, type Workplace } from './program-fixture.ts'
@@ -34,6 +35,54 @@ describe('rooms export', () => {
     expect(await show(other)).toEqual(before)
     const { extremities } = JSON.parse(await readFile(path, 'utf8'))
     expect(extremities).toEqual([room.tip.pdu])
+  })
+
+  it('writes what can be imported again, with what cannot be used and the values of every branch', async () => {
+    const file = JSON.parse(JSON.stringify(room.importFile()))
+    const remote = createIdentity('remote.invalid')
+    const carol = person('carol', remote)
+    const deep = JSON.parse(`${'['.repeat(110)}${']'.repeat(110)}`)
+    const { type: _, ...create } = file.pdus[0]
+    const draft = (parts: object) =>
+      ({ ...create, prev_events: [room.tip.eventId], auth_events: [], ...parts }) as never
+    const member = { room_id: room.roomId, type: 'm.room.member', sender: carol.id }
+    const knock = finishEvent(
+      draft({ ...member, state_key: carol.id, content: { membership: 'knock', deep } }),
+      '11',
+      remote,
+    )
+    const odd = finishEvent(draft({ ...member, state_key: '@odd:remote.invalid', content: { membership: deep } }), '11')
+    const alice = person('alice', work.identity)
+    const acls = ['a', 'b'].map((name) =>
+      finishEvent(
+        draft({
+          room_id: room.roomId,
+          type: 'm.room.server_acl',
+          sender: alice.id,
+          state_key: '',
+          content: { allow: ['*'], deny: [name] },
+        }),
+        '11',
+        work.identity,
+      ),
+    )
+    file.pdus.push(...[knock, odd, ...acls].map(({ pdu }) => pdu))
+    await writeFile(work.at('odd.json'), JSON.stringify(file))
+    expect(await work.run('rooms', 'import', work.at('odd.json'), '-c', config)).toMatchObject({ code: 0 })
+    const path = work.at('copy.json')
+    expect(await work.run('rooms', 'export', room.roomId, '-o', path, '-c', config)).toMatchObject({ code: 0, err: '' })
+    const before = await show(config)
+    expect(before.unusable_events).toMatchObject([{ type: 'm.room.member', state_key: '@odd:remote.invalid' }])
+    const other = await work.configure({ store: { kind: 'sqlite', path: work.at('other.db') } })
+    expect(await work.run('rooms', 'import', path, '-c', other)).toMatchObject({ code: 0 })
+    expect(await show(other)).toEqual({ ...before, revision: 1, facts_revision: 1 })
+    const again = work.at('again.json')
+    await work.run('rooms', 'export', room.roomId, '-o', again, '-c', other)
+    const lists = async (from: string) => {
+      const { pdus, auth_chain: chain, extremities } = JSON.parse(await readFile(from, 'utf8'))
+      return [pdus, chain, extremities].map((list: unknown[]) => list.map((pdu) => JSON.stringify(pdu)).sort())
+    }
+    expect(await lists(again)).toEqual(await lists(path))
   })
 
   it('writes the same to standard output', async () => {

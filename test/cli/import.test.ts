@@ -1,7 +1,18 @@
 import { writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { createIdentity } from '../support/signing.ts'
-import { bans, buildRoom, joinRule, joins, type Line, opening, person, type TestRoom } from '../support/test-room.ts'
+import { finishEvent } from '../support/events.ts'
+import { createIdentity, type JsonRecord } from '../support/signing.ts'
+import {
+  bans,
+  buildRoom,
+  joinRule,
+  joins,
+  type Line,
+  opening,
+  person,
+  sets,
+  type TestRoom,
+} from '../support/test-room.ts'
 import { openWorkplace, type Workplace } from './program-fixture.ts'
 
 let work: Workplace
@@ -45,6 +56,43 @@ describe('rooms import', () => {
     expect(code).toBe(0)
     expect(out).toMatch(/No user of resident\.example is joined: .* 404/)
     expect(out).toMatch(/Signatures not checked yet.*m\.room\.create/)
+  })
+
+  it('warns of what is wrong with a file and does not refuse it, and refuses it with --strict', async () => {
+    const file = roomOf().importFile() as { pdus: JsonRecord[] }
+    const garbage = finishEvent({ ...(file.pdus[0] as JsonRecord), type: 'm.room.member', state_key: 'garbage' }, '11')
+    const broken = file.pdus.map((pdu) => (pdu.type === 'm.room.join_rules' ? { ...pdu, signatures: {} } : pdu))
+    const theirs = finishEvent({ ...garbage.pdu, sender: kim.id, room_id: roomOf().roomId }, '11', remote).pdu
+    const path = await write({ ...file, pdus: [...broken, theirs] })
+    const strict = await work.run('rooms', 'import', path, '--strict', '-c', config)
+    expect([strict.code, strict.out]).toEqual([1, ''])
+    expect(strict.err).toMatch(/room\.json: \$.* \(m\.room\.join_rules\) is not signed by .*Nothing was changed/)
+    expect((await work.run('rooms', 'list', '--json', '-c', config)).out).toBe('[]\n')
+
+    const { code, out, err } = await work.run('rooms', 'import', path, '-c', config)
+    expect(code).toBe(0)
+    expect(out).toContain('Imported')
+    expect(err.trimEnd().split('\n')).toEqual([
+      expect.stringMatching(/^warning: \$.* \(m\.room\.join_rules\) is not signed by resident\.example/),
+      expect.stringMatching(/^warning: \$.* \(m\.room\.member\) is of no user: its state key is "garbage"/),
+      expect.stringMatching(
+        /^warning: knocks on this room are answered 404: .*m\.room\.join_rules event cannot be used/,
+      ),
+    ])
+    const shown = await work.run('rooms', 'show', roomOf().roomId, '-c', config)
+    expect(shown.out).toMatch(/closed_to_knocks +the room's m\.room\.join_rules event cannot be used: /)
+    expect(shown.out).toMatch(/unusable_event +m\.room\.join_rules +\$.*is not signed/)
+  })
+
+  it('says how many auth events the file lacks', async () => {
+    const alice = person('alice', work.identity)
+    const file = roomOf(alice, [joinRule(alice, 'knock')]).importFile()
+    const { out } = await work.run('rooms', 'import', await write({ ...file, auth_chain: [] }), '-c', config)
+    expect(out).not.toContain('Auth events')
+    const again = roomOf(alice, [sets(alice, 'm.room.power_levels', { users: { [alice.id]: 100 } }), joins(alice)])
+    const lacking = await write({ ...again.importFile(), auth_chain: [] })
+    const told = await work.run('rooms', 'import', lacking, '-c', config)
+    expect(told.out).toMatch(/Auth events that are referenced and not in the file: \d\.\n/)
   })
 
   it('names the file and the reason where it refuses, and changes nothing', async () => {

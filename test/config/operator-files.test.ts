@@ -6,7 +6,7 @@ import { type Loaded, loadOperatorFiles, loadStoreUrl } from '../../src/config/o
 import { writeRegistration } from '../../src/config/registration-file.ts'
 import { type Config, configSchema } from '../../src/config/schema.ts'
 import { createCertificateAuthority, LOOPBACK_NAMES } from '../support/certificates.ts'
-import { createIdentity, signingKeyLine } from '../support/signing.ts'
+import { base64, createIdentity, signingKeyLine } from '../support/signing.ts'
 
 let directory: string
 beforeEach(async () => {
@@ -16,6 +16,8 @@ afterEach(() => rm(directory, { recursive: true, force: true }))
 
 const at = (name: string): string => join(directory, name)
 const identity = createIdentity('example.org', 'ed25519:a_1')
+
+const KEY = base64(createIdentity('example.org').publicKey)
 
 async function config(changes: Record<string, unknown> = {}, mode = 0o600): Promise<Config> {
   await writeFile(at('signing.key'), signingKeyLine(identity))
@@ -49,6 +51,27 @@ describe('the files that the configuration names', () => {
     expect(loaded.value.caCertificates).toHaveLength(2)
     expect(loaded.value.tls).toEqual({ cert: certificate.cert, key: certificate.key })
     expect(loaded.value.warnings).toEqual([])
+  })
+
+  it('earlier keys may have had the id of the current one, and several keys one id', async () => {
+    const earlier = ['ed25519:a_1', 'ed25519:a_1', 'ed25519:b'].map((keyId) => createIdentity('example.org', keyId))
+    const [first, second, third] = earlier.map(({ publicKey }) => base64(publicKey))
+    const configured = await config({ old_verify_keys: { 'ed25519:a_1': [first, second], 'ed25519:b': third } })
+    expect(await problems(configured)).toEqual([])
+    expect([...configured.old_verify_keys].map(([keyId, keys]) => [keyId, keys.length])).toEqual([
+      ['ed25519:a_1', 2],
+      ['ed25519:b', 1],
+    ])
+  })
+
+  it.each([
+    ['the current key', () => base64(identity.publicKey), /ed25519:a_1 is the key in .*signing\.key.*leave it out/],
+    ['one key twice', () => [KEY, KEY], /ed25519:a_1 has the same key twice; name it once/],
+    ['a key of small order', () => [KEY, base64(new Uint8Array(32))], /everybody can sign.*leave it out/],
+  ])('earlier keys cannot be %s', async (_what, keys, told) => {
+    const found = await problems(await config({ old_verify_keys: { 'ed25519:a_1': keys() } }))
+    expect(found).toEqual([expect.stringMatching(told)])
+    expect(found[0]).toMatch(/^old_verify_keys: /)
   })
 
   it('a key that others can read is a warning that names chmod 600', async () => {

@@ -7,6 +7,7 @@ import { writeRegistration } from '../../src/config/registration-file.ts'
 import { MARKER_HEADER } from '../../src/knock/homeserver-ports.ts'
 import { openWorkplace, type Workplace } from '../cli/program-fixture.ts'
 import { base64, createIdentity, type JsonRecord } from '../support/signing.ts'
+import { buildRoom, opening, person } from '../support/test-room.ts'
 
 type Reply = { readonly status?: number; readonly body?: JsonRecord; readonly headers?: Record<string, string> }
 
@@ -55,6 +56,21 @@ async function examine(changes: JsonRecord = {}, ...options: readonly string[]) 
 }
 
 describe('doctor', () => {
+  it('names a room that is closed by an event that cannot be used', async () => {
+    const alice = person('alice', work.identity)
+    const room = buildRoom('11', alice, opening(alice, '11')).importFile() as { pdus: JsonRecord[]; room_id: string }
+    const pdus = room.pdus.map((pdu) => (pdu.type === 'm.room.power_levels' ? { ...pdu, signatures: {} } : pdu))
+    await writeFile(work.at('room.json'), JSON.stringify({ ...room, pdus }))
+    await work.run('rooms', 'import', work.at('room.json'), '-c', await work.configure())
+    const { code, of } = await examine()
+    expect(code).toBe(1)
+    expect(of('rooms')).toMatchObject({
+      outcome: 'failed',
+      detail: expect.stringMatching(`${room.room_id}: m\\.room\\.power_levels: .*not signed by resident.example`),
+      remedy: expect.stringMatching(/moderator send the event again/),
+    })
+  })
+
   it('finds nothing wrong with a homeserver that is as it should be', async () => {
     const { code, of } = await examine()
     expect(code).toBe(0)
@@ -217,6 +233,7 @@ describe('doctor', () => {
       ['configuration', 'ok'],
       ['files', 'note'],
       ['store', 'ok'],
+      ['rooms', 'ok'],
       ['homeserver', 'ok'],
       ['homeserver.url', 'ok'],
       ['clock', 'ok'],

@@ -57,7 +57,8 @@ async function startWithClock(limits: Record<string, unknown> = {}): Promise<Tim
   let ahead = 0
   const clock = () => Date.now() + ahead
   const store = await openConfiguredStore(config, clock, () => undefined)
-  const order = { config, files: files.value, store, file: at('room.json'), discardKnocks: false, clock }
+  const how = { discardKnocks: false, tolerance: 'refuse' } as const
+  const order = { config, files: files.value, store, file: at('room.json'), ...how, clock }
   expect((await importConfiguredRoom(order)).kind).toBe('imported')
   const service = await startService({ config, files: files.value, store, logging: await openLog('silent'), clock })
   let running = true

@@ -171,7 +171,7 @@ describe('keyring', () => {
 
   it('our own name is answered without the network, its earlier keys for events alone', async () => {
     const old = createIdentity('x', 'ed25519:old')
-    const ours = world.federation({ oldVerifyKeys: new Map([[old.keyId as KeyId, old.publicKey]]) })
+    const ours = world.federation({ oldVerifyKeys: new Map([[old.keyId as KeyId, [old.publicKey]]]) })
     const keysOf = async (use: 'request' | 'event') => {
       const ids = [world.signingKey.keyId, old.keyId as KeyId, 'ed25519:other' as KeyId]
       const answer = await ours.keyring.keysFor(OURS, ids, world.now(), use, world.now(), 'test')
@@ -332,7 +332,7 @@ describe('keyring', () => {
 
   it('our own name is answered without the network where our key is kept from us, its earlier keys for events', async () => {
     const old = createIdentity(OURS, 'ed25519:old')
-    const oldVerifyKeys = new Map([[old.keyId as KeyId, old.publicKey]])
+    const oldVerifyKeys = new Map([[old.keyId as KeyId, [old.publicKey]]])
     const { keyring } = world.federation({ signingKey: undefined, oldVerifyKeys })
     const asked = (use: 'request' | 'event') => {
       return keyring.keysFor(

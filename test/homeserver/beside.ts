@@ -5,7 +5,7 @@ import type { Store } from '../../src/knock/store-ports.ts'
 import { nativeEd25519, type SigningKey } from '../../src/matrix/ed25519.ts'
 import type { KeyId, RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
-import { HERE, keyringOf, REMOTE, THERE } from '../knock/stage.ts'
+import { HERE, REMOTE, THERE } from '../knock/stage.ts'
 import type { SignedEvent } from '../support/events.ts'
 import { type FakeResident, startFakeResident } from '../support/fake-resident.ts'
 import { sendKnockPath } from '../support/remote-knocker.ts'
@@ -33,6 +33,8 @@ export interface Beside {
   ): Promise<RoomFreshness>
   /** The event in a slot of the store's room. */
   stored(room: { roomId: string }, type: string, stateKey?: string): Promise<string | undefined>
+  /** All events of a type that the store has with an empty state key. */
+  storedAll(room: { roomId: string }, type: string): Promise<readonly string[]>
   extremities(room: { roomId: string }): Promise<readonly string[]>
   handOver(room: TestRoom, event: SignedEvent, withinMs?: number): ReturnType<Homeserver['handover']['handOver']>
   close(): Promise<void>
@@ -58,13 +60,11 @@ export async function beside({ character = 'synapse', ...changes }: BesideOption
     caCertificates: [],
     signingKey: keyOf(HERE),
     ed25519: nativeEd25519,
-    keyring: keyringOf([HERE, THERE, REMOTE], []),
     store,
     clock,
     localUsers: [],
     maxStateAgeMs: 60_000,
     handoverMs: 15_000,
-    keysWithinMs: 1_000,
     newTransactionId: () => `t${++transactions}`,
     observer: {
       roomRead: (room) => void read.push(room),
@@ -87,6 +87,10 @@ export async function beside({ character = 'synapse', ...changes }: BesideOption
       }
       const facts = await store.readFacts(roomId as RoomId)
       return facts?.state.find(({ pdu }) => pdu.type === type)?.eventId
+    },
+    async storedAll({ roomId }, type) {
+      const facts = await store.readFacts(roomId as RoomId)
+      return (facts?.state ?? []).flatMap(({ eventId, pdu }) => (pdu.type === type ? [String(eventId)] : [])).sort()
     },
     async extremities({ roomId }) {
       const selection = await store.readExtremities(roomId as RoomId)

@@ -17,6 +17,7 @@ function eventWith(type: string, content: OracleObject): RoomEvent {
 interface BranchParts {
   readonly rule?: OracleJson
   readonly membership?: string
+  readonly memberFlaw?: string
   readonly depth?: number
 }
 
@@ -24,13 +25,14 @@ interface BranchParts {
 async function withBranches(...parts: readonly BranchParts[]) {
   const ids = parts.map((_, at) => `$${String(at).repeat(43)}` as EventId)
   const branches = new Map<EventId, Branch>(
-    parts.map(({ rule = 'knock', membership, depth = 10 }, at) => [
+    parts.map(({ rule = 'knock', membership, memberFlaw, depth = 10 }, at) => [
       ids[at] as EventId,
       {
         eventId: ids[at] as EventId,
         depth,
         joinRules: rule === null ? undefined : eventWith('m.room.join_rules', { join_rule: rule }),
         member: membership === undefined ? undefined : eventWith('m.room.member', { membership }),
+        memberFlaw,
       },
     ]),
   )

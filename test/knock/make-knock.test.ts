@@ -63,7 +63,13 @@ describe('make_knock', () => {
         ...store,
         async readFacts(roomId) {
           const record = await store.readFacts(roomId)
-          return record && { ...record, state: record.state.filter(({ pdu }) => pdu.type !== type), setAside: [type] }
+          return (
+            record && {
+              ...record,
+              state: record.state.filter(({ pdu }) => pdu.type !== type),
+              flaws: [{ type, reason: 'its signature is wrong' }],
+            }
+          )
         },
       })
       const { make, send, knock } = await stage(usualRoom('10', [sets(ALICE, 'm.room.server_acl', { allow: [] })]), {
@@ -85,7 +91,7 @@ describe('make_knock', () => {
       ...store,
       async readFacts(roomId) {
         const record = await store.readFacts(roomId)
-        return record && { ...record, setAside: ['m.room.name'] }
+        return record && { ...record, flaws: [{ type: 'm.room.name', reason: 'its signature is wrong' }] }
       },
     })
     const { make } = await stage(usualRoom(), { wrap })

@@ -81,6 +81,15 @@ describe('a template of the homeserver, in a room that is known here', () => {
     expect(banned.asked).toHaveLength(1)
   })
 
+  it('builds on those of the last events alone that the room as it is read anew has', async () => {
+    const room = usualRoom()
+    const { make, asked, play } = await beside(room)
+    const { tip } = room
+    play.answer = templateOf(room, { prev_events: ['$unusable', tip.eventId] })
+    expect(await make(CAROL)).toMatchObject({ ok: true, template: { event: { prev_events: [tip.eventId] } } })
+    expect(asked).toHaveLength(2)
+  })
+
   it.each<[string, JsonObject]>([
     ['prev_events', { prev_events: ['$nobody'] }],
     ['auth_events', { auth_events: ['$nobody'] }],

@@ -26,7 +26,7 @@ export interface ImportStage {
   readonly store: Store
   readonly keyring: Keyring
   readonly asked: Asked[]
-  import(file: unknown, options?: { discardKnocks?: boolean }): Promise<RoomImportReport>
+  import(file: unknown, options?: { discardKnocks?: boolean; tolerance?: 'warn' | 'refuse' }): Promise<RoomImportReport>
 }
 
 /** An empty store beside a keyring that knows these servers. */
@@ -41,16 +41,16 @@ export function importStage(
     store,
     keyring,
     asked,
-    import(file, { discardKnocks = false } = {}) {
+    import(file, { discardKnocks = false, tolerance = 'warn' } = {}) {
       const bytes = Buffer.from(typeof file === 'string' ? file : JSON.stringify(file))
       async function* open(): AsyncGenerator<Uint8Array> {
         for (let at = 0; at < bytes.length; at += 1000) yield bytes.subarray(at, at + 1000)
       }
       const ports = {
         ...{ store, keyring, ed25519: nativeEd25519, serverName: HERE.name as ServerName },
-        ...{ clock, keysWithinMs: 10_000 },
+        clock,
       }
-      return importRoom(ports, { open, discardKnocks })
+      return importRoom(ports, { open, discardKnocks, tolerance })
     },
   }
 }

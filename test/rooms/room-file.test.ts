@@ -17,6 +17,7 @@ async function partsOf(text: string | Uint8Array, size = 1_000_000): Promise<rea
 function shown(part: RoomFilePart): string {
   if (part.kind === 'flaw') return `flaw ${part.reason}`
   if (part.kind === 'list') return `list ${part.key}`
+  if (part.kind === 'oversized item') return `${part.key}[${part.index}] is oversized`
   const text = Buffer.from(part.bytes).toString()
   return part.kind === 'item' ? `${part.key}[${part.index}] ${text}` : `${part.key} ${text}`
 }
@@ -71,15 +72,25 @@ describe('a room file', () => {
     expect(await partsOf(text, 65_536)).toEqual(['list pdus'])
   })
 
-  it('with an item beyond a megabyte is refused before it is read to its end', async () => {
+  it('with an item beyond a megabyte goes on after it, and keeps none of it', async () => {
+    const text = `{"pdus":["${'x'.repeat(3_000_000)}",{"a":1}],"auth_chain":[]}`
+    expect(await partsOf(text, 65_536)).toEqual([
+      'list pdus',
+      'pdus[0] is oversized',
+      'pdus[1] {"a":1}',
+      'list auth_chain',
+    ])
+  })
+
+  it('with a value beyond a megabyte is refused before it is read to its end', async () => {
     let chunks = 0
     async function* endless(): AsyncGenerator<Uint8Array> {
-      yield Buffer.from('{"pdus":["')
+      yield Buffer.from('{"room_id":"')
       for (; chunks < 1_000; chunks++) yield Buffer.alloc(64 * 1024, 0x61)
     }
     const parts: string[] = []
     for await (const part of readRoomFile(endless())) parts.push(shown(part))
-    expect(parts).toEqual(['list pdus', 'flaw pdus[0] is larger than 1048576 bytes'])
+    expect(parts).toEqual(['flaw room_id is larger than 1048576 bytes'])
     expect(chunks).toBeLessThan(20)
   })
 })

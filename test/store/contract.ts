@@ -6,6 +6,7 @@ import { claimContract } from './contract-claims.ts'
 import { commitContract } from './contract-commits.ts'
 import { copyContract } from './contract-copies.ts'
 import { deliveryContract } from './contract-deliveries.ts'
+import { flawContract } from './contract-flaws.ts'
 import { handedOverContract } from './contract-handed-over.ts'
 import { historyContract } from './contract-history.ts'
 import { importContract } from './contract-imports.ts'
@@ -70,6 +71,7 @@ export function storeContract(kind: StoreKind): void {
     importContract(subject)
     reimportContract(subject)
     copyContract(subject)
+    flawContract(subject)
     deliveryContract(subject)
     claimContract(subject)
     refusalContract(subject)

@@ -1,6 +1,6 @@
 /** A made-up room in the shape of version 10: events with ids and links, unsigned, for tests of stores. */
 import type { Decision, KnockCommit } from '../../src/knock/ports.ts'
-import type { ImportHeader, ImportOutcome, Store } from '../../src/knock/store-ports.ts'
+import type { ImportHeader, ImportOutcome, SlotFlaw, Store } from '../../src/knock/store-ports.ts'
 import type { Pdu, RoomEvent } from '../../src/matrix/event.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
 
@@ -69,6 +69,7 @@ export interface ImportParts {
   readonly chain?: readonly RoomEvent[]
   readonly extremities?: readonly RoomEvent[]
   readonly unverified?: readonly string[]
+  readonly flaws?: readonly SlotFlaw[]
   readonly header?: Partial<ImportHeader>
 }
 
@@ -79,6 +80,7 @@ export async function importRoom(store: Store, parts: ImportParts = {}): Promise
   const staging = await store.beginImport(header)
   const doubtful = new Set(unverified.map(id))
   await staging.addState(events.map((item) => ({ ...item, verified: !doubtful.has(item.eventId) })))
+  await staging.addFlaws(parts.flaws ?? [])
   await staging.addAuthChain(chain)
   await staging.addExtremities(extremities)
   return staging.swap()

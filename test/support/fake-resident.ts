@@ -180,7 +180,7 @@ export async function startFakeResident(options: FakeResidentOptions): Promise<F
     const told = isRefused ? refuses(fault.status, 'M_UNKNOWN') : await tell(asked, received)
     if (fault === 'held') await new Promise<void>((resolve) => held.add(resolve))
     if (fault === undefined || fault === 'held') sendJson(response, told.status, told.body)
-    else sendFaulty(response, fault, told)
+    else sendFaulty(response, fault, told, uri)
   }
 
   function isBeyond({ perSecond }: RequestLimit): boolean {

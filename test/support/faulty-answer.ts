@@ -7,6 +7,8 @@ import type { JsonRecord } from './signing.ts'
 /** How a call is answered instead of as it should be. */
 export type Fault =
   | { readonly status: number; readonly body?: JsonRecord; readonly text?: string }
+  /** The right answer with the text of its body changed. */
+  | { readonly alterText: (body: string, uri: string) => string }
   /** The right answer with its body changed. */
   | { readonly alter: (body: JsonRecord) => JsonRecord }
   /** The connection stays open without an answer. */
@@ -23,11 +25,12 @@ export type Fault =
   | 'endless'
 
 /** Answers, or not. */
-export function sendFaulty(response: ServerResponse, fault: Fault, told: Told): void {
+export function sendFaulty(response: ServerResponse, fault: Fault, told: Told, uri: string): void {
   if (fault === 'hang') return
   if (fault === 'close') return void response.destroy()
   if (typeof fault === 'object') {
-    if ('alter' in fault) sendJson(response, told.status, fault.alter(told.body))
+    if ('alterText' in fault) response.writeHead(told.status).end(fault.alterText(JSON.stringify(told.body), uri))
+    else if ('alter' in fault) sendJson(response, told.status, fault.alter(told.body))
     else if (fault.text !== undefined) response.writeHead(fault.status).end(fault.text)
     else sendJson(response, fault.status, fault.body ?? { errcode: 'M_UNKNOWN', error: 'out of order' })
     return

@@ -11,7 +11,7 @@ import { forgetAccepted, forgetEnded } from './forget.ts'
 import { createOutbox } from './outbox.ts'
 import { copyOf } from './room-copy.ts'
 import { beginMemoryImport } from './room-import.ts'
-import { createRoomQueries, summaryOf } from './room-queries.ts'
+import { createRoomQueries, flawsOf, summaryOf } from './room-queries.ts'
 import { inUse, type MemoryRoom } from './room-state.ts'
 import { createSignatureAudit } from './signature-audit.ts'
 
@@ -85,6 +85,9 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
     async roomSummary(roomId) {
       const room = rooms.get(roomId)
       return room && summaryOf(room)
+    },
+    async listFlaws(filter) {
+      return [...rooms.values()].flatMap((room) => flawsOf(room, filter)).slice(0, filter.limit)
     },
     async copyRoom(roomId) {
       const room = rooms.get(roomId)

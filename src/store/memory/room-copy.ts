@@ -2,11 +2,17 @@
 import type { RoomCopy } from '../../knock/store-ports.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId } from '../../matrix/identifiers.ts'
-import { inUse, type MemoryRoom } from './room-state.ts'
+import { inUse, type MemoryRoom, stateAt } from './room-state.ts'
 
 export function copyOf(room: MemoryRoom): RoomCopy {
-  const { state, events, extremities } = inUse(room)
-  const pdus = [...state.values()].flatMap((values) => values.at(-1)?.event ?? [])
+  const { state, events, extremities, branchValues, flaws } = inUse(room)
+  const pdus = [
+    ...[...branchValues.values()].flat(),
+    ...[...state.values()].flatMap((values) => values.at(-1)?.event ?? []),
+  ]
+  const standing = [...flaws.values()].filter(
+    ({ type, stateKey }) => stateAt(inUse(room), type, stateKey) === undefined,
+  )
   const ends = extremities.ids().flatMap((id) => events.get(id)?.event ?? room.accepted.get(id) ?? [])
   const listed = new Set<EventId>([...pdus, ...ends].map(({ eventId }) => eventId))
   const others = [...events.values()]
@@ -18,6 +24,9 @@ export function copyOf(room: MemoryRoom): RoomCopy {
     version: room.version,
     async *events(list) {
       yield lists[list] ?? []
+    },
+    async *flaws() {
+      yield standing
     },
   }
 }

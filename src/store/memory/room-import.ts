@@ -23,12 +23,18 @@ interface Staging {
 export function beginMemoryImport(rooms: Map<RoomId, MemoryRoom>, header: ImportHeader, clock: Clock): RoomImport {
   const staging: Staging = { snapshot: createSnapshot(header.ownServer), flaw: undefined }
   const { snapshot } = staging
-  const keepEvent = (event: RoomEvent) => {
-    if (!snapshot.events.has(event.eventId)) snapshot.events.set(event.eventId, { event, signatures: 'good' })
+  const keepEvent = ({ eventId, pdu }: RoomEvent) => {
+    if (!snapshot.events.has(eventId)) snapshot.events.set(eventId, { event: { eventId, pdu }, signatures: 'good' })
   }
   return {
     async addState(events) {
       for (const event of events) stageState(staging, event)
+    },
+    async addFlaws(flaws) {
+      for (const { type, stateKey, reason } of flaws) {
+        const key = stateKeyOf(type, stateKey)
+        if (!snapshot.flaws.has(key)) snapshot.flaws.set(key, { type, stateKey, reason })
+      }
     },
     async addAuthChain(events) {
       events.forEach(keepEvent)
@@ -46,12 +52,19 @@ export function beginMemoryImport(rooms: Map<RoomId, MemoryRoom>, header: Import
   }
 }
 
-function stageState(staging: Staging, { eventId, pdu, verified }: StagedEvent): void {
+function stageState(staging: Staging, { eventId, pdu, verified, branch = 0 }: StagedEvent): void {
   const { snapshot } = staging
   const stateKey = pdu.state_key ?? ''
   const key = stateKeyOf(pdu.type, stateKey)
   const event = { eventId, pdu }
   snapshot.events.set(eventId, { event, signatures: verified ? 'good' : 'unchecked' })
+  if (branch > 0) {
+    const values = snapshot.branchValues.get(key) ?? []
+    if ((values[branch - 1] ?? event).eventId !== eventId) staging.flaw ??= stateClash(pdu.type)
+    values[branch - 1] = event
+    snapshot.branchValues.set(key, values)
+    return
+  }
   const present = snapshot.state.get(key)?.[0]
   if (present !== undefined) {
     if (present.event.eventId !== eventId) staging.flaw ??= stateClash(pdu.type)
@@ -78,7 +91,9 @@ function bringIntoUse(
   const room = rooms.get(roomId)
   const createEvent = stateAt(snapshot, 'm.room.create', '')?.eventId
   if (flaw !== undefined) return { kind: 'refused', reason: flaw }
-  if (createEvent === undefined) return { kind: 'refused', reason: 'the state has no m.room.create event' }
+  if (createEvent === undefined && !snapshot.flaws.has(stateKeyOf('m.room.create', ''))) {
+    return { kind: 'refused', reason: 'the state has no m.room.create event' }
+  }
   if (room === undefined) {
     snapshot.fromRevision = 1
     const none = { accepted: new Map(), acceptedAt: new Map() }
@@ -87,6 +102,7 @@ function bringIntoUse(
   }
   const refused = mismatch(room, createEvent, version)
   if (refused !== undefined) return { kind: 'refused', reason: refused }
+  room.createEvent ??= createEvent
   const before = inUse(room)
   if (!discardKnocks) takeOverAll(room, snapshot)
   room.revision++
@@ -99,8 +115,9 @@ function bringIntoUse(
   return { kind: 'imported', revision: room.revision, keptKnocks: kept, droppedKnocks: dropped }
 }
 
-function mismatch(room: MemoryRoom, createEvent: EventId, version: string): string | undefined {
-  if (room.createEvent !== createEvent) return 'the create event is not that of the room with this id'
+function mismatch(room: MemoryRoom, createEvent: EventId | undefined, version: string): string | undefined {
+  const both = room.createEvent !== undefined && createEvent !== undefined
+  if (both && room.createEvent !== createEvent) return 'the create event is not that of the room with this id'
   if (room.version !== version) return `the room's version is ${room.version}, the file says ${version}`
   return undefined
 }
@@ -122,11 +139,12 @@ function takeOver(
   const sender = pdu.sender as UserId
   const member = stateAt(snapshot, 'm.room.member', sender)
   const membership = membershipOf(member)
+  const unusable = snapshot.flaws.has(stateKeyOf('m.room.member', sender)) ? ('unusable' as const) : undefined
   const inquiry = judge({
     eventId: knockId,
     depth: pdu.depth,
     inFile: snapshot.events.has(knockId),
-    member: member && { eventId: member.eventId, membership },
+    member: member ? { eventId: member.eventId, membership } : unusable,
   })
   const at = (id: string) => snapshot.events.get(id as EventId)?.event ?? room.accepted.get(id as EventId)
   const fate = answerNow(inquiry, (id) => at(id)?.pdu)

@@ -1,11 +1,11 @@
 /** Rooms in memory as the use cases and the room commands read them. */
 import { FACT_TYPES } from '../../knock/fact-types.ts'
-import type { Branch, Clock, KnockContext, KnockQuestion, RoomStore } from '../../knock/ports.ts'
-import type { RoomSummary } from '../../knock/store-ports.ts'
+import type { Branch, Clock, FactFlaw, KnockContext, KnockQuestion, RoomStore } from '../../knock/ports.ts'
+import type { FlawFilter, RoomFlaw, RoomSummary } from '../../knock/store-ports.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId, RoomId } from '../../matrix/identifiers.ts'
 import { selectExtremities } from '../extremity-selection.ts'
-import { headOf, holds, inUse, type MemoryRoom, stateAt } from './room-state.ts'
+import { headOf, holds, inUse, type MemoryRoom, membershipAt, stateAt, stateKeyOf } from './room-state.ts'
 
 export type RoomQueries = Pick<
   RoomStore,
@@ -20,13 +20,21 @@ export function createRoomQueries(
   return {
     async readRoom(roomId, userId) {
       const room = rooms.get(roomId)
-      return room && { head: headOf(room), member: stateAt(inUse(room), 'm.room.member', userId) }
+      return room && { head: headOf(room), ...membershipAt(inUse(room), userId) }
     },
     async readFacts(roomId) {
       const room = rooms.get(roomId)
       if (room === undefined) return undefined
-      const state = FACT_TYPES.flatMap((type) => stateAt(inUse(room), type, '') ?? [])
-      return { factsRevision: room.factsRevision, state, setAside: inUse(room).setAside }
+      const { branchValues, flaws } = inUse(room)
+      const state = FACT_TYPES.flatMap((type) => {
+        return [...(branchValues.get(stateKeyOf(type, '')) ?? []), ...[stateAt(inUse(room), type, '') ?? []].flat()]
+      })
+      const flawed = [...flaws.values()].filter(({ stateKey }) => stateKey === '')
+      return {
+        factsRevision: room.factsRevision,
+        state,
+        flaws: flawed.map(({ type, reason }) => ({ type, reason })).sort(byType),
+      }
     },
     async readExtremities(roomId) {
       const room = rooms.get(roomId)
@@ -48,6 +56,10 @@ export function createRoomQueries(
   }
 }
 
+function byType(left: FactFlaw, right: FactFlaw): number {
+  return left.type < right.type ? -1 : 1
+}
+
 function contextOf(room: MemoryRoom, question: KnockQuestion, cutoff: number): KnockContext {
   const branches = new Map<EventId, Branch>()
   for (const id of question.prevEvents) {
@@ -61,7 +73,7 @@ function contextOf(room: MemoryRoom, question: KnockQuestion, cutoff: number): K
   }
   return {
     head: headOf(room),
-    member: stateAt(inUse(room), 'm.room.member', question.sender),
+    ...membershipAt(inUse(room), question.sender),
     accepted: room.accepted.has(question.eventId) || holds(inUse(room), question.eventId),
     recorded: room.accepted.has(question.eventId),
     branches,
@@ -82,7 +94,7 @@ function branchAfter(room: MemoryRoom, eventId: EventId, sender: string, cutoff:
     eventId,
     depth: extremity.depth,
     joinRules: stateAt(snapshot, 'm.room.join_rules', '', revision),
-    member: stateAt(snapshot, 'm.room.member', sender, revision),
+    ...membershipAt(snapshot, sender, revision),
   }
 }
 
@@ -104,4 +116,10 @@ export function summaryOf(room: MemoryRoom): RoomSummary {
     extremities: snapshot.extremities.size,
     name: typeof name === 'string' ? name : undefined,
   }
+}
+
+export function flawsOf(room: MemoryRoom, filter: FlawFilter): readonly RoomFlaw[] {
+  const found = [...inUse(room).flaws.values()].map((flaw) => ({ roomId: room.roomId, ...flaw }))
+  if ('roomId' in filter) return filter.roomId === room.roomId ? found : []
+  return found.filter(({ type, stateKey }) => stateKey === '' && filter.types.includes(type))
 }

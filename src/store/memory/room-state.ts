@@ -2,7 +2,8 @@
  * A room in memory: a snapshot (one import) and the changes on top of it, with the revision at which each began.
  * docs/architecture.md, "What is kept of a room".
  */
-import type { Extremity, RoomHead } from '../../knock/ports.ts'
+import type { Extremity, Membership, RoomHead } from '../../knock/ports.ts'
+import type { SlotFlaw } from '../../knock/store-ports.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId, RoomId, ServerName } from '../../matrix/identifiers.ts'
 import { createExtremitySet, type ExtremitySet } from './extremity-set.ts'
@@ -33,8 +34,10 @@ export interface Snapshot {
   readonly extremities: ExtremitySet
   /** Knocks accepted here that are their sender's membership; true where the import knew them too. */
   readonly knocks: Map<EventId, boolean>
-  /** Types of facts whose events turned out wrongly signed. */
-  readonly setAside: string[]
+  /** Of types of which every branch counts, by key of the state: what the branches after the first have. */
+  readonly branchValues: Map<string, RoomEvent[]>
+  /** Places whose events cannot be used, by key of the state: since the snapshot is in use, until state comes into them. */
+  readonly flaws: Map<string, SlotFlaw>
   readonly ownServer: ServerName
   fromRevision: number
   endedAt: number | undefined
@@ -43,7 +46,8 @@ export interface Snapshot {
 export interface MemoryRoom {
   readonly roomId: RoomId
   readonly version: string
-  readonly createEvent: EventId
+  /** Undefined while the room never had one that can be used. */
+  createEvent: EventId | undefined
   readonly accepted: Map<EventId, RoomEvent>
   /** When each of them was recorded. */
   readonly acceptedAt: Map<EventId, number>
@@ -61,7 +65,8 @@ export function createSnapshot(ownServer: ServerName): Snapshot {
     known: new Map(),
     extremities: createExtremitySet(),
     knocks: new Map(),
-    setAside: [],
+    branchValues: new Map(),
+    flaws: new Map(),
     ownServer,
     fromRevision: 0,
     endedAt: undefined,
@@ -97,6 +102,13 @@ export function stateAt(
   revision = Number.MAX_SAFE_INTEGER,
 ): RoomEvent | undefined {
   return state.get(stateKeyOf(type, stateKey))?.findLast(({ from }) => from <= revision)?.event
+}
+
+/** The place of a user in the state of a revision. */
+export function membershipAt(snapshot: Snapshot, userId: string, revision?: number): Membership {
+  const member = stateAt(snapshot, 'm.room.member', userId, revision)
+  const flaw = member === undefined ? snapshot.flaws.get(stateKeyOf('m.room.member', userId)) : undefined
+  return { member, memberFlaw: flaw?.reason }
 }
 
 /** One joined member less on a user's server. */

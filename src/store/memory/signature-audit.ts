@@ -1,8 +1,8 @@
 /** Late signature checks on rooms in memory. */
-import { isFact } from '../../knock/fact-types.ts'
 import type { SignatureAudit } from '../../knock/store-ports.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { RoomId } from '../../matrix/identifiers.ts'
+import { WRONGLY_SIGNED } from '../flaw-reasons.ts'
 import { inUse, type MemoryRoom, removeJoined, type Snapshot, stateKeyOf } from './room-state.ts'
 
 export function createSignatureAudit(rooms: ReadonlyMap<RoomId, MemoryRoom>): SignatureAudit {
@@ -42,8 +42,12 @@ function leaveOut(snapshot: Snapshot, { eventId, pdu }: RoomEvent): void {
   const key = stateKeyOf(pdu.type, pdu.state_key ?? '')
   const values = snapshot.state.get(key) ?? []
   const others = values.filter(({ event }) => event.eventId !== eventId)
-  if (others.length === values.length) return
+  const branches = snapshot.branchValues.get(key) ?? []
+  const otherBranches = branches.filter((event) => event.eventId !== eventId)
+  if (others.length === values.length && otherBranches.length === branches.length) return
   snapshot.state.set(key, others)
-  if (isFact(pdu)) snapshot.setAside.push(pdu.type)
+  snapshot.branchValues.set(key, otherBranches)
+  const { type, state_key: stateKey = '' } = pdu
+  if (!snapshot.flaws.has(key)) snapshot.flaws.set(key, { type, stateKey, reason: WRONGLY_SIGNED })
   if (pdu.type === 'm.room.member' && pdu.content.membership === 'join') removeJoined(snapshot, pdu.state_key ?? '')
 }

@@ -19,6 +19,11 @@ const STATE_AT = (type: string, stateKey: string) => `
     WHERE s.snapshot = b.snapshot AND s.type = ${type} AND s.state_key = ${stateKey} AND s.from_revision <= b.revision
     ORDER BY s.from_revision DESC LIMIT 1)`
 
+/** Why the member event of a user in a place of the state cannot be used, in base 64: JSON holds no bytes. */
+const FLAW_IN = (snapshot: string) => `
+  (SELECT encode(f.reason, 'base64') FROM flaws f
+    WHERE f.snapshot = ${snapshot} AND f.type = 'm.room.member'::bytea AND f.state_key = $2)`
+
 /** Places count from 1, in the order of the ids that were asked for. */
 const CONTEXT: Statement = {
   name: 'context',
@@ -26,12 +31,13 @@ const CONTEXT: Statement = {
     SELECT r.version, r.revision, r.facts_revision AS "factsRevision", r.resident,
       (SELECT s.event FROM state s
         WHERE s.snapshot = r.snapshot AND s.type = 'm.room.member'::bytea AND s.state_key = $2
-        ORDER BY s.from_revision DESC LIMIT 1) AS member,
+        ORDER BY s.from_revision DESC LIMIT 1) AS member, ${FLAW_IN('r.snapshot')} AS "memberFlaw",
       EXISTS (SELECT 1 FROM events e WHERE e.room = r.room AND e.event_id = $3 AND e.snapshot = 0) AS recorded,
       EXISTS (SELECT 1 FROM events e
         WHERE e.room = r.room AND e.event_id = $3 AND e.snapshot = r.snapshot AND e.checked < 2) AS held,
       (SELECT json_agg(json_build_array(p.at, b.depth,
-          ${STATE_AT(`'m.room.join_rules'::bytea`, `''`)}, ${STATE_AT(`'m.room.member'::bytea`, '$2')}))
+          ${STATE_AT(`'m.room.join_rules'::bytea`, `''`)}, ${STATE_AT(`'m.room.member'::bytea`, '$2')},
+          ${FLAW_IN('b.snapshot')}))
         FROM unnest($4::bytea[]) WITH ORDINALITY p(id, at) CROSS JOIN LATERAL (
           SELECT x.snapshot, x.depth, greatest(x.from_revision, n.from_revision) AS revision
           FROM extremities x JOIN snapshots n ON n.snapshot = x.snapshot
@@ -47,10 +53,17 @@ const CONTEXT: Statement = {
     FROM rooms r WHERE r.room_id = $1 AND r.snapshot IS NOT NULL`,
 }
 
-type BranchRow = readonly [at: number, depth: number, joinRules: number | null, member: number | null]
+type BranchRow = readonly [
+  at: number,
+  depth: number,
+  joinRules: number | null,
+  member: number | null,
+  memberFlaw: string | null,
+]
 
 interface ContextRow extends HeadRow {
   readonly member: number | null
+  readonly memberFlaw: string | null
   readonly recorded: boolean
   readonly held: boolean
   readonly branches: readonly BranchRow[] | null
@@ -101,10 +114,14 @@ function contextOf(
 ): KnockContext {
   const read = (event: number | null) => (event === null ? undefined : events.get(event))
   const branches = new Map<EventId, Branch>()
-  for (const [at, depth, joinRules, member] of inOrder(row.branches)) {
+  const membership = (member: number | null, flaw: string | null) => ({
+    member: read(member),
+    memberFlaw: member !== null || flaw === null ? undefined : Buffer.from(flaw, 'base64').toString(),
+  })
+  for (const [at, depth, joinRules, member, flaw] of inOrder(row.branches)) {
     const eventId = prevEvents[at - 1]
     if (eventId !== undefined) {
-      branches.set(eventId, { eventId, depth, joinRules: read(joinRules), member: read(member) })
+      branches.set(eventId, { eventId, depth, joinRules: read(joinRules), ...membership(member, flaw) })
     }
   }
   const named = new Map<EventId, RoomEvent>()
@@ -115,7 +132,7 @@ function contextOf(
   }
   return {
     head: headOf(roomId, row),
-    member: read(row.member),
+    ...membership(row.member, row.memberFlaw),
     accepted: row.recorded || row.held,
     recorded: row.recorded,
     branches,

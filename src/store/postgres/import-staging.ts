@@ -50,10 +50,10 @@ const STATE: Statement = {
   name: 'stage-state',
   text: `
     WITH i AS (
-      SELECT * FROM unnest($2::bytea[], $3::bytea[], $4::bigint[], $5::bytea[]) WITH ORDINALITY
-        i(type, state_key, event, membership, at)), added AS (
+      SELECT * FROM unnest($2::bytea[], $3::bytea[], $4::bigint[], $5::bytea[], $6::bigint[]) WITH ORDINALITY
+        i(type, state_key, event, membership, from_revision, at)), added AS (
       INSERT INTO state (snapshot, type, state_key, from_revision, event, membership)
-      SELECT $1, i.type, i.state_key, 0, i.event, i.membership FROM i ORDER BY i.at
+      SELECT $1, i.type, i.state_key, i.from_revision, i.event, i.membership FROM i ORDER BY i.at
       ON CONFLICT (snapshot, type, state_key, from_revision) DO NOTHING RETURNING event)
     SELECT min(i.at) AS at FROM added JOIN i ON i.event = added.event GROUP BY added.event`,
 }
@@ -62,8 +62,16 @@ const CLASH: Statement = {
   text: `
     UPDATE snapshots n SET flaw = $5
     WHERE n.snapshot = $1 AND n.flaw IS NULL AND EXISTS (
-      SELECT 1 FROM state s WHERE s.snapshot = $1 AND s.type = $2 AND s.state_key = $3 AND s.from_revision = 0
+      SELECT 1 FROM state s WHERE s.snapshot = $1 AND s.type = $2 AND s.state_key = $3 AND s.from_revision = $6
         AND s.event <> $4)`,
+}
+const FLAWS: Statement = {
+  name: 'stage-flaws',
+  text: `
+    INSERT INTO flaws (snapshot, type, state_key, reason)
+    SELECT DISTINCT ON (i.type, i.state_key) $1::bigint, i.type, i.state_key, i.reason
+    FROM unnest($2::bytea[], $3::bytea[], $4::bytea[]) i(type, state_key, reason)
+    ON CONFLICT (snapshot, type, state_key) DO NOTHING`,
 }
 const EXTREMITIES: Statement = {
   name: 'stage-extremities',
@@ -86,6 +94,7 @@ export function createImportStaging(
       await database.transaction(async (run) => {
         const room = await roomOf(run, now, snapshot)
         await stageState(run, room, snapshot, rows)
+        await stageFlaws(run, snapshot, rows)
         await stageOthers(run, room, snapshot, rows)
       })
       return null
@@ -143,17 +152,25 @@ async function addState(
     rows.map(({ stateKey }) => bytes(stateKey)),
     events,
     rows.map(({ membership }) => (membership === null ? null : bytes(membership))),
+    rows.map(({ fromRevision }) => fromRevision),
   ])
   const added = new Set(places.map(({ at }) => at - 1))
-  for (const [at, { type, stateKey }] of rows.entries()) {
+  for (const [at, { type, stateKey, fromRevision }] of rows.entries()) {
     if (added.has(at)) continue
-    await run(CLASH, [snapshot, bytes(type), bytes(stateKey), events[at] ?? 0, stateClash(type)])
+    await run(CLASH, [snapshot, bytes(type), bytes(stateKey), events[at] ?? 0, stateClash(type), fromRevision])
   }
   return added
 }
 
+async function stageFlaws(run: Run, snapshot: number, all: readonly StageRow[]): Promise<void> {
+  const rows = all.filter(({ use }) => use === 'flaw')
+  if (rows.length === 0) return
+  const columns = [rows.map(({ type }) => type), rows.map(({ stateKey }) => stateKey), rows.map(({ json }) => json)]
+  await run(FLAWS, [snapshot, ...columns.map((column) => column.map(bytes))])
+}
+
 async function stageOthers(run: Run, room: number, snapshot: number, all: readonly StageRow[]): Promise<void> {
-  const rows = all.filter(({ use }) => use !== 'state')
+  const rows = all.filter(({ use }) => use === 'auth chain' || use === 'extremity')
   if (rows.length === 0) return
   const ids = rows.map(({ eventId }) => bytes(eventId))
   await run(OTHER_EVENTS, [room, snapshot, ids, rows.map(({ json }) => bytes(json))])

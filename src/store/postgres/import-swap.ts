@@ -25,6 +25,7 @@ interface Staged {
   readonly base: number | null
   readonly flaw: string | null
   readonly createEvent: Buffer | null
+  readonly createFlawed: boolean
   readonly fromRevision: number | null
   readonly keptKnocks: number | null
   readonly droppedKnocks: number | null
@@ -43,7 +44,9 @@ const LOCK_STAGED: Statement = {
     SELECT n.snapshot, n.phase, n.version, n.own_server AS "ownServer", n.discard_knocks AS "discardKnocks", n.base, n.flaw,
       n.from_revision AS "fromRevision", n.kept_knocks AS "keptKnocks", n.dropped_knocks AS "droppedKnocks",
       (SELECT e.event_id FROM state s JOIN events e ON e.event = s.event WHERE s.snapshot = n.snapshot
-        AND s.type = 'm.room.create'::bytea AND s.state_key = '' AND s.from_revision = 0) AS "createEvent"
+        AND s.type = 'm.room.create'::bytea AND s.state_key = '' AND s.from_revision = 0) AS "createEvent",
+      EXISTS (SELECT 1 FROM flaws f WHERE f.snapshot = n.snapshot AND f.type = 'm.room.create'::bytea AND f.state_key = '')
+        AS "createFlawed"
     FROM snapshots n WHERE n.snapshot = $1 FOR UPDATE`,
 }
 const DROP: Statement = {
@@ -70,7 +73,7 @@ const USE: Statement = {
 const UPDATE_ROOM: Statement = {
   name: 'swap-update-room',
   text: `
-    UPDATE rooms SET snapshot = $1, version = $2, create_event = $3, revision = $4, facts_revision = $4,
+    UPDATE rooms SET snapshot = $1, version = $2, create_event = coalesce($3, create_event), revision = $4, facts_revision = $4,
       resident = EXISTS (SELECT 1 FROM joined_servers WHERE snapshot = $1 AND server = $5)
     WHERE room = $6`,
 }
@@ -110,9 +113,9 @@ function earlierOutcome({ fromRevision, keptKnocks, droppedKnocks }: Staged): Im
 function flawOf(staged: Staged, room: Room): string | undefined {
   if (staged.phase !== 'staging') return 'the import was given up: nothing was heard of it for too long'
   if (staged.flaw !== null) return staged.flaw
-  if (staged.createEvent === null) return 'the state has no m.room.create event'
+  if (staged.createEvent === null && !staged.createFlawed) return 'the state has no m.room.create event'
   if (room.inUse === null) return undefined
-  if (room.createEvent?.equals(staged.createEvent) !== true) {
+  if (room.createEvent !== null && staged.createEvent !== null && !room.createEvent.equals(staged.createEvent)) {
     return 'the create event is not that of the room with this id'
   }
   if (room.version !== staged.version) return `the room's version is ${room.version}, the file says ${staged.version}`

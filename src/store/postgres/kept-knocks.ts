@@ -4,7 +4,7 @@
  */
 import { type Pdu, prevEventIds } from '../../matrix/event.ts'
 import type { CommonJobs } from '../jobs.ts'
-import { createKnockJudge, type Fate, type ImportedMember, type Inquiry, shallowestOf } from '../kept-knock.ts'
+import { createKnockJudge, type Fate, type Inquiry, type KnockToPlace, shallowestOf } from '../kept-knock.ts'
 import { parsePdu } from '../stored-pdu.ts'
 import { bytes, text } from './bytea.ts'
 import type { Database, Run, Statement } from './database.ts'
@@ -41,7 +41,9 @@ const JUDGE: Statement = {
   name: 'keep-judge',
   text: `
     SELECT i.at, m.event AS "memberEvent", m.membership, e.event_id AS "memberId",
-      EXISTS (SELECT 1 FROM events f WHERE f.room = $1 AND f.event_id = i.event_id AND f.snapshot = $2) AS "inFile"
+      EXISTS (SELECT 1 FROM events f WHERE f.room = $1 AND f.event_id = i.event_id AND f.snapshot = $2) AS "inFile",
+      EXISTS (SELECT 1 FROM flaws w
+        WHERE w.snapshot = $2 AND w.type = 'm.room.member'::bytea AND w.state_key = i.sender) AS "memberFlawed"
     FROM unnest($3::bytea[], $4::bytea[]) WITH ORDINALITY i(event_id, sender, at)
       LEFT JOIN state m ON m.snapshot = $2 AND m.type = 'm.room.member'::bytea AND m.state_key = i.sender
         AND m.from_revision = 0
@@ -105,6 +107,7 @@ interface FileRow {
   readonly memberId: Buffer | null
   readonly membership: Buffer | null
   readonly inFile: boolean
+  readonly memberFlawed: boolean
 }
 
 type Judged = Knock & FileRow & { readonly fate: Fate }
@@ -161,8 +164,8 @@ async function judge(run: Run, { room, snapshot }: Takeover, knocks: readonly Kn
   return judged
 }
 
-function importedMember({ memberId, membership }: FileRow): ImportedMember | undefined {
-  if (memberId === null) return undefined
+function importedMember({ memberId, membership, memberFlawed }: FileRow): KnockToPlace['member'] {
+  if (memberId === null) return memberFlawed ? 'unusable' : undefined
   return { eventId: text(memberId), membership: membership === null ? undefined : text(membership) }
 }
 

@@ -15,6 +15,7 @@ import { type Database, openDatabase } from './database.ts'
 import { createDecisionReader, createDecisionWriter } from './decision-rows.ts'
 import { createDeliveryQueue } from './delivery-queue.ts'
 import { createEventReader, createOutgoingReader } from './event-reader.ts'
+import { createFlawList } from './flaw-rows.ts'
 import { createFlawSearch } from './flaws.ts'
 import { createHealthCheck } from './health.ts'
 import { createHoldingsReader } from './holdings.ts'
@@ -117,6 +118,7 @@ function assemble(database: Database, options: PostgresStoreOptions): PostgresSt
     ...createKeyRows(database),
     ...createRoomList(database, events),
     copyRoom: createRoomCopy(database),
+    listFlaws: createFlawList(database),
     ...createDeliveryQueue(database, outgoing, holder, clock),
     readContext: createContextReader(database, events, { clock, ...retention }),
     async commitKnock(commit) {

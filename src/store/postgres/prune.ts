@@ -69,6 +69,7 @@ const OF_SNAPSHOT: readonly Statement[] = [
   removal('prune-state', 'state', 'snapshot = $1', '$2'),
   removal('prune-events', 'events', 'snapshot = $1 AND snapshot > 0', '$2'),
   removal('prune-servers', 'joined_servers', 'snapshot = $1', '$2'),
+  removal('prune-flaws', 'flaws', 'snapshot = $1', '$2'),
   removal('prune-knocks', 'knocks', 'snapshot = $1', '$2'),
   // Those that ended are removed by their age, which is never less than the snapshot's.
   removal('prune-extremities', 'extremities', 'snapshot = $1 AND to_revision IS NULL', '$2'),

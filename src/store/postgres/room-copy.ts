@@ -1,11 +1,12 @@
 /** A room as it was at one revision, page by page: what is written meanwhile does not show. */
-import type { RoomAdministration, RoomEventList } from '../../knock/store-ports.ts'
+import type { RoomAdministration, RoomEventList, SlotFlaw } from '../../knock/store-ports.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId } from '../../matrix/identifiers.ts'
 import { COPY_PAGE, copyEnded } from '../room-copy.ts'
 import { parsePdu } from '../stored-pdu.ts'
 import { bytes, text } from './bytea.ts'
 import type { Database, Run, Statement } from './database.ts'
+import { type FlawRow, flawOf } from './flaw-rows.ts'
 
 const PLACE: Statement = {
   name: 'copy-place',
@@ -52,6 +53,16 @@ const EXTREMITIES: Statement = {
     ORDER BY x.event_id LIMIT ${COPY_PAGE}`,
 }
 
+/** Of places in which nothing was recorded since. */
+const FLAWS: Statement = {
+  name: 'copy-flaws',
+  text: `
+    SELECT f.type, f.state_key AS "stateKey", f.reason FROM flaws f
+    WHERE f.snapshot = $1 AND (f.type, f.state_key) > ($3, $4) AND NOT EXISTS (SELECT 1 FROM state s
+      WHERE s.snapshot = f.snapshot AND s.type = f.type AND s.state_key = f.state_key AND s.from_revision BETWEEN 0 AND $2)
+    ORDER BY f.type, f.state_key LIMIT ${COPY_PAGE}`,
+}
+
 interface Place {
   readonly room: number
   readonly snapshot: number
@@ -81,6 +92,10 @@ export function createRoomCopy({ run }: Database): RoomAdministration['copyRoom'
       version: place.version,
       async *events(list) {
         yield* LISTS[list](run, place)
+        if ((await run(STILL_THERE, [place.snapshot])).length === 0) throw copyEnded()
+      },
+      async *flaws() {
+        yield* flawPages(run, place)
         if ((await run(STILL_THERE, [place.snapshot])).length === 0) throw copyEnded()
       },
     }
@@ -129,6 +144,17 @@ async function* extremityPages(run: Run, { room, snapshot, revision }: Place): P
     if (end === undefined) return
     yield rows.map(eventOf)
     last = end.eventId
+  }
+}
+
+async function* flawPages(run: Run, { snapshot, revision }: Place): AsyncGenerator<readonly SlotFlaw[], void> {
+  let last = { type: bytes(''), stateKey: bytes('') }
+  for (;;) {
+    const rows = await run<FlawRow>(FLAWS, [snapshot, revision, last.type, last.stateKey])
+    const end = rows.at(-1)
+    if (end === undefined) return
+    yield rows.map(flawOf)
+    last = end
   }
 }
 

@@ -1,9 +1,8 @@
 /** Rooms as the use cases read them: point look-ups, one statement each. docs/architecture.md, "What is kept of a room". */
-import { FACT_TYPES, isFact } from '../../knock/fact-types.ts'
+import { FACT_TYPES } from '../../knock/fact-types.ts'
 import type { Extremity, RoomEvent, RoomFactsRecord, RoomHead, RoomStore } from '../../knock/ports.ts'
 import type { EventId, RoomId } from '../../matrix/identifiers.ts'
 import { MOST_EXTREMITIES, selectExtremities } from '../extremity-selection.ts'
-import { parsePdu } from '../stored-pdu.ts'
 import { bytes, text } from './bytea.ts'
 import type { Database, Statement } from './database.ts'
 import type { EventReader, EventRow } from './event-reader.ts'
@@ -23,7 +22,9 @@ export function headOf(roomId: RoomId, { version, revision, factsRevision, resid
 const HEAD: Statement = {
   name: 'room',
   text: `
-    SELECT r.version, r.revision, r.facts_revision AS "factsRevision", r.resident, e.event, e.event_id AS "eventId", e.json
+    SELECT r.version, r.revision, r.facts_revision AS "factsRevision", r.resident, e.event, e.event_id AS "eventId", e.json,
+      (SELECT f.reason FROM flaws f
+        WHERE f.snapshot = r.snapshot AND f.type = 'm.room.member'::bytea AND f.state_key = $2) AS flaw
     FROM rooms r LEFT JOIN events e ON e.event = (
       SELECT s.event FROM state s
       WHERE s.snapshot = r.snapshot AND s.type = 'm.room.member'::bytea AND s.state_key = $2
@@ -35,13 +36,13 @@ const FACTS: Statement = {
   name: 'facts',
   text: `
     SELECT r.facts_revision AS "factsRevision", e.event, e.event_id AS "eventId", e.json,
-      ARRAY (SELECT w.json FROM events w WHERE w.snapshot = r.snapshot AND w.checked = 2) AS wrong
+      ARRAY (SELECT w.type FROM flaws w WHERE w.snapshot = r.snapshot AND w.state_key = '' ORDER BY w.type) AS flawed,
+      ARRAY (SELECT w.reason FROM flaws w WHERE w.snapshot = r.snapshot AND w.state_key = '' ORDER BY w.type) AS reasons
     FROM rooms r LEFT JOIN unnest($2::bytea[]) WITH ORDINALITY f(type, at) ON true
-      LEFT JOIN events e ON e.event = (
-        SELECT s.event FROM state s WHERE s.snapshot = r.snapshot AND s.type = f.type AND s.state_key = ''
-        ORDER BY s.from_revision DESC LIMIT 1)
+      LEFT JOIN state s ON s.snapshot = r.snapshot AND s.type = f.type AND s.state_key = '' AND s.to_revision IS NULL
+      LEFT JOIN events e ON e.event = s.event
     WHERE r.room_id = $1 AND r.snapshot IS NOT NULL
-    ORDER BY f.at`,
+    ORDER BY f.at, s.from_revision DESC`,
 }
 const FACT_KEYS = FACT_TYPES.map(bytes)
 
@@ -70,8 +71,14 @@ const JOINED: Statement = {
 type Nullable<Row> = { readonly [K in keyof Row]: Row[K] | null }
 
 interface FactRow extends Pick<HeadRow, 'factsRevision'> {
-  /** PDUs whose signatures are wrong. */
-  readonly wrong: readonly Buffer[]
+  /** Types whose events cannot be used, and why. */
+  readonly flawed: readonly Buffer[]
+  readonly reasons: readonly Buffer[]
+}
+
+/** The reason of a place in the state without an event. */
+interface FlawColumn {
+  readonly flaw: Buffer | null
 }
 
 interface ExtremityRow {
@@ -87,8 +94,11 @@ export function createRoomReader(
 ): Pick<RoomStore, 'readRoom' | 'readFacts' | 'readExtremities' | 'hasJoinedMember'> {
   return {
     async readRoom(roomId, userId) {
-      const [row] = await run<HeadRow & Nullable<EventRow>>(HEAD, [bytes(roomId), bytes(userId)])
-      return row && { head: headOf(roomId, row), member: isThere(row) ? events.decode(row) : undefined }
+      const [row] = await run<HeadRow & FlawColumn & Nullable<EventRow>>(HEAD, [bytes(roomId), bytes(userId)])
+      if (row === undefined) return undefined
+      const head = headOf(roomId, row)
+      if (isThere(row)) return { head, member: events.decode(row), memberFlaw: undefined }
+      return { head, member: undefined, memberFlaw: row.flaw === null ? undefined : text(row.flaw) }
     },
     async readFacts(roomId) {
       const rows = await run<FactRow & Nullable<EventRow>>(FACTS, [bytes(roomId), FACT_KEYS])
@@ -109,9 +119,9 @@ export function createRoomReader(
   }
 }
 
-function factsOf({ factsRevision, wrong }: FactRow, state: readonly RoomEvent[]): RoomFactsRecord {
-  const types = wrong.map(parsePdu).filter(isFact)
-  return { factsRevision, state, setAside: types.map(({ type }) => type) }
+function factsOf({ factsRevision, flawed, reasons }: FactRow, state: readonly RoomEvent[]): RoomFactsRecord {
+  const flaws = flawed.map((type, at) => ({ type: text(type), reason: text(reasons[at] ?? bytes('')) }))
+  return { factsRevision, state, flaws }
 }
 
 function isThere<Row extends Nullable<EventRow>>(row: Row): row is Row & EventRow {

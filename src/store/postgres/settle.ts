@@ -1,5 +1,6 @@
-/** What a late signature check does to an event: it stays, or it leaves the room's state as if it had never been in it. */
+/** What a late signature check does to an event: it stays, or it leaves the room's state, and a flaw in its place. */
 import type { SignatureAudit } from '../../knock/store-ports.ts'
+import { WRONGLY_SIGNED } from '../flaw-reasons.ts'
 import { parsePdu } from '../stored-pdu.ts'
 import { bytes } from './bytea.ts'
 import type { Database, Run, Statement } from './database.ts'
@@ -26,6 +27,10 @@ const MARK: Statement = { name: 'settle-mark', text: 'UPDATE events SET checked 
 const REMOVE: Statement = {
   name: 'settle-remove',
   text: 'DELETE FROM state WHERE snapshot = $1 AND type = $2 AND state_key = $3 AND event = $4 RETURNING event',
+}
+const FLAW: Statement = {
+  name: 'settle-flaw',
+  text: 'INSERT INTO flaws (snapshot, type, state_key, reason) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING',
 }
 const RAISE: Statement = {
   name: 'settle-raise',
@@ -54,7 +59,9 @@ async function leaveOut(run: Run, { event, snapshot, json }: UncheckedRow): Prom
   const { type, state_key: stateKey, content } = parsePdu(json)
   if (stateKey === undefined) return
   const removed = await run(REMOVE, [snapshot, bytes(type), bytes(stateKey), event])
-  if (removed.length > 0 && type === 'm.room.member' && content.membership === 'join') {
+  if (removed.length === 0) return
+  await run(FLAW, [snapshot, bytes(type), bytes(stateKey), bytes(WRONGLY_SIGNED)])
+  if (type === 'm.room.member' && content.membership === 'join') {
     await removeJoined(run, snapshot, [stateKey])
   }
 }

@@ -54,6 +54,8 @@ function createBranchReader(
   const readState = db.prepare(`
     SELECT event FROM state WHERE snapshot = ? AND type = ? AND state_key = ? AND from_revision <= ?
     ORDER BY from_revision DESC LIMIT 1`)
+  const readFlaw = db.prepare(`
+    SELECT reason FROM flaws WHERE snapshot = ? AND type = 'm.room.member' AND state_key = ?`)
   const stateAt = ({ snapshot, revision }: BranchRow, type: string, stateKey: string): RoomEvent | undefined => {
     const row = readState.get(snapshot, type, stateKey, revision) as { event: number } | undefined
     return row && events(row.event)
@@ -61,12 +63,11 @@ function createBranchReader(
   return (roomId, eventId, sender) => {
     const row = readExtremity.get(roomId, eventId, clock() - historyMs) as BranchRow | undefined
     if (row === undefined) return undefined
-    return {
-      eventId,
-      depth: row.depth,
-      joinRules: stateAt(row, 'm.room.join_rules', ''),
-      member: stateAt(row, 'm.room.member', sender),
-    }
+    const joinRules = stateAt(row, 'm.room.join_rules', '')
+    const member = stateAt(row, 'm.room.member', sender)
+    const flaw =
+      member === undefined ? (readFlaw.get(row.snapshot, sender) as { reason: string } | undefined) : undefined
+    return { eventId, depth: row.depth, joinRules, member, memberFlaw: flaw?.reason }
   }
 }
 

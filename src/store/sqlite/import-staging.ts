@@ -75,11 +75,14 @@ function prepareStaging(db: Database): (room: number, snapshot: number, row: Sta
     INSERT INTO events (room, snapshot, event_id, checked, json) VALUES (?, ?, ?, 1, ?)
     ON CONFLICT (room, event_id, snapshot) DO NOTHING`)
   const insertKey = db.prepare(`
-    INSERT INTO state (snapshot, type, state_key, from_revision, event, membership) VALUES (?, ?, ?, 0, ?, ?)
+    INSERT INTO state (snapshot, type, state_key, from_revision, event, membership) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (snapshot, type, state_key, from_revision) DO NOTHING`)
   const readKey = db.prepare(
-    'SELECT event FROM state WHERE snapshot = ? AND type = ? AND state_key = ? AND from_revision = 0',
+    'SELECT event FROM state WHERE snapshot = ? AND type = ? AND state_key = ? AND from_revision = ?',
   )
+  const insertFlaw = db.prepare(`
+    INSERT INTO flaws (snapshot, type, state_key, reason) VALUES (?, ?, ?, ?)
+    ON CONFLICT (snapshot, type, state_key) DO NOTHING`)
   const insertExtremity = db.prepare(`
     INSERT INTO extremities (room, event_id, snapshot, depth, from_revision, kept) VALUES (?, ?, ?, ?, 0, 0)
     ON CONFLICT (room, event_id, snapshot) DO NOTHING`)
@@ -87,14 +90,19 @@ function prepareStaging(db: Database): (room: number, snapshot: number, row: Sta
 
   const stageState = (room: number, snapshot: number, row: StageRow): boolean => {
     const { event } = insertState.get(room, snapshot, row.eventId, row.checked ? 1 : 0, row.json) as { event: number }
-    if (Number(insertKey.run(snapshot, row.type, row.stateKey, event, row.membership).changes) > 0) return true
-    const present = readKey.get(snapshot, row.type, row.stateKey) as { event: number }
+    const slot = [snapshot, row.type, row.stateKey, row.fromRevision] as const
+    if (Number(insertKey.run(...slot, event, row.membership).changes) > 0) return true
+    const present = readKey.get(...slot) as { event: number }
     if (present.event !== event) setFlaw.run(stateClash(row.type), snapshot)
     return false
   }
 
   return (room, snapshot, row) => {
     if (row.use === 'state') return stageState(room, snapshot, row)
+    if (row.use === 'flaw') {
+      insertFlaw.run(snapshot, row.type, row.stateKey, row.json)
+      return false
+    }
     insertOther.run(room, snapshot, row.eventId, row.json)
     if (row.use === 'extremity') insertExtremity.run(room, row.eventId, snapshot, row.depth)
     return false

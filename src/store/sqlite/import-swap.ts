@@ -17,6 +17,7 @@ interface Staged {
   readonly base: number | null
   readonly flaw: string | null
   readonly createEvent: string | null
+  readonly createFlawed: number
 }
 
 interface Room {
@@ -30,7 +31,9 @@ export function createImportSwap(db: Database): Pick<Handlers, 'swap'> {
   const readStaged = db.prepare(`
     SELECT n.room, n.snapshot, n.phase, n.version, n.own_server AS ownServer, n.discard_knocks AS discardKnocks, n.base,
       n.flaw, (SELECT e.event_id FROM state s JOIN events e ON e.event = s.event WHERE s.snapshot = n.snapshot
-        AND s.type = 'm.room.create' AND s.state_key = '' AND s.from_revision = 0) AS createEvent
+        AND s.type = 'm.room.create' AND s.state_key = '' AND s.from_revision = 0) AS createEvent,
+      EXISTS (SELECT 1 FROM flaws f WHERE f.snapshot = n.snapshot AND f.type = 'm.room.create' AND f.state_key = '')
+        AS createFlawed
     FROM snapshots n WHERE n.snapshot = ?`)
   const readRoom = db.prepare(
     'SELECT version, create_event AS createEvent, revision, snapshot FROM rooms WHERE room = ?',
@@ -59,9 +62,10 @@ export function createImportSwap(db: Database): Pick<Handlers, 'swap'> {
 function flawOf(staged: Staged, room: Room): string | undefined {
   if (staged.phase !== 'staging') return 'the import was given up: nothing was heard of it for too long'
   if (staged.flaw !== null) return staged.flaw
-  if (staged.createEvent === null) return 'the state has no m.room.create event'
+  if (staged.createEvent === null && staged.createFlawed === 0) return 'the state has no m.room.create event'
   if (room.snapshot === null) return undefined
-  if (room.createEvent !== staged.createEvent) return 'the create event is not that of the room with this id'
+  if (room.createEvent !== (staged.createEvent ?? room.createEvent) && room.createEvent !== null)
+    return 'the create event is not that of the room with this id'
   if (room.version !== staged.version) return `the room's version is ${room.version}, the file says ${staged.version}`
   if (staged.discardKnocks === 0 && staged.base !== room.snapshot) {
     return 'another import of this room came into use meanwhile: import again'
@@ -74,7 +78,7 @@ function prepareUse(db: Database): (now: number, staged: Staged, room: Room) => 
   const use = db.prepare(`
     UPDATE snapshots SET phase = 'current', changed_at = ?, from_revision = ? WHERE snapshot = ?`)
   const updateRoom = db.prepare(`
-    UPDATE rooms SET snapshot = ?1, version = ?2, create_event = ?3, revision = ?4, facts_revision = ?4,
+    UPDATE rooms SET snapshot = ?1, version = ?2, create_event = coalesce(?3, create_event), revision = ?4, facts_revision = ?4,
       resident = EXISTS (SELECT 1 FROM joined_servers WHERE snapshot = ?1 AND server = ?5)
     WHERE room = ?6`)
   const count = db.prepare('SELECT count(*) AS n FROM knocks WHERE snapshot = ?')

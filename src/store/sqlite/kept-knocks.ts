@@ -93,6 +93,8 @@ function prepareJudgement(db: Database): (takeover: Takeover, shallowest: number
   const readMember = db.prepare(`
     SELECT s.membership, e.event_id AS eventId FROM state s JOIN events e ON e.event = s.event
     WHERE s.snapshot = ? AND s.type = 'm.room.member' AND s.state_key = ? AND s.from_revision = 0`)
+  const isFlawed = db.prepare(`
+    SELECT 1 FROM flaws WHERE snapshot = ? AND type = 'm.room.member' AND state_key = ?`)
   const inFile = db.prepare('SELECT 1 FROM events WHERE room = ? AND event_id = ? AND snapshot = ?')
   const readEvent = db.prepare(
     'SELECT json FROM events WHERE room = ?1 AND event_id = ?2 AND snapshot IN (0, ?3) ORDER BY snapshot DESC LIMIT 1',
@@ -105,7 +107,8 @@ function prepareJudgement(db: Database): (takeover: Takeover, shallowest: number
     }
     return ({ eventId, pdu: { sender, depth } }) => {
       const row = readMember.get(snapshot, sender) as { eventId: string; membership: string | null } | undefined
-      const member = row && { eventId: row.eventId, membership: row.membership ?? undefined }
+      const unusable = isFlawed.get(snapshot, sender) === undefined ? undefined : 'unusable'
+      const member = row ? { eventId: row.eventId, membership: row.membership ?? undefined } : unusable
       const known = inFile.get(room, eventId, snapshot) !== undefined
       return answerNow(judge({ eventId, depth, inFile: known, member }), read)
     }

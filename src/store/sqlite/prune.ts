@@ -63,6 +63,8 @@ function prepareSnapshotDrop(db: Database): (budget: number) => number {
     'DELETE FROM events WHERE event IN (SELECT event FROM events WHERE snapshot = ? AND snapshot > 0 LIMIT ?)',
     `DELETE FROM joined_servers WHERE (snapshot, server) IN (
       SELECT snapshot, server FROM joined_servers WHERE snapshot = ? LIMIT ?)`,
+    `DELETE FROM flaws WHERE (snapshot, type, state_key) IN (
+      SELECT snapshot, type, state_key FROM flaws WHERE snapshot = ? LIMIT ?)`,
     'DELETE FROM knocks WHERE (snapshot, event) IN (SELECT snapshot, event FROM knocks WHERE snapshot = ? LIMIT ?)',
     // Those that ended are removed by their age, which is never less than the snapshot's.
     `DELETE FROM extremities WHERE (room, event_id, snapshot) IN (

@@ -1,5 +1,5 @@
 /** A room as it was at one revision, page by page: what is written meanwhile does not show. */
-import type { RoomCopy, RoomEventList } from '../../knock/store-ports.ts'
+import type { RoomCopy, RoomEventList, SlotFlaw } from '../../knock/store-ports.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId, RoomId } from '../../matrix/identifiers.ts'
 import { COPY_PAGE, copyEnded } from '../room-copy.ts'
@@ -36,6 +36,7 @@ export function createRoomCopy(db: Database): (roomId: RoomId) => RoomCopy | und
     auth_chain: prepareOthers(db),
     extremities: prepareExtremities(db),
   }
+  const flaws = prepareFlaws(db)
   return (roomId) => {
     const place = readPlace.get(roomId) as Place | undefined
     if (place === undefined) return undefined
@@ -44,6 +45,10 @@ export function createRoomCopy(db: Database): (roomId: RoomId) => RoomCopy | und
       version: place.version,
       async *events(list) {
         yield* lists[list](place)
+        if (stillThere.get(place.snapshot) === undefined) throw copyEnded()
+      },
+      async *flaws() {
+        yield* flaws(place)
         if (stillThere.get(place.snapshot) === undefined) throw copyEnded()
       },
     }
@@ -115,6 +120,25 @@ function prepareExtremities(db: Database): (place: Place) => Pages {
       if (end === undefined) return
       yield rows.map(eventOf)
       last = end.eventId
+    }
+  }
+}
+
+/** Of places in which nothing was recorded since. */
+function prepareFlaws(db: Database): (place: Place) => Generator<readonly SlotFlaw[], void> {
+  const read = db.prepare(`
+    SELECT f.type, f.state_key AS stateKey, f.reason FROM flaws f
+    WHERE f.snapshot = ?1 AND (f.type, f.state_key) > (?2, ?3) AND NOT EXISTS (SELECT 1 FROM state s
+      WHERE s.snapshot = f.snapshot AND s.type = f.type AND s.state_key = f.state_key AND s.from_revision BETWEEN 0 AND ?4)
+    ORDER BY f.type, f.state_key LIMIT ${COPY_PAGE}`)
+  return function* ({ snapshot, revision }) {
+    let last: Pick<SlotFlaw, 'type' | 'stateKey'> = { type: '', stateKey: '' }
+    for (;;) {
+      const rows = read.all(snapshot, last.type, last.stateKey, revision) as SlotFlaw[]
+      const end = rows.at(-1)
+      if (end === undefined) return
+      yield rows
+      last = end
     }
   }
 }

@@ -2,18 +2,16 @@
  * Rooms as the use cases read them: point look-ups on a connection that cannot write.
  * docs/architecture.md, "What is kept of a room".
  */
-import { FACT_TYPES, isFact } from '../../knock/fact-types.ts'
-import type { Clock, ExtremitySelection, RoomFactsRecord, RoomHead } from '../../knock/ports.ts'
-import type { RoomEvent } from '../../matrix/event.ts'
+import { FACT_TYPES } from '../../knock/fact-types.ts'
+import type { Clock, ExtremitySelection, FactFlaw, RoomFactsRecord, UserInRoom } from '../../knock/ports.ts'
 import type { RoomId, ServerName, UserId } from '../../matrix/identifiers.ts'
-import { parsePdu } from '../stored-pdu.ts'
 import { type ContextReader, createContextReader } from './context-reader.ts'
 import type { Database } from './database.ts'
 import type { EventReader, StoredEvent } from './event-reader.ts'
 import { createExtremityReader } from './extremity-reader.ts'
 
 export interface RoomReader {
-  room(roomId: RoomId, userId: UserId): { head: RoomHead; member: RoomEvent | undefined } | undefined
+  room(roomId: RoomId, userId: UserId): UserInRoom | undefined
   facts(roomId: RoomId): RoomFactsRecord | undefined
   extremities(roomId: RoomId): ExtremitySelection | undefined
   hasJoinedMember(roomId: RoomId, server: ServerName): boolean
@@ -28,7 +26,10 @@ interface HeadColumns {
 }
 
 /** The user's member event, where there is one. */
-type MemberColumns = { readonly member: null } | ({ readonly member: number } & StoredEvent)
+type MemberColumns = ({ readonly member: null } | ({ readonly member: number } & StoredEvent)) & {
+  /** Of a place in the state without an event. */
+  readonly flaw: string | null
+}
 
 export interface ReaderOptions {
   readonly clock: Clock
@@ -42,8 +43,9 @@ export function createRoomReader(db: Database, events: EventReader, options: Rea
     'SELECT snapshot, facts_revision AS factsRevision FROM rooms WHERE room_id = ? AND snapshot IS NOT NULL',
   )
   const readFact = db.prepare(`
-    SELECT event FROM state WHERE snapshot = ? AND type = ? AND state_key = '' ORDER BY from_revision DESC LIMIT 1`)
-  const readWrong = db.prepare('SELECT json FROM events WHERE snapshot = ? AND checked = 2')
+    SELECT event FROM state WHERE snapshot = ? AND type = ? AND state_key = '' AND to_revision IS NULL
+    ORDER BY from_revision DESC`)
+  const readFlaws = db.prepare(`SELECT type, reason FROM flaws WHERE snapshot = ? AND state_key = ''`)
   const readServer = db.prepare(`
     SELECT 1 FROM rooms r JOIN joined_servers j ON j.snapshot = r.snapshot WHERE r.room_id = ? AND j.server = ?`)
   const extremities = createExtremityReader(db)
@@ -56,11 +58,10 @@ export function createRoomReader(db: Database, events: EventReader, options: Rea
         const use = readUse.get(roomId) as { snapshot: number; factsRevision: number } | undefined
         if (use === undefined) return undefined
         const state = FACT_TYPES.flatMap((type) => {
-          const row = readFact.get(use.snapshot, type) as { event: number } | undefined
-          return (row && events(row.event)) ?? []
+          const rows = readFact.all(use.snapshot, type) as { event: number }[]
+          return rows.flatMap(({ event }) => events(event) ?? [])
         })
-        const wrong = (readWrong.all(use.snapshot) as { json: string }[]).map(({ json }) => parsePdu(json))
-        return { factsRevision: use.factsRevision, state, setAside: wrong.filter(isFact).map(({ type }) => type) }
+        return { factsRevision: use.factsRevision, state, flaws: readFlaws.all(use.snapshot) as FactFlaw[] }
       }),
     extremities: (roomId) => together(() => extremities(roomId)),
     hasJoinedMember: (roomId, server) => readServer.get(roomId, server) !== undefined,
@@ -68,16 +69,14 @@ export function createRoomReader(db: Database, events: EventReader, options: Rea
   }
 }
 
-export type HeadReader = (
-  roomId: RoomId,
-  userId: UserId,
-) => { head: RoomHead; member: RoomEvent | undefined } | undefined
+export type HeadReader = (roomId: RoomId, userId: UserId) => UserInRoom | undefined
 
 /** One statement, so that it sees one instant without a transaction of its own: every request begins with it. */
 function createHeadReader(db: Database, events: EventReader): HeadReader {
   const read = db.prepare(`
     SELECT r.version, r.revision, r.facts_revision AS factsRevision, r.resident,
-      e.event AS member, e.event_id AS eventId, e.json
+      e.event AS member, e.event_id AS eventId, e.json, (SELECT f.reason FROM flaws f
+        WHERE f.snapshot = r.snapshot AND f.type = 'm.room.member' AND f.state_key = ?1) AS flaw
     FROM rooms r LEFT JOIN events e ON e.event = (
       SELECT s.event FROM state s
       WHERE s.snapshot = r.snapshot AND s.type = 'm.room.member' AND s.state_key = ?1
@@ -87,10 +86,9 @@ function createHeadReader(db: Database, events: EventReader): HeadReader {
     const row = read.get(userId, roomId) as (HeadColumns & MemberColumns) | undefined
     if (row === undefined) return undefined
     const { version, revision, factsRevision, resident } = row
-    return {
-      head: { roomId, version, revision, factsRevision, resident: resident === 1 },
-      member: row.member === null ? undefined : events(row.member, row),
-    }
+    const head = { roomId, version, revision, factsRevision, resident: resident === 1 }
+    if (row.member === null) return { head, member: undefined, memberFlaw: row.flaw ?? undefined }
+    return { head, member: events(row.member, row), memberFlaw: undefined }
   }
 }
 

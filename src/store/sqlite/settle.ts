@@ -1,4 +1,5 @@
-/** What a late signature check does to an event: it stays, or it leaves the room's state as if it had never been in it. */
+/** What a late signature check does to an event: it stays, or it leaves the room's state, and a flaw in its place. */
+import { WRONGLY_SIGNED } from '../flaw-reasons.ts'
 import { parsePdu } from '../stored-pdu.ts'
 import type { Database } from './database.ts'
 import type { Handlers } from './jobs.ts'
@@ -21,6 +22,7 @@ export function createSettlement(db: Database): Pick<Handlers, 'settle'> {
     WHERE r.room_id = ? AND e.event_id = ? AND s.phase IN ('current', 'former') AND e.checked = ${UNCHECKED}`)
   const mark = db.prepare('UPDATE events SET checked = ? WHERE event = ?')
   const remove = db.prepare('DELETE FROM state WHERE snapshot = ? AND type = ? AND state_key = ? AND event = ?')
+  const insertFlaw = db.prepare('INSERT OR IGNORE INTO flaws (snapshot, type, state_key, reason) VALUES (?, ?, ?, ?)')
   const raise = db.prepare(`
     UPDATE rooms SET revision = revision + 1, facts_revision = revision + 1,
       resident = EXISTS (SELECT 1 FROM joined_servers j JOIN snapshots s ON s.snapshot = j.snapshot
@@ -33,8 +35,9 @@ export function createSettlement(db: Database): Pick<Handlers, 'settle'> {
     const { type, state_key: stateKey, content } = parsePdu(json)
     if (stateKey === undefined) return
     const { changes } = remove.run(snapshot, type, stateKey, event)
-    if (Number(changes) > 0 && type === 'm.room.member' && content.membership === 'join')
-      joined.remove(snapshot, stateKey)
+    if (Number(changes) === 0) return
+    insertFlaw.run(snapshot, type, stateKey, WRONGLY_SIGNED)
+    if (type === 'm.room.member' && content.membership === 'join') joined.remove(snapshot, stateKey)
   }
 
   return {

@@ -104,6 +104,7 @@ function assemble(
     },
     beginImport: (header) => beginRoomImport(writer, header, clock),
     listRooms: async (after, limit) => list.list(after, limit),
+    listFlaws: async (filter) => list.flaws(filter),
     copyRoom: async (roomId) => copyRoom(roomId),
     roomSummary: async (roomId) => list.summary(roomId),
     async listDecisions(filter) {

@@ -27,7 +27,7 @@ async function stageAgain(writer: WriterClient, more: ReturnType<typeof member>[
     const joined = membership === 'join' ? pdu.sender.slice(pdu.sender.indexOf(':') + 1) : null
     const { type, state_key: stateKey = '', depth } = pdu
     const json = canonicalJsonText(pdu)
-    return { use: 'state', eventId, type, stateKey, membership, joined, depth, checked: true, json }
+    return { use: 'state', eventId, type, stateKey, membership, joined, depth, checked: true, fromRevision: 0, json }
   })
   const [tip] = rows.slice(-1 - more.length)
   await writer.demand('stage', { now: 0, snapshot, rows })
