@@ -8,7 +8,8 @@ import type { Reporter, TestModule, TestSpecification, Vitest } from 'vitest/nod
 import { SYNAPSE_VERSION } from './install.ts'
 import { dendriteVersion } from './room-versions.ts'
 import { type Cell, kindsIn, playableIn, SCENARIOS, type ScenarioName } from './scenarios.ts'
-import { EVERY_SETTING, kindName } from './settings.ts'
+import { EVERY_SETTING, kindName, WITH_FEED } from './settings.ts'
+import { LET_IN, type Outcome, type PlayedShape } from './toolbox-stage.ts'
 
 const DIRECTORY = 'test-results'
 const SHOWN = 3
@@ -32,8 +33,9 @@ export function tableReporter(): Reporter {
     async onTestRunEnd(modules: readonly TestModule[]) {
       const cells = modules.flatMap(cellsOf)
       const isWhole = vitest !== undefined && files === (await vitest.globTestSpecifications()).length
-      if (cells.length === 0 && !isWhole) return
-      const table = tableOf(cells)
+      const shapes = modules.flatMap(shapesOf)
+      if (cells.length === 0 && shapes.length === 0 && !isWhole) return
+      const table = [...tableOf(cells), '', ...tableOfShapes(shapes)]
       await mkdir(DIRECTORY, { recursive: true })
       await writeFile(join(DIRECTORY, 'interop.md'), table.join('\n'))
       const empty = wanted().filter((cell) => !cell.isLacking && !cells.some((played) => isSame(played, cell)))
@@ -47,6 +49,11 @@ export function tableReporter(): Reporter {
 
 function cellsOf(module: TestModule): readonly Cell[] {
   return [...module.children.allTests('passed')].flatMap((test) => test.meta().cell ?? [])
+}
+
+/** Failed ones too: what did not come in is to be seen above all. */
+function shapesOf(module: TestModule): readonly PlayedShape[] {
+  return [...module.children.allTests()].flatMap((test) => test.meta().shape ?? [])
 }
 
 function wanted(): readonly Wanted[] {
@@ -72,6 +79,24 @@ function tableOf(cells: readonly Cell[]): readonly string[] {
   })
   const programs = `Synapse ${SYNAPSE_VERSION}, Dendrite ${dendriteVersion()}`
   return [programs, '', '| scenario | setting | room version | knocks and answers |', '|---|---|---|---|', ...rows]
+}
+
+function tableOfShapes(shapes: readonly PlayedShape[]): readonly string[] {
+  const settings = WITH_FEED.map(({ name }) => name)
+  const rows = [...new Set(shapes.map(({ title }) => title))].map((title) => {
+    const cells = settings.map((setting) => {
+      const played = shapes.find((shape) => shape.title === title && shape.setting === setting)
+      return played === undefined ? 'not played' : played.outcomes.map(becameOf).join('; ')
+    })
+    return `| ${title} | ${cells.join(' | ')} |`
+  })
+  return [`| shape | ${settings.join(' | ')} |`, `|---|${'---|'.repeat(settings.length)}`, ...rows]
+}
+
+/** What became of a shape by one way, and of the witness where it was not let in. */
+function becameOf({ way, status, isIn, witness }: Outcome): string {
+  const told = `${way} ${status}: ${isIn ? '' : 'not '}in the room`
+  return witness === LET_IN ? told : `${told}, **then ${witness.split('{')[0]?.trim()}**`
 }
 
 function shown(evidence: readonly string[] | undefined): string {
