@@ -6,10 +6,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WITH_FEED } from './support/settings.ts'
 import { SHAPES_OF_EVENTS } from './support/shapes-of-events.ts'
 import { SHAPES_OF_KNOCKS } from './support/shapes-of-knocks.ts'
+import { SHAPES_WITH_A_PAST } from './support/shapes-with-a-past.ts'
 import type { Shape } from './support/toolbox.ts'
 import { DEAD, LET_IN, setToolboxStage, type ToolboxStage } from './support/toolbox-stage.ts'
 
-const SHAPES: readonly Shape[] = [...SHAPES_OF_KNOCKS, ...SHAPES_OF_EVENTS]
+const SHAPES: readonly Shape[] = [...SHAPES_OF_KNOCKS, ...SHAPES_OF_EVENTS, ...SHAPES_WITH_A_PAST]
 /** So many of them must have come into rooms, or too little was tried. */
 const LEAST = 20
 

@@ -111,11 +111,13 @@ export async function draftEvent(
   { type, sender, stateKey, content }: Draft,
 ): Promise<JsonRecord> {
   const { version, prevEvents, depth, state } = await readRoom(homeserver, roomId, local)
-  const ofMembers = type === 'm.room.member' ? [state('m.room.join_rules'), state('m.room.member', stateKey)] : []
+  // https://spec.matrix.org/latest/server-server-api/#auth-events-selection
+  const asksRules = type === 'm.room.member' && ['join', 'invite', 'knock'].includes(String(content.membership))
   const authority = [
     ...(version === '12' ? [] : [state('m.room.create')]),
     state('m.room.power_levels'),
-    ...ofMembers,
+    ...(asksRules ? [state('m.room.join_rules')] : []),
+    ...(type === 'm.room.member' ? [state('m.room.member', stateKey)] : []),
     state('m.room.member', sender),
   ]
   return {

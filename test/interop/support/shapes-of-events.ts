@@ -1,11 +1,8 @@
-/** Shapes of other events than knocks, by a member of the room, and shapes that need more than one event. */
-import { createIdentity, type JsonRecord } from '../../support/signing.ts'
-import { good } from './beside-stage.ts'
-import { finishByHand, written } from './handwritten.ts'
-import { draftKnock } from './own-requests.ts'
-import type { RemoteServer } from './remote-server.ts'
+/** Shapes of other events than knocks, by a member of the room. */
+import type { JsonRecord } from '../../support/signing.ts'
+import { written } from './handwritten.ts'
 import { nested } from './shapes-of-knocks.ts'
-import { type Brought, event, memberEvent, type Scene, type Shape, sendPast } from './toolbox.ts'
+import { event, memberEvent, type Scene, type Shape, sendPast } from './toolbox.ts'
 
 const MODERATOR = 50
 /** The most that a type or a state key may have. */
@@ -83,67 +80,4 @@ function ownProfile(title: string, profile: JsonRecord): Shape {
   return { title, ways: [{ name: '/send', bring }] }
 }
 
-const ENDS = 20
-
-const HISTORIES: readonly Shape[] = [
-  {
-    title: 'prev_events that name twenty',
-    ways: [
-      {
-        name: '/send',
-        async bring(scene) {
-          const { room, stranger, somebody } = scene
-          const { homeserver, version } = room
-          const draft = await draftKnock(homeserver, room.roomId, room.moderator.userId, somebody())
-          const sign = (more: JsonRecord) =>
-            finishByHand({ ...draft, ...more }, version, homeserver.kind, stranger.identity)
-          const ends = Array.from({ length: ENDS }, () => somebody()).map(({ id }) =>
-            sign({ sender: id, state_key: id }),
-          )
-          const last = { prev_events: ends.map(({ eventId }) => eventId), depth: Number(draft.depth) + 1 }
-          return sendPast(scene, sign(last), ends)
-        },
-      },
-    ],
-  },
-  anotherKeySince('a redacted knock whose server has another key under the same id since', redact),
-  anotherKeySince('a knock whose server has another key under the same id since', async () => undefined),
-  {
-    title: 'a redacted knock whose server is gone since',
-    ways: [{ name: '/send', bring: (scene) => knockOfAnother(scene, redact, (other) => other.close()) }],
-  },
-]
-
-type Meanwhile = (scene: Scene, eventId: string) => Promise<void>
-
-async function redact({ room }: Scene, eventId: string): Promise<void> {
-  const path = `/_matrix/client/v3/rooms/${encodeURIComponent(room.roomId)}/redact/${encodeURIComponent(eventId)}/1`
-  good(await room.moderator.call('PUT', path, {}))
-}
-
-function anotherKeySince(title: string, meanwhile: Meanwhile): Shape {
-  const setUpAnew = ({ homeserver, identity }: RemoteServer): void => {
-    homeserver.identity = createIdentity(identity.name, identity.keyId)
-  }
-  return { title, ways: [{ name: '/send', bring: (scene) => knockOfAnother(scene, meanwhile, setUpAnew) }] }
-}
-
-/** A knock by a user of a server to which something happens once it is in the room. */
-async function knockOfAnother(
-  scene: Scene,
-  meanwhile: Meanwhile,
-  thenTo: (other: RemoteServer) => Promise<void> | void,
-): Promise<Brought> {
-  const { room } = scene
-  const { homeserver, roomId, moderator, version } = room
-  const other = await scene.anotherServer()
-  const draft = await draftKnock(homeserver, roomId, moderator.userId, other.person('somebody'))
-  const knock = finishByHand(draft, version, homeserver.kind, other.identity)
-  const brought = await sendPast({ ...scene, stranger: other }, knock)
-  await room.accepts(brought)
-  await meanwhile(scene, brought.eventId)
-  await thenTo(other)
-  return brought
-}
-
-export const SHAPES_OF_EVENTS: readonly Shape[] = [...MESSAGES, ...STATES, ...MEMBERS, ...HISTORIES]
+export const SHAPES_OF_EVENTS: readonly Shape[] = [...MESSAGES, ...STATES, ...MEMBERS]
