@@ -84,6 +84,10 @@ describe.each(['synapse', 'dendrite'] as const)('%s, asked by itself', (kind) =>
     const { available } = (body.capabilities as JsonRecord)['m.room_versions'] as { available: JsonRecord }
     const offered = KNOCKABLE_VERSIONS.filter((version) => version in available)
     expect(offered).toEqual(versionsOf(kind))
+    for (const version of KNOCKABLE_VERSIONS.filter((known) => !offered.includes(known))) {
+      const created = moderator.createRoom({ version, joinRule: 'knock' })
+      await expect(created).rejects.toThrow('M_UNSUPPORTED_ROOM_VERSION')
+    }
   })
 
   it(`gives the state ${kind === 'synapse' ? 'before' : 'after'} the event that is named`, async () => {

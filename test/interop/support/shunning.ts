@@ -8,6 +8,7 @@ import type { Client } from './client.ts'
 import { type FrontDoor, openFrontDoor } from './front-door.ts'
 import type { Homeserver } from './homeserver.ts'
 import { openRetryTable, type RetryTable } from './retry-table.ts'
+import { UNLIMITED } from './service-beside.ts'
 import { startSynapse } from './synapse.ts'
 
 /** The Synapse that knocks, and what it remembers. */
@@ -66,7 +67,7 @@ export async function startPlace(
     ...{ url: resident.url, local_users: [alice.id], max_state_age_seconds: MAX_STATE_AGE_MS / 1000 },
     ...config.homeserver,
   }
-  const everything = { timeouts: TIMEOUTS, ...config, homeserver: beside }
+  const everything = { timeouts: TIMEOUTS, limits: UNLIMITED, ...config, homeserver: beside }
   const service = await startService({ identity, ca: authority.cert, rooms: [], config: everything })
   door.to = service.port
   return {

@@ -2,8 +2,10 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { createCertificateAuthority } from '../../support/certificates.ts'
 import type { SignedEvent } from '../../support/events.ts'
+import type { Answer } from '../../support/http-client.ts'
 import type { JsonRecord } from '../../support/signing.ts'
 import { good, registerAppservice, START } from './beside-stage.ts'
 import { type RemoteServer, startRemoteServer } from './remote-server.ts'
@@ -54,6 +56,9 @@ export interface ToolboxStage {
 
 /** How long an event of which the homeserver says nothing is waited for before the witness knocks. */
 const IN_WITHIN_MS = 1500
+/** What is promised with a live feed, and some more. */
+const NEWS_WITHIN_MS = 1200
+const ASK_EVERY_MS = 50
 /** How long until clients see what is in a room. */
 const SHOWN_WITHIN_MS = 5000
 
@@ -122,7 +127,7 @@ async function playWay(way: Way, scene: Scene, witness: RemoteServer): Promise<O
   const { room } = scene
   const brought = await way.bring(scene)
   const wasIn = await comesIn(room, brought)
-  const first = await knockAs(witness, room)
+  const first = await knockAs(witness, room, wasIn ? idOf(brought) : undefined)
   const isIn = await isShown(room, brought, first.knock)
   // It came when the witness had knocked already: once more, after it.
   const last = isIn && !wasIn ? await knockAs(witness, room) : first
@@ -166,19 +171,43 @@ async function timeline({ moderator, roomId }: ResidentRoom): Promise<ReadonlySe
   return new Set((answer.body.chunk as readonly JsonRecord[]).map(({ event_id }) => event_id))
 }
 
-/** A user of the witness knocks through the service. */
+/**
+ * A user of the witness knocks through the service.
+ * @param after an event that the service should have heard of by then
+ */
 async function knockAs(
   witness: RemoteServer,
   room: ResidentRoom,
+  after?: string,
 ): Promise<{ readonly answers: string; readonly knock: SignedEvent | undefined }> {
   const { homeserver, roomId, version } = room
-  const made = await witness.makeKnock(homeserver, roomId, stranger(witness))
+  const made = await templateAfter(witness, room, after)
   if (made.status === 404 && (await isDead(room))) return { answers: DEAD, knock: undefined }
   if (made.status !== 200) return { answers: `make_knock ${made.status} ${made.text}`, knock: undefined }
   const knock = witness.sign(made.body.event as JsonRecord, version)
   const sent = await witness.sendKnock(homeserver, roomId, knock)
   if (sent.status !== 200) return { answers: `send_knock ${sent.status} ${sent.text}`, knock: undefined }
   return { answers: LET_IN, knock }
+}
+
+/**
+ * A template that builds on an event, so that the service is known to have heard of it; or, where no template ever does, one
+ * from when the news must have come.
+ */
+async function templateAfter(
+  witness: RemoteServer,
+  { homeserver, roomId }: ResidentRoom,
+  after: string | undefined,
+): Promise<Answer> {
+  const who = stranger(witness)
+  const by = Date.now() + NEWS_WITHIN_MS
+  for (;;) {
+    const made = await witness.makeKnock(homeserver, roomId, who)
+    if (made.status !== 200 || after === undefined || Date.now() > by) return made
+    const { prev_events: named } = made.body.event as { readonly prev_events: readonly string[] }
+    if (named.includes(after)) return made
+    await pause(ASK_EVERY_MS)
+  }
 }
 
 /** Whether the homeserver itself can write nothing more in a room: no service beside it could. */
