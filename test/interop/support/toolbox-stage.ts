@@ -55,7 +55,7 @@ export interface ToolboxStage {
 }
 
 /** How long an event of which the homeserver says nothing is waited for before the witness knocks. */
-const IN_WITHIN_MS = 1500
+const IN_WITHIN_MS = 1000
 /** What is promised with a live feed, and some more. */
 const NEWS_WITHIN_MS = 1200
 const ASK_EVERY_MS = 50
@@ -159,9 +159,12 @@ function idOf({ eventId, answer }: Brought): string {
   return ids.includes(eventId) || ids.length !== 1 ? eventId : String(ids[0])
 }
 
+/** Whether a transaction's answer leaves the event out, or says why it is dropped. */
 function isRefused(brought: Brought): boolean {
   const results = brought.answer.body.pdus as { readonly [id: string]: JsonRecord } | undefined
-  return results !== undefined && results[idOf(brought)]?.error !== undefined
+  if (results === undefined) return false
+  const result = results[idOf(brought)]
+  return result === undefined || result.error !== undefined
 }
 
 async function timeline({ moderator, roomId }: ResidentRoom): Promise<ReadonlySet<unknown>> {
