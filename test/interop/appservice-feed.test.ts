@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createCertificateAuthority } from '../support/certificates.ts'
-import { KNOCKABLE_VERSIONS } from '../support/events.ts'
 import type { JsonRecord } from '../support/signing.ts'
 import { type Appservice, HS_TOKEN, startAppservice } from './support/appservice.ts'
 import { startDendrite } from './support/dendrite.ts'
@@ -12,6 +11,7 @@ import type { Homeserver } from './support/homeserver.ts'
 import { inject } from './support/own-requests.ts'
 import { type RemoteServer, startRemoteServer } from './support/remote-server.ts'
 import { openRoom, type ResidentRoom, stranger } from './support/resident-room.ts'
+import { type KnockableVersion, versionsOf } from './support/room-versions.ts'
 import { startSynapse } from './support/synapse.ts'
 import { until } from './support/until.ts'
 
@@ -38,15 +38,14 @@ describe.each(['synapse', 'dendrite'] as const)('an application service of %s', 
     await rm(directory, { recursive: true, force: true })
   })
 
-  const open = (version: (typeof KNOCKABLE_VERSIONS)[number] = '11'): Promise<ResidentRoom> =>
-    openRoom(homeserver, remote, version)
+  const open = (version: KnockableVersion = '11'): Promise<ResidentRoom> => openRoom(homeserver, remote, version)
 
   const isEvent =
     (eventId: unknown) =>
     ({ event_id }: JsonRecord): boolean =>
       event_id === eventId
 
-  it.each(KNOCKABLE_VERSIONS)('is told of a knock that was put in, version %s', async (version) => {
+  it.each(versionsOf(kind))('is told of a knock that was put in, version %s', async (version) => {
     const room = await open(version)
     const who = stranger(remote)
     const knock = await room.knock(who)

@@ -1,13 +1,14 @@
 /** Knocks put into rooms of real homeservers by transactions whose origin and destination are both their own name. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createCertificateAuthority } from '../support/certificates.ts'
-import { KNOCKABLE_VERSIONS, type SignedEvent } from '../support/events.ts'
+import type { SignedEvent } from '../support/events.ts'
 import type { JsonRecord } from '../support/signing.ts'
 import { startDendrite } from './support/dendrite.ts'
 import type { Homeserver } from './support/homeserver.ts'
 import { inject, readEvent, stateAt } from './support/own-requests.ts'
 import { type RemoteServer, startRemoteServer } from './support/remote-server.ts'
 import { openRoom, type ResidentRoom, stranger } from './support/resident-room.ts'
+import { type KnockableVersion, versionsOf } from './support/room-versions.ts'
 import { startSynapse } from './support/synapse.ts'
 import { until } from './support/until.ts'
 
@@ -44,10 +45,10 @@ async function thirdServerIsUpToDate({ moderator, roomId }: ResidentRoom): Promi
 }
 
 describe.each(['synapse', 'dendrite'] as const)('a knock put into %s', (kind) => {
-  const open = (version: (typeof KNOCKABLE_VERSIONS)[number], rule?: string | JsonRecord): Promise<ResidentRoom> =>
+  const open = (version: KnockableVersion, rule?: string | JsonRecord): Promise<ResidentRoom> =>
     openRoom(homeservers[kind] as Homeserver, remote, version, rule)
 
-  it.each(KNOCKABLE_VERSIONS)(
+  it.each(versionsOf(kind))(
     'is shown to the moderator, built on, and sent to nobody else, version %s',
     async (version) => {
       const room = await open(version)
@@ -67,7 +68,8 @@ describe.each(['synapse', 'dendrite'] as const)('a knock put into %s', (kind) =>
     },
   )
 
-  it.each(['10', '11', '12'] as const)('is let in by the rule knock_restricted, version %s', async (version) => {
+  const restricting = versionsOf(kind).filter((version) => Number(version) >= 10)
+  it.each(restricting)('is let in by the rule knock_restricted, version %s', async (version) => {
     const allow = [{ type: 'm.room_membership', room_id: '!other:example.test' }]
     const room = await open(version, { join_rule: 'knock_restricted', allow })
     const knock = await room.knock(stranger(remote))

@@ -6,6 +6,7 @@ import { startDendrite } from './support/dendrite.ts'
 import type { Homeserver } from './support/homeserver.ts'
 import { readSteps, type Step } from './support/operating-page.ts'
 import { type Operator, startOperator } from './support/operator.ts'
+import { versionsOf } from './support/room-versions.ts'
 import { SEEN_WITHIN_MS, seenMember } from './support/seeing-knocks.ts'
 import { startSynapse } from './support/synapse.ts'
 
@@ -43,7 +44,8 @@ describe.each(['synapse', 'dendrite'] as const)('the page for operators of %s', 
     for (const line of doctor) expect(line).toMatch(/^(?:ok|note) /)
 
     const [moderator, user] = [await resident.register('moderator'), await knocking.register(`of-${kind}`)]
-    const roomId = await moderator.createRoom({ version: '12', joinRule: 'knock' })
+    const version = versionsOf(kind).at(-1) ?? '11'
+    const roomId = await moderator.createRoom({ version, joinRule: 'knock' })
     const watch = await moderator.watch()
     good(await user.knock(roomId, resident.name, 'let me in'))
     const by = Date.now() + SEEN_WITHIN_MS

@@ -17,6 +17,7 @@ import {
 } from './support/own-requests.ts'
 import { type RemoteServer, startRemoteServer } from './support/remote-server.ts'
 import { openRoom, type ResidentRoom, stranger } from './support/resident-room.ts'
+import { type KnockableVersion, versionsOf } from './support/room-versions.ts'
 import { startSynapse } from './support/synapse.ts'
 
 const homeservers: Partial<Record<Homeserver['kind'], Homeserver>> = {}
@@ -33,7 +34,7 @@ afterAll(async () => {
   await Promise.all([homeservers.synapse?.stop(), homeservers.dendrite?.stop(), remote?.close()])
 })
 
-function open(kind: Homeserver['kind'], version: (typeof KNOCKABLE_VERSIONS)[number]): Promise<ResidentRoom> {
+function open(kind: Homeserver['kind'], version: KnockableVersion): Promise<ResidentRoom> {
   return openRoom(homeservers[kind] as Homeserver, remote, version)
 }
 
@@ -42,7 +43,7 @@ function pdusOf(body: JsonRecord): readonly JsonRecord[] {
 }
 
 describe.each(['synapse', 'dendrite'] as const)('%s, asked by itself', (kind) => {
-  it.each(KNOCKABLE_VERSIONS)('tells all that a knock needs in a room of version %s', async (version) => {
+  it.each(versionsOf(kind))('tells all that a knock needs in a room of version %s', async (version) => {
     const { homeserver, roomId, moderator } = await open(kind, version)
     const left = await makeLeave(homeserver, roomId, moderator.userId)
     const joined = await makeJoin(homeserver, roomId, moderator.userId)
@@ -58,7 +59,7 @@ describe.each(['synapse', 'dendrite'] as const)('%s, asked by itself', (kind) =>
     expect(depth).toBe(Number(tip?.depth) + 1)
   })
 
-  it.each(KNOCKABLE_VERSIONS)('gives whole PDUs whose ids and hashes hold, version %s', async (version) => {
+  it.each(versionsOf(kind))('gives whole PDUs whose ids and hashes hold, version %s', async (version) => {
     const { homeserver, roomId, moderator } = await open(kind, version)
     const [tip = ''] = await lastEvents(homeserver, roomId, moderator.userId)
     const ids = (await stateAt(homeserver, 'state_ids', roomId, tip)).body
@@ -75,6 +76,18 @@ describe.each(['synapse', 'dendrite'] as const)('%s, asked by itself', (kind) =>
     const keys = new Set(pdusOf(body).flatMap((pdu) => Object.keys(pdu)))
     expect(keys.has('unsigned')).toBe(kind === 'synapse')
     expect(keys.has('origin')).toBe(kind === 'dendrite')
+  })
+
+  it('offers the versions of rooms that these tests expect of it', async () => {
+    const { moderator } = await open(kind, '11')
+    const { body } = await moderator.call('GET', '/_matrix/client/v3/capabilities')
+    const { available } = (body.capabilities as JsonRecord)['m.room_versions'] as { available: JsonRecord }
+    const offered = KNOCKABLE_VERSIONS.filter((version) => version in available)
+    expect(offered).toEqual(versionsOf(kind))
+    for (const version of KNOCKABLE_VERSIONS.filter((known) => !offered.includes(known))) {
+      const created = moderator.createRoom({ version, joinRule: 'knock' })
+      await expect(created).rejects.toThrow('M_UNSUPPORTED_ROOM_VERSION')
+    }
   })
 
   it(`gives the state ${kind === 'synapse' ? 'before' : 'after'} the event that is named`, async () => {

@@ -29,6 +29,8 @@ export interface FakeHomeserver {
   readonly port: number
   /** Its current identity; `rotate` changes it. */
   identity: Identity
+  /** Further keys that it publishes. */
+  further: readonly Identity[]
   /** How it answers for its keys. */
   keys: KeyBehaviour
   /** How it answers transactions. */
@@ -74,6 +76,7 @@ export async function startFakeHomeserver(options: FakeHomeserverOptions): Promi
     name,
     port,
     identity: createIdentity(name),
+    further: [],
     keys: 'good',
     transactions: 'good',
     received,
@@ -94,7 +97,7 @@ export async function startFakeHomeserver(options: FakeHomeserverOptions): Promi
     const url = request.url ?? ''
     if (request.method === 'GET' && url.startsWith('/_matrix/key/v2/server')) {
       homeserver.keyRequests += 1
-      answerKeys(homeserver.keys, homeserver.identity, oldKeys, response)
+      answerKeys(homeserver.keys, homeserver.identity, oldKeys, response, homeserver.further)
     } else if (request.method === 'PUT' && url.startsWith('/_matrix/federation/v1/send/')) {
       takeTransaction(homeserver, options, { received, attempts, complaints }, request, response).catch((error) => {
         complaints.push(String(error))

@@ -28,17 +28,23 @@ export interface OldKey {
   readonly expiredAt: number
 }
 
-/** The signed key object of a server. */
-export function keyObject(identity: Identity, oldKeys: readonly OldKey[], validUntil = Date.now() + WEEK): JsonRecord {
+/** The signed key object of a server. @param further keys of the server beside the one that it signs with */
+export function keyObject(
+  identity: Identity,
+  oldKeys: readonly OldKey[],
+  validUntil = Date.now() + WEEK,
+  further: readonly Identity[] = [],
+): JsonRecord {
+  const verifyKeys = [identity, ...further].map(({ keyId, publicKey }) => [keyId, { key: base64(publicKey) }])
   const draft: JsonRecord = {
     server_name: identity.name,
     valid_until_ts: validUntil,
-    verify_keys: { [identity.keyId]: { key: base64(identity.publicKey) } },
+    verify_keys: Object.fromEntries(verifyKeys),
     old_verify_keys: Object.fromEntries(
       oldKeys.map((old) => [old.identity.keyId, { key: base64(old.identity.publicKey), expired_ts: old.expiredAt }]),
     ),
   }
-  return withSignature(draft, identity)
+  return [identity, ...further].reduce((object, signer) => withSignature(object, signer), draft)
 }
 
 /** Answers one `GET /_matrix/key/v2/server`. */
@@ -47,8 +53,9 @@ export function answerKeys(
   identity: Identity,
   oldKeys: readonly OldKey[],
   response: ServerResponse,
+  further: readonly Identity[] = [],
 ): void {
-  const object = keyObjectOf(behaviour, identity, oldKeys)
+  const object = keyObjectOf(behaviour, identity, oldKeys, further)
   if (object !== undefined) sendJson(response, 200, object)
   else if (behaviour === 'error') sendJson(response, 500, { errcode: 'M_UNKNOWN', error: 'out of order' })
   else if (behaviour === 'not-json') response.writeHead(200).end('<html>moved</html>')
@@ -59,8 +66,13 @@ export function answerKeys(
 }
 
 /** The key object of the behaviours that answer with one. */
-function keyObjectOf(behaviour: KeyBehaviour, identity: Identity, oldKeys: readonly OldKey[]): JsonRecord | undefined {
-  const honest = keyObject(identity, oldKeys)
+function keyObjectOf(
+  behaviour: KeyBehaviour,
+  identity: Identity,
+  oldKeys: readonly OldKey[],
+  further: readonly Identity[],
+): JsonRecord | undefined {
+  const honest = keyObject(identity, oldKeys, Date.now() + WEEK, further)
   if (behaviour === 'good') return honest
   if (behaviour === 'unsigned') return { ...honest, signatures: {} }
   if (behaviour === 'good-for-a-year') return keyObject(identity, oldKeys, Date.now() + 52 * WEEK)

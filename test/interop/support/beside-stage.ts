@@ -49,7 +49,7 @@ export interface Stage {
   close(): Promise<void>
 }
 
-const START = { synapse: startSynapse, dendrite: startDendrite } as const
+export const START = { synapse: startSynapse, dendrite: startDendrite } as const
 const MAX_STATE_AGE_SECONDS = { feed: 60, age: 1 } as const
 /** What is promised with a live feed. */
 const FEED_MS = 1000
@@ -103,7 +103,7 @@ export async function setStage(setting: Setting): Promise<Stage> {
 }
 
 /** Writes the file that both sides read. */
-async function registerAppservice(directory: string) {
+export async function registerAppservice(directory: string) {
   const [port = 0] = await freePorts(1)
   const registrationPath = join(directory, 'registration.yaml')
   const registration = {

@@ -1,6 +1,6 @@
 /**
  * Dendrite with SQLite, one process, no limits on rates, and the test's own authority as the only one it trusts.
- * https://element-hq.github.io/dendrite/
+ * https://matrix-org.github.io/dendrite/
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

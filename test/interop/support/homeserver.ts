@@ -23,6 +23,8 @@ export interface HomeserverOptions {
   readonly registrationPath?: string
   /** How much other servers may ask: what an operator has who set nothing, or without end, which is the default here. */
   readonly federationLimits?: 'usual'
+  /** How it goes on with servers that failed: as an operator has it who set nothing, or at once, which is the default here. */
+  readonly retries?: 'usual'
 }
 
 export interface Homeserver {
@@ -40,6 +42,8 @@ export interface Homeserver {
   readonly clientUrl: string
   /** Makes a user and logs in. */
   register(localpart: string): Promise<Client>
+  /** Makes a user who may administer it. */
+  registerAdmin(localpart: string): Promise<Client>
   /** Sends make_knock and send_knock to this port of 127.0.0.1 from now on; to the homeserver where it is left out. */
   routeKnocksTo(port?: number): Promise<void>
   /** Puts a file into the server block of its proxy, in place of a route for knocks. */
@@ -67,6 +71,7 @@ export interface Setup {
   readonly caPath: string
   readonly registrationPath: string | undefined
   readonly federationLimits: 'usual' | undefined
+  readonly retries: 'usual' | undefined
 }
 
 /** A kind of homeserver. */
@@ -108,7 +113,8 @@ export async function startHomeserver(kind: Kind, options: HomeserverOptions): P
       configPath: join(directory, kind.configFile),
       federationUrl: `https://${name}`,
       clientUrl,
-      register: (localpart) => register(clientUrl, localpart),
+      register: (localpart) => register(clientUrl, localpart, 'notadmin'),
+      registerAdmin: (localpart) => register(clientUrl, localpart, 'admin'),
       routeKnocksTo: (knockPort) => proxy.routeKnocksTo(knockPort),
       includeInProxy: (path) => proxy.include(path),
       down: () => program.stop(),
@@ -138,13 +144,13 @@ async function startRestartable(
   directory: string,
   name: string,
   port: number,
-  { authority, registrationPath, federationLimits }: HomeserverOptions,
+  { authority, registrationPath, federationLimits, retries }: HomeserverOptions,
 ): Promise<Restartable> {
   const identity = createIdentity(name, 'ed25519:a_test')
   const caPath = join(directory, 'ca.pem')
   await writeFile(caPath, authority.cert)
   const sharedSecret = SHARED_SECRET
-  const told = { directory, name, port, identity, sharedSecret, caPath, registrationPath, federationLimits }
+  const told = { directory, name, port, identity, sharedSecret, caPath, registrationPath, federationLimits, retries }
   const command = await kind.prepare(told)
   const endpoint = { url: `http://127.0.0.1:${port}` }
   let earlier = ''
@@ -172,12 +178,12 @@ async function startRestartable(
 }
 
 /** Synapse and Dendrite share the way in which an operator makes users. */
-async function register(url: string, localpart: string): Promise<Client> {
+async function register(url: string, localpart: string, role: 'admin' | 'notadmin'): Promise<Client> {
   const path = '/_synapse/admin/v1/register'
   const { nonce } = (await send({ url }, 'GET', path)).body
   const mac = createHmac('sha1', SHARED_SECRET)
-  mac.update([nonce, localpart, PASSWORD, 'notadmin'].join('\0'))
-  const user = { nonce, username: localpart, password: PASSWORD, admin: false, mac: mac.digest('hex') }
+  mac.update([nonce, localpart, PASSWORD, role].join('\0'))
+  const user = { nonce, username: localpart, password: PASSWORD, admin: role === 'admin', mac: mac.digest('hex') }
   const registered = await send({ url }, 'POST', path, {}, JSON.stringify(user))
   if (registered.status !== 200) throw new Error(`${url} made no user ${localpart}: ${registered.text}`)
   return createClient(url, String(registered.body.user_id), String(registered.body.access_token))

@@ -9,13 +9,14 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
 export const SYNAPSE_VERSION = '1.163.2'
-export const DENDRITE_VERSION = '0.15.2'
+/** The last under the Apache licence. */
+export const DENDRITE_VERSION = '0.13.8'
 
 const CACHE = fileURLToPath(new URL('../../../.cache/interop/', import.meta.url))
 const CONSTRAINTS = fileURLToPath(new URL('./synapse-constraints.txt', import.meta.url))
 const SYNAPSE = join(CACHE, `synapse-${SYNAPSE_VERSION}`)
 const DENDRITE = join(CACHE, `dendrite-${DENDRITE_VERSION}`)
-const DENDRITE_MODULE = 'github.com/element-hq/dendrite'
+const DENDRITE_MODULE = 'github.com/matrix-org/dendrite'
 
 /** The Python that has Synapse. */
 export const SYNAPSE_PYTHON = join(SYNAPSE, 'bin', 'python')
@@ -62,10 +63,10 @@ async function installSynapse(): Promise<void> {
 }
 
 async function installDendrite(): Promise<void> {
-  const remedy = 'install Go 1.24 or newer, or name a Dendrite server in DENDRITE_BIN'
+  const remedy = 'install Go 1.21 or newer, or name a Dendrite server in DENDRITE_BIN'
   await whole(DENDRITE, async (directory) => {
     // A module that requires Dendrite, since `go install` also asks for versions that a proxy need not have.
-    await writeFile(join(directory, 'go.mod'), 'module dendrite-for-tests\n\ngo 1.24\n')
+    await writeFile(join(directory, 'go.mod'), 'module dendrite-for-tests\n\ngo 1.21\n')
     const command = `${DENDRITE_MODULE}/cmd/dendrite`
     await run('go', ['get', `${command}@v${DENDRITE_VERSION}`], remedy, directory)
     await run('go', ['build', '-o', join(directory, 'dendrite'), command], remedy, directory)

@@ -90,29 +90,46 @@ export async function readRoom(homeserver: Homeserver, roomId: string, local: st
 }
 
 /** A knock to sign, in the room as it is now. */
-export async function draftKnock(
+export function draftKnock(homeserver: Homeserver, roomId: string, local: string, { id }: Person): Promise<JsonRecord> {
+  const content = { membership: 'knock', reason: 'may I come in?' }
+  return draftEvent(homeserver, roomId, local, { type: 'm.room.member', sender: id, stateKey: id, content })
+}
+
+export interface Draft {
+  readonly type: string
+  readonly sender: string
+  /** Without it: no state. */
+  readonly stateKey?: string
+  readonly content: JsonRecord
+}
+
+/** Any event to sign, in the room as it is now. */
+export async function draftEvent(
   homeserver: Homeserver,
   roomId: string,
   local: string,
-  { id }: Person,
+  { type, sender, stateKey, content }: Draft,
 ): Promise<JsonRecord> {
   const { version, prevEvents, depth, state } = await readRoom(homeserver, roomId, local)
+  // https://spec.matrix.org/latest/server-server-api/#auth-events-selection
+  const asksRules = type === 'm.room.member' && ['join', 'invite', 'knock'].includes(String(content.membership))
   const authority = [
     ...(version === '12' ? [] : [state('m.room.create')]),
     state('m.room.power_levels'),
-    state('m.room.join_rules'),
-    state('m.room.member', id),
+    ...(asksRules ? [state('m.room.join_rules')] : []),
+    ...(type === 'm.room.member' ? [state('m.room.member', stateKey)] : []),
+    state('m.room.member', sender),
   ]
   return {
-    type: 'm.room.member',
+    type,
     room_id: roomId,
-    sender: id,
-    state_key: id,
-    content: { membership: 'knock', reason: 'may I come in?' },
+    sender,
+    ...(stateKey !== undefined && { state_key: stateKey }),
+    content,
     origin_server_ts: Date.now(),
     depth,
     prev_events: prevEvents,
-    auth_events: authority.flatMap((event) => event?.eventId ?? []),
+    auth_events: [...new Set(authority.flatMap((event) => event?.eventId ?? []))],
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * What has to hold beside a homeserver, and where each of it is played. The table at the end of the run has a cell for
- * every scenario, setting and kind of room; one that stays empty fails the run.
+ * every scenario, setting and kind of room; one that stays empty fails the run, but for kinds that its homeserver lacks.
  */
+import { hasVersion } from './room-versions.ts'
 import {
   BY_AGE,
   EVERY_KIND,
@@ -76,10 +77,15 @@ export const SCENARIOS = {
 
 export type ScenarioName = keyof typeof SCENARIOS
 
-/** The kinds of rooms that a scenario is played in, in one setting. */
+/** The kinds of rooms that the table has for a scenario in one setting, whether the homeserver of this run has them or not. */
 export function kindsIn(scenario: Scenario, setting: Setting): readonly RoomKind[] {
   if (!scenario.settings.includes(setting)) return []
   return BY_AGE.includes(setting) ? scenario.kinds.filter((kind) => NEWEST.includes(kind)) : scenario.kinds
+}
+
+/** Those of them in which the scenario is played. */
+export function playableIn(scenario: Scenario, setting: Setting): readonly RoomKind[] {
+  return kindsIn(scenario, setting).filter(({ version }) => hasVersion(setting.resident, version))
 }
 
 /** One cell of the table: what shows that the scenario was played. */

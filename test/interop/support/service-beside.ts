@@ -28,6 +28,8 @@ export interface ServiceBeside {
   command(...args: readonly string[]): Promise<Finished>
   /** How many knocks it has accepted since it was started last. */
   acceptedKnocks(): Promise<number>
+  /** How often it has answered a call with a status since it was started last. */
+  answered(call: 'make_knock' | 'send_knock', status: number): Promise<number>
   up(): Promise<void>
   down(): Promise<void>
   log(): string
@@ -49,7 +51,8 @@ export async function startServiceBeside(options: BesideOptions): Promise<Servic
   const service: ServiceBeside = {
     port,
     command: (...args) => runProgram([...args, '-c', config]),
-    acceptedKnocks: () => countAccepted(adminPort),
+    acceptedKnocks: () => service.answered('send_knock', 200),
+    answered: (call, status) => countAnswers(adminPort, call, status),
     async up() {
       const command = { program: process.execPath, args: [PROGRAM, 'run', '-c', config], cwd: directory }
       running = await startProgram(command, () => isReady(adminPort))
@@ -78,6 +81,10 @@ export async function startServiceBeside(options: BesideOptions): Promise<Servic
   return service
 }
 
+const NEVER_MET: JsonRecord = { knocks: 100_000, per_seconds: 1 }
+/** Few servers knock here, and as often as no server does elsewhere. */
+export const UNLIMITED: JsonRecord = { per_user: NEVER_MET, per_room: NEVER_MET, per_server: NEVER_MET }
+
 function configuration(
   { homeserver, handover, template = 'own', appservice, maxStateAgeSeconds }: BesideOptions,
   directory: string,
@@ -101,8 +108,8 @@ function configuration(
       max_state_age_seconds: maxStateAgeSeconds,
       ...(listener && { appservice: listener }),
     },
-    federation: { ca_path: [join(directory, 'ca.pem')], ip_range_allowlist: ['127.0.0.0/8'] },
     limits: NO_LIMITS,
+    federation: { ca_path: [join(directory, 'ca.pem')], ip_range_allowlist: ['127.0.0.0/8'] },
   }
 }
 
@@ -110,9 +117,9 @@ async function isReady(adminPort: number): Promise<boolean> {
   return (await exchange(adminPort, { method: 'GET', path: '/ready' })).status === 200
 }
 
-async function countAccepted(adminPort: number): Promise<number> {
+async function countAnswers(adminPort: number, call: string, status: number): Promise<number> {
   const { text } = await exchange(adminPort, { method: 'GET', path: '/metrics' })
-  const series = /^matrix_knock_requests_total\{route="send_knock",status="200"[^}]*\} (\d+)$/m
+  const series = new RegExp(`^matrix_knock_requests_total\\{route="${call}",status="${status}"[^}]*\\} (\\d+)$`, 'm')
   return Number(series.exec(text)?.[1] ?? 0)
 }
 

@@ -42,8 +42,11 @@ const UNLIMITED_FEDERATION: JsonRecord = {
   concurrent: 100,
 }
 
+/** In milliseconds: who found another homeserver down while it was started again knocks there a moment later. */
+const RETRIES_AT_ONCE: JsonRecord = { destination_min_retry_interval: 50, destination_max_retry_interval: 100 }
+
 function configuration(setup: Setup): JsonRecord {
-  const { directory, name, port, sharedSecret, caPath, registrationPath, federationLimits } = setup
+  const { directory, name, port, sharedSecret, caPath, registrationPath, federationLimits, retries } = setup
   return {
     server_name: name,
     public_baseurl: `https://${name}/`,
@@ -68,14 +71,13 @@ function configuration(setup: Setup): JsonRecord {
     trusted_key_servers: [],
     federation_custom_ca_list: [caPath],
     app_service_config_files: registrationPath === undefined ? [] : [registrationPath],
-    // In milliseconds: who found another homeserver down while it was started again knocks there a moment later.
-    federation: { destination_min_retry_interval: 50, destination_max_retry_interval: 100 },
     // A client that begins anew within two minutes would be told what it was told before.
     caches: { sync_response_cache_duration: '0s' },
     bcrypt_rounds: 4,
     presence: { enabled: false },
     ...withoutLimits(),
     ...(federationLimits !== 'usual' && { rc_federation: UNLIMITED_FEDERATION }),
+    ...(retries !== 'usual' && { federation: RETRIES_AT_ONCE }),
   }
 }
 

@@ -25,7 +25,7 @@ export async function send(
   method: string,
   path: string,
   headers: Readonly<Record<string, string>> = {},
-  body?: string,
+  body?: string | Uint8Array,
 ): Promise<Answer> {
   const { protocol, hostname, port, host } = new URL(endpoint.url)
   const sent = (protocol === 'https:' ? tlsRequest : plainRequest)({
