@@ -145,7 +145,7 @@ function doubting(handover: Handover): Handover {
 function blaming(handover: Handover, liveness: Liveness): Handover {
   return {
     ...handover,
-    handOver: (knock) => liveness.blame(knock.deadline, (deadline) => handover.handOver({ ...knock, deadline })),
+    handOver: (knock) => liveness.blame(knock.deadline, () => handover.handOver(knock)),
   }
 }
 

@@ -3,12 +3,12 @@
  * by one reader at a time, in turns that are shared fairly. docs/decisions/0008-rooms-from-a-homeserver.md
  */
 import { LRUCache } from 'lru-cache'
-import type { RoomFreshness, RoomSupply } from '../knock/homeserver-ports.ts'
+import type { RoomFreshness, RoomQuestion, RoomSupply } from '../knock/homeserver-ports.ts'
 import type { Clock, RoomStore } from '../knock/ports.ts'
 import type { RoomId, UserId } from '../matrix/identifiers.ts'
 import { type RoomStagingPorts, stageRoom } from '../rooms/stage-room.ts'
 import type { HomeserverClient } from './homeserver-client.ts'
-import { type Liveness, leavingTimeToAsk } from './liveness.ts'
+import type { Liveness } from './liveness.ts'
 import type { LocalUsers } from './local-users.ts'
 import type { RoomEnds } from './room-edge.ts'
 import { lookAtRoom, lookFurther, type RoomLook } from './room-look.ts'
@@ -54,9 +54,12 @@ const LOOK_MS = 20_000
 const READINGS = { places: 4, perOrigin: 2, patienceMs: 20_000 }
 /** A large room may take longer than the request that asked for it first. */
 const READING_MS = 120_000
-/** So long after a change a decision may still rest on what was before it, and a reading on the look before it. */
+/** So long after a change a decision may still rest on what was before it. */
 const OWED_MS = 1_000
+/** So long a reading may rest on the look because of which it began. It counts as of that look. */
+const LOOK_HOLDS_MS = 10_000
 const MAX_LOOKS = 1_000
+const NEVER = Number.NEGATIVE_INFINITY
 
 /** What the first look at a room told. */
 interface TakenLook {
@@ -126,7 +129,8 @@ export function createRoomSupply(options: RoomSupplyOptions): HomeserverRooms {
   function recentLook(roomId: RoomId): TakenLook | undefined {
     const taken = looks.get(roomId)
     looks.delete(roomId)
-    const holds = taken !== undefined && clock() - taken.at <= OWED_MS && taken.changes === memory.changesOf(roomId)
+    const holds =
+      taken !== undefined && clock() - taken.at <= LOOK_HOLDS_MS && taken.changes === memory.changesOf(roomId)
     return holds ? taken : undefined
   }
 
@@ -142,25 +146,32 @@ export function createRoomSupply(options: RoomSupplyOptions): HomeserverRooms {
     return { kind: (await liveness.answers(deadline)) ? 'unavailable' : 'out of order', reason } as const
   }
 
+  async function ask(roomId: RoomId, { origin, deadline, notBefore = NEVER }: RoomQuestion): Promise<RoomFreshness> {
+    const asked = clock()
+    const wanted = { roomId, origin, notBefore, by: deadline }
+    for (;;) {
+      const known = memory.answer(roomId, notBefore)
+      if (known !== undefined) return known
+      const told = await ((await isThere(roomId)) ? readingTurns : lookTurns).ask(wanted)
+      if (told === undefined) return blamed('the room is still being read', deadline)
+      if (told === 'too many') return { kind: 'unavailable', reason: 'too many rooms are asked for' }
+      if (told === 'there' || told === 'known') continue
+      const room = memory.find(roomId)
+      if (told.kind !== 'fresh' || room === undefined) return told
+      if (room.readAt < notBefore) continue
+      const age = clock() - room.readAt
+      // It changed while it was read: once more, while there is time. What is as young as this is owed to nobody
+      // younger, so a room in which something always happens can be knocked on too.
+      if (!hasChanged(room) || (room.readAt >= asked && age <= OWED_MS)) return { kind: 'fresh', ageMs: age }
+    }
+  }
+
   return {
-    async refresh(roomId, { origin, deadline, notBefore = Number.NEGATIVE_INFINITY }) {
-      const asked = clock()
-      const wanted = { roomId, origin, notBefore, by: leavingTimeToAsk(asked, deadline) }
-      for (;;) {
-        const known = memory.answer(roomId, notBefore)
-        if (known !== undefined) return known
-        const told = await ((await isThere(roomId)) ? readingTurns : lookTurns).ask(wanted)
-        if (told === undefined) return blamed('the room is still being read', deadline)
-        if (told === 'too many') return { kind: 'unavailable', reason: 'too many rooms are asked for' }
-        if (told === 'there' || told === 'known') continue
-        const room = memory.find(roomId)
-        if (told.kind !== 'fresh' || room === undefined) return told
-        if (room.readAt < notBefore) continue
-        const age = clock() - room.readAt
-        // It changed while it was read: once more, while there is time. What is as young as this is owed to nobody
-        // younger, so a room in which something always happens can be knocked on too.
-        if (!hasChanged(room) || (room.readAt >= asked && age <= OWED_MS)) return { kind: 'fresh', ageMs: age }
-      }
+    async refresh(roomId, question) {
+      const known = memory.answer(roomId, question.notBefore ?? NEVER)
+      if (known !== undefined) return known
+      const stopAsking = liveness.askBefore(question.deadline)
+      return ask(roomId, question).finally(stopAsking)
     },
     told: memory.there,
     changed: memory.changed,
@@ -169,7 +180,7 @@ export function createRoomSupply(options: RoomSupplyOptions): HomeserverRooms {
     },
     load(roomId) {
       if (Number.isFinite(memory.find(roomId)?.readAt)) return
-      const wanted = { roomId, origin: serverName, notBefore: Number.NEGATIVE_INFINITY, by: clock() + READING_MS }
+      const wanted = { roomId, origin: serverName, notBefore: NEVER, by: clock() + READING_MS }
       readingTurns.ask(wanted).catch((error) => observer.failed(roomId, String(error)))
     },
   }

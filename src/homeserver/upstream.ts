@@ -28,7 +28,7 @@ export function createUpstream({ client, clock, withinMs }: UpstreamOptions): Up
 
 /** The same, which tells a request without an answer from a homeserver that gives none at all. */
 export function blamingUpstream(upstream: Upstream, liveness: Liveness): Upstream {
-  return { passOn: (original, deadline) => liveness.blame(deadline, (by) => upstream.passOn(original, by)) }
+  return { passOn: (original, deadline) => liveness.blame(deadline, () => upstream.passOn(original, deadline)) }
 }
 
 const CALL: Readonly<Record<OriginalRequest['method'], string>> = { GET: 'make_knock', PUT: 'send_knock' }

@@ -180,7 +180,7 @@ describe('the connection to the homeserver', () => {
     const room = await open()
     world.resident.fails('hang', 'send_knock')
     const knocks = Array.from({ length: 20 }, (_, at) => knockEvent(room, CAROL, { origin_server_ts: at }))
-    const handing = knocks.map((knock) => world.handOver(room, knock, 3_000))
+    const handing = knocks.map((knock) => world.handOver(room, knock, 6_000))
     await expect.poll(() => world.resident.count('send_knock')).toBe(16)
     const outcomes = await Promise.all(handing)
     expect(new Set(outcomes.map(({ kind }) => kind))).toEqual(new Set(['unknown']))

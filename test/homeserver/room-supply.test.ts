@@ -74,13 +74,13 @@ describe('rooms without a live feed', () => {
 
   it('are served from memory up to their age, which is told, and then read again', async () => {
     await world.refresh(room)
-    world.pass(59_000)
+    world.pass(30_000)
     const answer = await world.refresh(room)
     expect(answer).toEqual(fresh)
-    expect((answer as { ageMs: number }).ageMs).toBeGreaterThanOrEqual(59_000)
+    expect((answer as { ageMs: number }).ageMs).toBeGreaterThanOrEqual(30_000)
     expect(readings()).toBe(1)
     const next = world.resident.happens(room.roomId, joinRule(ALICE, 'invite'))
-    world.pass(2_000)
+    world.pass(31_000)
     expect(await world.refresh(room)).toEqual(fresh)
     expect(await world.stored(room, 'm.room.join_rules')).toBe(next.tip.eventId)
   })
@@ -144,8 +144,8 @@ describe('rooms without a live feed', () => {
   it('are given up at the deadline, and read on for those who come later', async () => {
     world.resident.fails('stall', 'state')
     const started = Date.now()
-    expect(await world.refresh(room, 200)).toEqual({ kind: 'unavailable', reason: 'the room is still being read' })
-    expect(Date.now() - started).toBeLessThan(2_000)
+    expect(await world.refresh(room, 2_000)).toEqual({ kind: 'unavailable', reason: 'the room is still being read' })
+    expect(Date.now() - started).toBeLessThan(10_000)
     expect(world.failures).toEqual([])
     expect(await world.refresh(room, 100)).toMatchObject({ kind: 'unavailable' })
     expect(readings()).toBe(1)
