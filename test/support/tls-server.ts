@@ -28,9 +28,9 @@ export interface TlsServer {
   close(): Promise<void>
 }
 
-export async function startTlsServer(certificate: Certificate, port = 0): Promise<TlsServer> {
+export async function startTlsServer(certificate: Certificate, port = 0, host = '127.0.0.1'): Promise<TlsServer> {
   const server = createServer(certificate)
-  await once(server.listen(port, '127.0.0.1'), 'listening')
+  await once(server.listen(port, host), 'listening')
   const started: TlsServer = {
     port: (server.address() as AddressInfo).port,
     visits: [],
