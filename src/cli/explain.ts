@@ -56,6 +56,7 @@ function told(roomId: RoomId, userId: UserId, { verdict, facts }: KnockExplanati
       [
         ['answer', answer],
         ['rule', verdict.rule],
+        ...(verdict.ok || verdict.detail === undefined ? [] : [['because', verdict.detail]]),
         ['room version', facts.roomVersion ?? 'unknown'],
         ['join rule', facts.joinRule ?? 'none'],
         ['membership', facts.membership ?? 'none'],
@@ -74,6 +75,7 @@ function explanationObject(roomId: RoomId, userId: UserId, { verdict, facts }: K
     errcode: verdict.ok ? null : verdict.errcode,
     rule: verdict.rule,
     reason: verdict.ok ? null : verdict.error,
+    detail: verdict.ok ? null : (verdict.detail ?? null),
     facts: factsObject(facts),
   }
 }

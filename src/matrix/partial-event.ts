@@ -6,7 +6,7 @@
 import { canonicalJson } from './canonical-json.ts'
 import type { Pdu } from './event.ts'
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from './json.ts'
-import { readJsonMembers } from './json-members.ts'
+import { type JsonMember, readJsonMembers } from './json-members.ts'
 import { redact } from './redaction.ts'
 import type { RoomVersion } from './room-versions.ts'
 import { without } from './signed-json.ts'
@@ -19,13 +19,15 @@ export type PartialEvent =
   /** Not even that. `told`: those of its keys that can be read; of a key that is there twice, the last. */
   | { readonly kind: 'unreadable'; readonly told: JsonObject }
 
-/** Stands for a value that cannot be read. */
+/** Stands for a value that cannot be read, or need not be. */
 const LOST: JsonObject = Object.freeze(Object.create(null))
 
 /** @param bytes of one JSON value, however deep and whatever its numbers and strings */
 export function readPartialEvent(bytes: Uint8Array, version: RoomVersion): PartialEvent {
-  const { values, told } = readObject(bytes)
-  const content = values.content === LOST ? readContent(bytes) : values.content
+  const members = readJsonMembers(bytes) ?? []
+  const { topLevel } = version.redaction
+  const { values, told } = readValues(members, (key) => topLevel.has(key))
+  const content = values.content === LOST ? readContent(members, values.type, version) : values.content
   const object = replaced(without(values, ['unsigned']), 'content', content)
   if (typeof object.type !== 'string' || !isJsonObject(object.content)) return { kind: 'unreadable', told }
   if (!holdsLost(object)) return { kind: 'whole', object }
@@ -35,44 +37,53 @@ export function readPartialEvent(bytes: Uint8Array, version: RoomVersion): Parti
   return isReadable ? { kind: 'redacted', object: redacted } : { kind: 'unreadable', told }
 }
 
-interface ReadObject {
-  /** By key; LOST for what cannot be read, and for what is there twice. */
+interface ReadValues {
+  /** By key; LOST for what is not read, what cannot be read, and what is there twice. */
   readonly values: JsonObject
-  /** What can be read, by key, the last of several. */
+  /** What was read, by key, the last of several. */
   readonly told: JsonObject
 }
 
-function readObject(bytes: Uint8Array): ReadObject {
+/** @param counts whether redaction keeps a key: others are not looked into, of which an object can have thousands */
+function readValues(members: readonly JsonMember[], counts: (key: string) => boolean): ReadValues {
   const values: Record<string, JsonValue> = Object.create(null)
   const told: Record<string, JsonValue> = Object.create(null)
-  for (const { key, bytes: value } of readJsonMembers(bytes) ?? []) {
-    const json = parseJson(value)
-    values[key] = json.ok && !(key in values) ? json.value : LOST
-    if (json.ok) told[key] = json.value
+  for (const { key, bytes } of members) {
+    const json = counts(key) ? parseJson(bytes) : undefined
+    values[key] = json?.ok && !(key in values) ? json.value : LOST
+    if (json?.ok) told[key] = json.value
   }
   return { values, told }
 }
 
 /** Content of which a part is lost, and of an invitation in it what was signed. */
-function readContent(event: Uint8Array): JsonObject | undefined {
-  const content = only(event, 'content')
-  if (content === undefined || readJsonMembers(content) === undefined) return undefined
-  const { values } = readObject(content)
-  const invite = values.third_party_invite === LOST ? only(content, 'third_party_invite') : undefined
-  if (invite === undefined || readJsonMembers(invite) === undefined) return values
-  return replaced(values, 'third_party_invite', readObject(invite).values)
+function readContent(
+  event: readonly JsonMember[],
+  type: JsonValue | undefined,
+  { redaction }: RoomVersion,
+): JsonObject | undefined {
+  const members = only(event, 'content')
+  if (members === undefined || typeof type !== 'string') return undefined
+  const kept = Object.hasOwn(redaction.content, type) ? redaction.content[type] : []
+  const { values } = readValues(
+    members,
+    (key) => kept === 'all' || kept?.includes(key) === true || key === 'third_party_invite',
+  )
+  const invite = values.third_party_invite === LOST ? only(members, 'third_party_invite') : undefined
+  if (invite === undefined) return values
+  return replaced(values, 'third_party_invite', readValues(invite, (key) => key === 'signed').values)
+}
+
+/** What the value of a key consists of, if the key is there once and its value is an object. */
+function only(members: readonly JsonMember[], key: string): readonly JsonMember[] | undefined {
+  const found = members.filter((member) => member.key === key)
+  return found.length === 1 && found[0] !== undefined ? readJsonMembers(found[0].bytes) : undefined
 }
 
 function replaced(object: JsonObject, key: string, value: JsonValue | undefined): JsonObject {
   const copy: Record<string, JsonValue | undefined> = without(object, [key])
   if (value !== undefined) copy[key] = value
   return copy
-}
-
-/** The value of a key that is there once. */
-function only(object: Uint8Array, key: string): Uint8Array | undefined {
-  const found = (readJsonMembers(object) ?? []).filter((member) => member.key === key)
-  return found.length === 1 ? found[0]?.bytes : undefined
 }
 
 /** Whether an event, its content or an invitation in it lacks a value. */

@@ -92,7 +92,7 @@ function checkEvent(
   const { signedBytes } = texts
   const eventId = version.eventId === 'in-pdu' ? (pdu.event_id as EventId) : eventIdOfSignedForm(signedBytes, version)
   const named = version.hashRoomId && pdu.room_id === undefined ? `!${eventId.slice(1)}` : pdu.room_id
-  if (named !== roomId) return foreign(`${eventId} is of another room, ${named}`, object)
+  if (named !== roomId) return foreign(`${eventId} is of another room, ${JSON.stringify(named)}`, object)
   const sound = { eventId, sender, signedBytes }
   if (isContentHash(pdu, texts.contentHash)) {
     return { ok: true, event: { ...sound, pdu, json: texts.json, form: 'whole' } }
