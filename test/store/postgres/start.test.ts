@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openPostgresStore } from '../../../src/store/postgres/postgres-store.ts'
 import { MIGRATIONS } from '../../../src/store/postgres/schema.ts'
 import { POSTGRES_PASSWORD, type PostgresServer, startPostgres } from '../../support/postgres-server.ts'
-import { accept, CAROL, HERE, importRoom, knock } from '../sample-room.ts'
+import { accept, BOB, CAROL, HERE, id, importRoom, knock, ROOM } from '../sample-room.ts'
 import { temporaryStore } from './temporary-store.ts'
 
 const SECRETS = [POSTGRES_PASSWORD, encodeURIComponent(POSTGRES_PASSWORD), '127.0.0.1', 'localhost']
@@ -16,6 +16,21 @@ describe('the tables', () => {
     if (first === undefined || second === undefined) throw new Error('no stores')
     await importRoom(first)
     expect((await accept(second, knock('k', CAROL, ['bob']))).kind).toBe('committed')
+  })
+
+  it('of version 3 tell afterwards of the events that were found wrongly signed', async () => {
+    const schema = await temporaryStore()
+    const first = await schema.open()
+    await importRoom(first, { unverified: ['bob', 'rules'] })
+    for (const name of ['bob', 'rules']) await first.settle(ROOM, id(name), 'wrong')
+    await schema.query('DROP TABLE flaws')
+    await schema.query('CREATE INDEX events_wrong ON events (snapshot) WHERE checked = 2')
+    await schema.query('UPDATE store_schema SET version = 3')
+    const second = await schema.open()
+    const reason = 'its signature is wrong'
+    expect((await second.readFacts(ROOM))?.flaws).toEqual([{ type: 'm.room.join_rules', reason }])
+    expect((await second.readRoom(ROOM, BOB))?.memberFlaw).toBe(reason)
+    expect(await second.flaws()).toEqual([])
   })
 
   it('of a newer version are refused with a remedy, and left alone', async () => {

@@ -5,7 +5,7 @@ import type { ServerName } from '../../../src/matrix/identifiers.ts'
 import { assertDurable, openWriter } from '../../../src/store/sqlite/connection.ts'
 import { MIGRATIONS } from '../../../src/store/sqlite/schema.ts'
 import { claimFor, dueAt } from '../claiming.ts'
-import { accept, CAROL, DAVE, extremityNames, importRoom, knock, membershipOf } from '../sample-room.ts'
+import { accept, BOB, CAROL, DAVE, extremityNames, id, importRoom, knock, membershipOf, ROOM } from '../sample-room.ts'
 import { temporaryStore } from './temporary-store.ts'
 
 const THERE = 'there.test' as ServerName
@@ -63,6 +63,24 @@ describe('the SQLite file', () => {
     expect(await second.resume([THERE])).toBe(false)
     expect(await second.nextDue()).toBe(retryAt)
     expect(await dueAt(second, retryAt)).toEqual([{ ...claimed, attempts: 1 }])
+  })
+
+  it('of version 3 tells afterwards of the events that were found wrongly signed', async () => {
+    const file = await temporaryStore()
+    const first = await file.open()
+    await importRoom(first, { unverified: ['bob', 'rules'] })
+    for (const name of ['bob', 'rules']) await first.settle(ROOM, id(name), 'wrong')
+    await first.close()
+    const db = new DatabaseSync(file.path)
+    db.exec(
+      'DROP TABLE flaws; CREATE INDEX events_wrong ON events (snapshot) WHERE checked = 2; PRAGMA user_version = 3',
+    )
+    db.close()
+    const second = await file.open()
+    const reason = 'its signature is wrong'
+    expect((await second.readFacts(ROOM))?.flaws).toEqual([{ type: 'm.room.join_rules', reason }])
+    expect((await second.readRoom(ROOM, BOB))?.memberFlaw).toBe(reason)
+    expect(await second.flaws()).toEqual([])
   })
 
   it('of a newer version is refused with a sentence for the operator', async () => {
