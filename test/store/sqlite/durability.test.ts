@@ -1,21 +1,11 @@
 import { copyFile, readFile, rename, rm, stat } from 'node:fs/promises'
 import { DatabaseSync } from '@photostructure/sqlite'
 import { describe, expect, it } from 'vitest'
-import type { ServerName, UserId } from '../../../src/matrix/identifiers.ts'
+import type { ServerName } from '../../../src/matrix/identifiers.ts'
 import { assertDurable, openWriter } from '../../../src/store/sqlite/connection.ts'
 import { MIGRATIONS } from '../../../src/store/sqlite/schema.ts'
 import { claimFor, dueAt } from '../claiming.ts'
-import {
-  accept,
-  CAROL,
-  DAVE,
-  extremityNames,
-  importRoom,
-  knock,
-  member,
-  membershipOf,
-  sampleState,
-} from '../sample-room.ts'
+import { accept, CAROL, DAVE, extremityNames, importRoom, knock, membershipOf } from '../sample-room.ts'
 import { temporaryStore } from './temporary-store.ts'
 
 const THERE = 'there.test' as ServerName
@@ -73,39 +63,6 @@ describe('the SQLite file', () => {
     expect(await second.resume([THERE])).toBe(false)
     expect(await second.nextDue()).toBe(retryAt)
     expect(await dueAt(second, retryAt)).toEqual([{ ...claimed, attempts: 1 }])
-  })
-
-  it('of the version before is brought up to date; a transaction that is too large by now is cut under another id', async () => {
-    const file = await temporaryStore()
-    const first = await file.open()
-    await importRoom(first, { state: [...sampleState(), member('oz', '@oz:other.test', 'join')] })
-    const content = { membership: 'knock', text: 'x'.repeat(60_000) }
-    for (let at = 0; at < 10; at++) {
-      await accept(first, knock(`k${at}`, `@k${at}:remote.test` as UserId, ['bob'], { content }))
-    }
-    await first.expand()
-    const [large, small] = (await first.claim(Date.now(), 2)).map(({ txnId }) => txnId)
-    await first.close()
-    const db = new DatabaseSync(file.path)
-    for (const { name } of db.prepare("SELECT name FROM sqlite_master WHERE type = 'trigger'").all()) {
-      db.exec(`DROP TRIGGER "${name}"`)
-    }
-    db.exec(`
-      DROP TABLE holdings;
-      DROP INDEX destinations_due;
-      ALTER TABLE destinations DROP COLUMN slow;
-      ALTER TABLE destinations DROP COLUMN suspects;
-      ALTER TABLE destinations DROP COLUMN refusals;
-      CREATE INDEX destinations_due ON destinations (attempts > 0, due_at);
-      DROP TABLE slow_servers;
-      UPDATE destinations SET txn_last = (SELECT max(event) FROM deliveries) WHERE txn_id = '${large}';
-      PRAGMA user_version = 3`)
-    db.close()
-
-    const claimed = await (await file.open()).claim(Date.now(), 2)
-    expect(claimed.map(({ events }) => events.length)).toEqual([8, 8])
-    expect(claimed.map(({ txnId }) => txnId)).toContain(small)
-    expect(claimed.map(({ txnId }) => txnId)).not.toContain(large)
   })
 
   it('of a newer version is refused with a sentence for the operator', async () => {
