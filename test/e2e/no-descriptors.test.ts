@@ -54,7 +54,7 @@ it('B6 a process that is out of descriptors answers a newcomer when it has some 
   })
   await until('look-up that could not be made', () => {
     metrics = metrics.slice(-100_000)
-    admin.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n')
+    admin.write('GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n')
     return /^matrix_knock_key_lookups_total\{outcome="missing"\} [1-9]/m.test(metrics)
   })
   for (const socket of sockets.slice(2)) socket.destroy()

@@ -113,7 +113,7 @@ describe('while one server invents rooms', () => {
 
   it('a room for which it waits is read for another server when that asks', async () => {
     const wanted = unreadRoom('wanted')
-    flood(REMOTE.name, 100, FLOOD_MS)
+    flood(REMOTE.name, 20, FLOOD_MS)
     const behind = ask(REMOTE.name, wanted.roomId, 60_000)
     expect(await ask(THERE.name, wanted.roomId)).toEqual(fresh)
     expect(await behind).toEqual(fresh)
