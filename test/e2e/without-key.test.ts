@@ -193,7 +193,9 @@ describe('beside a homeserver that keeps its signing key to itself', () => {
     expect(await send(room, knockEvent(room, who, { depth: '1' }))).toMatchObject({ body: { errcode: 'M_BAD_JSON' } })
     const path = sendKnockPath(room.roomId, good.eventId)
     const body = '{"a":1,"a":2}'
-    expect(await exchange(service.port, { method: 'PUT', path, body })).toMatchObject({ status: 401 })
+    const claimed = { method: 'PUT', uri: path, destination: identity.name, content: {} }
+    const headers = ['authorization', authorization(remote.identity, claimed)]
+    expect(await exchange(service.port, { method: 'PUT', path, headers, body })).toMatchObject({ status: 400 })
     expect(asked()).toEqual([])
     const recorded = await decisions('--user', who.id)
     expect(recorded.map(({ outcome, status }) => [outcome, status])).toEqual(
