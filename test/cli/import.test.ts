@@ -151,6 +151,7 @@ describe('explain', () => {
       errcode: 'M_FORBIDDEN',
       rule: 'auth v11 4.7.4',
       reason: expect.stringMatching(/membership is ban/),
+      detail: null,
       facts: { room_version: '11', revision: 1, join_rule: 'knock', membership: 'ban', age_ms: null },
     })
     const { code, out } = await work.run('explain', '!garden:resident.example', mallory.id, '-c', config)
