@@ -8,9 +8,9 @@ import type { Handover, HandoverOutcome, KnockToHandOver } from '../knock/homese
 import type { Clock } from '../knock/ports.ts'
 import { refusal } from '../matrix/errors.ts'
 import type { RoomEvent } from '../matrix/event.ts'
-import type { ServerName } from '../matrix/identifiers.ts'
+import { type ServerName, serverNameOf, type UserId } from '../matrix/identifiers.ts'
 import { isJsonObject } from '../matrix/json.ts'
-import { createSlots } from '../waiting/slots.ts'
+import { createFairSlots } from '../waiting/fair-slots.ts'
 import type { Acceptance } from './acceptance.ts'
 import type { HomeserverAnswer, HomeserverClient } from './homeserver-client.ts'
 
@@ -25,9 +25,8 @@ export interface InjectOptions {
   readonly newTransactionId: () => string
 }
 
-/** Homeservers refuse a second transaction of one origin while they work on a first. */
-const TRANSACTIONS_AT_A_TIME = 1
-const MAX_WAITING = 1_000
+/** Homeservers refuse a second transaction of one origin while they work on a first. It ends by its deadline, and not before. */
+const TRANSACTIONS = { slots: 1, perCause: 1, maxWaiting: 1_000, patienceMs: 3_600_000 }
 /** It may be another process of ours that they work for. Where they say how long to wait, that has been done already. */
 const BUSY_PAUSE_MS = 200
 /** What the transaction leaves for seeing the knock arrive, where there is as much as twice that, and without an answer. */
@@ -35,7 +34,7 @@ const TIME_TO_SEE_MS = 1_000
 
 export function createInject(options: InjectOptions): Handover {
   const { client, acceptance, serverName, clock, handoverMs, newTransactionId } = options
-  const turn = createSlots(TRANSACTIONS_AT_A_TIME, MAX_WAITING)
+  const turns = createFairSlots(TRANSACTIONS)
 
   async function send({ pdu }: RoomEvent, deadline: number): Promise<HomeserverAnswer> {
     for (;;) {
@@ -55,7 +54,7 @@ export function createInject(options: InjectOptions): Handover {
       const start = clock()
       const deadline = Math.min(knock.deadline, start + handoverMs)
       const by = Math.max(deadline - TIME_TO_SEE_MS, (start + deadline) / 2)
-      const answer = await turn.run(() => send(event, by), by - clock())
+      const answer = await turns.run([serverOf(event)], () => send(event, by), by - clock())
       if (answer === undefined) return { kind: 'unknown', reason: 'too many knocks wait for the homeserver' }
       const flaw = flawOf(answer, event)
       if (flaw !== undefined) return flaw
@@ -65,6 +64,11 @@ export function createInject(options: InjectOptions): Handover {
       return { kind: 'unknown', reason: isLost ? `send: ${answer.reason}` : UNSEEN }
     },
   }
+}
+
+/** The server of the knocker: one that floods waits behind itself. */
+function serverOf({ pdu }: RoomEvent): string {
+  return serverNameOf(pdu.sender as UserId)
 }
 
 const UNSEEN = 'the homeserver took the transaction, but the knock was not seen in the room'

@@ -5,7 +5,7 @@
 import type { EventId, RoomId, UserId } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject } from '../matrix/json.ts'
 import { type RoomVersion, roomVersion } from '../matrix/room-versions.ts'
-import { type FlawedEvent, readRoomEvent, type SoundEvent } from '../rooms/room-event.ts'
+import { type FlawedEvent, isDepth, namedEvent, readRoomEvent, type SoundEvent } from '../rooms/room-event.ts'
 import { readRoomFile } from '../rooms/room-file.ts'
 import type { HomeserverAnswer, HomeserverClient } from './homeserver-client.ts'
 
@@ -14,6 +14,8 @@ export interface RoomEnds {
   readonly kind: 'ends'
   readonly version: RoomVersion
   readonly ids: readonly EventId[]
+  /** That of the deepest, where the homeserver tells. */
+  readonly depth: number | undefined
   /** Joined on the homeserver: requests in this user's name are answered. */
   readonly user: UserId
 }
@@ -21,7 +23,7 @@ export interface RoomEnds {
 /** The same with the events themselves. */
 export interface RoomEdge extends Omit<RoomEnds, 'kind'> {
   readonly kind: 'edge'
-  /** Those that can be used, at least one. */
+  /** Those to build upon, at least one: where none can be read, all of them by their ids. */
   readonly extremities: readonly [SoundEvent, ...SoundEvent[]]
   /** What is known of each end, in the order of `ids`. */
   readonly ends: readonly NamedEvent[]
@@ -113,14 +115,16 @@ function readTemplate(user: UserId, body: JsonObject | undefined): RoomEnds | Un
   }
   // In versions 1 and 2, in which nobody can knock, an id comes with its hash.
   const ids = named.map((id: unknown) => String(Array.isArray(id) ? id[0] : id) as EventId)
-  return { kind: 'ends', version, ids, user }
+  const next = isJsonObject(body?.event) ? body.event.depth : undefined
+  const depth = isDepth(next) ? Math.max(next - 1, 0) : undefined
+  return { kind: 'ends', version, ids, depth, user }
 }
 
 /** The events that the ends of a room name. */
 export async function readRoomEdge(
   client: HomeserverClient,
   roomId: RoomId,
-  { version, ids, user }: RoomEnds,
+  { version, ids, depth, user }: RoomEnds,
   deadline: number,
 ): Promise<RoomEdge | Unavailable> {
   const found: NamedEvent[] = []
@@ -129,10 +133,20 @@ export async function readRoomEdge(
     if (read.kind === 'unavailable') return read
     found.push(read)
   }
-  const [first, ...others] = found.flatMap((end) => (end.kind === 'event' ? end.event : []))
-  if (first !== undefined) return { kind: 'edge', version, user, ids, extremities: [first, ...others], ends: found }
+  const usable = found.flatMap((end) => (end.kind === 'event' ? end.event : []))
+  const named = depth !== undefined && found.every(isPlaced) ? ids.map((id) => namedEvent(id, depth)) : []
+  const [first, ...others] = usable.length > 0 ? usable : named
+  if (first !== undefined)
+    return { kind: 'edge', version, user, ids, depth, extremities: [first, ...others], ends: found }
   const [flawed] = found.flatMap((end) => (end.kind === 'flawed' ? end.flaw : []))
   return { kind: 'unavailable', reason: `none of its last events can be used: ${flawed?.reason}` }
+}
+
+/** What it does to the state can be told: it closes the place that it names, or has none. */
+function isPlaced(end: NamedEvent): boolean {
+  if (end.kind === 'event') return true
+  const { foreign, slot, stateless } = end.flaw
+  return !foreign && (slot !== undefined || stateless === true)
 }
 
 /** One event by its id, computed anew. */
@@ -149,8 +163,8 @@ export async function readEvent(
   if (pdu === undefined) return { kind: 'unavailable', reason: `event gives no PDU for ${eventId}` }
   const read = readRoomEvent(pdu, roomId, version)
   if (read.ok && read.event.eventId === eventId) return { kind: 'event', eventId, event: read.event }
-  const { reason, slot } = read.ok ? givenInstead(read.event) : read.flaw
-  return { kind: 'flawed', eventId, flaw: { reason: `event ${eventId}: ${reason}`, slot, foreign: true } }
+  const flaw = read.ok ? givenInstead(read.event) : read.flaw
+  return { kind: 'flawed', eventId, flaw: { ...flaw, reason: `event ${eventId}: ${flaw.reason}` } }
 }
 
 /** The bytes of the first PDU of an answer, whatever it holds. */
@@ -164,8 +178,9 @@ async function firstPdu(answer: Uint8Array): Promise<Uint8Array | undefined> {
   return undefined
 }
 
-function givenInstead({ eventId, pdu: { type, state_key: stateKey } }: SoundEvent): Omit<FlawedEvent, 'foreign'> {
-  return { reason: `what was given is ${eventId}`, slot: stateKey === undefined ? undefined : { type, stateKey } }
+function givenInstead({ eventId, pdu: { type, state_key: stateKey } }: SoundEvent): FlawedEvent {
+  const slot = stateKey === undefined ? undefined : { type, stateKey }
+  return { reason: `what was given is ${eventId}`, slot, foreign: true }
 }
 
 /** The ids of the state at an event. */

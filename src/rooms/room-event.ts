@@ -3,6 +3,7 @@
  * https://spec.matrix.org/latest/server-server-api/#validating-hashes-and-signatures-on-received-events
  */
 import { TYPES_OF_EVERY_BRANCH } from '../knock/fact-types.ts'
+import { canonicalJsonText } from '../matrix/canonical-json.ts'
 import {
   eventIdOfSignedForm,
   isContentHash,
@@ -12,7 +13,7 @@ import {
   type RoomEvent,
 } from '../matrix/event.ts'
 import { eventTexts } from '../matrix/event-texts.ts'
-import { type EventId, parseUserId, type RoomId, type UserId } from '../matrix/identifiers.ts'
+import { type EventId, parseEventId, parseUserId, type RoomId, type UserId } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../matrix/json.ts'
 import { readPartialEvent } from '../matrix/partial-event.ts'
 import { redact } from '../matrix/redaction.ts'
@@ -29,8 +30,9 @@ export interface SoundEvent extends RoomEvent {
   /**
    * `whole`: its content hash holds. `redacted`: it came redacted, or no more of it can be read: only its signatures can
    * tell whether it was changed. `altered`: it came with something that its hash does not cover, which was left out.
+   * `named`: no more is known of it than its id and its depth.
    */
-  readonly form: 'whole' | 'redacted' | 'altered'
+  readonly form: 'whole' | 'redacted' | 'altered' | 'named'
 }
 
 /** An event that cannot be used: at most its own place in the state is closed by that. */
@@ -39,6 +41,8 @@ export interface FlawedEvent {
   readonly reason: string
   /** Its place in the state, as far as it can be told; undefined for an event that is no state, or of which nothing can be read. */
   readonly slot: Slot | undefined
+  /** It can be told that it has no place in the state. */
+  readonly stateless?: true
   /** No homeserver hands out such a thing: it is not an event, or was changed on its way, or is of another room. */
   readonly foreign: boolean
 }
@@ -75,6 +79,31 @@ export function readRoomEvent(bytes: Uint8Array, roomId: RoomId, version: RoomVe
   return checkEvent(partial.object, partial.kind, roomId, version)
 }
 
+/**
+ * A last event of a room that cannot be read: who builds upon it names it, and needs no more. It stands among the others
+ * with the id that no event of these versions carries, and with nothing else.
+ */
+export function namedEvent(eventId: EventId, depth: number): SoundEvent {
+  const nothing = { type: '', sender: '', content: {}, prev_events: [], auth_events: [], signatures: {} }
+  const pdu: Pdu = { ...nothing, event_id: eventId, depth, origin_server_ts: 0, hashes: { sha256: '' } }
+  const json = canonicalJsonText(pdu)
+  return { eventId, pdu, sender: '' as UserId, signedBytes: new Uint8Array(), json, form: 'named' }
+}
+
+/** What an export says of such an event. */
+export function readNamedEvent(bytes: Uint8Array): SoundEvent | undefined {
+  const json = parseJson(bytes)
+  if (!json.ok || !isJsonObject(json.value)) return undefined
+  const { type, event_id: id, depth } = json.value
+  const eventId = typeof id === 'string' ? parseEventId(id) : undefined
+  if (type !== '' || eventId === undefined || !isDepth(depth)) return undefined
+  return namedEvent(eventId, depth)
+}
+
+export function isDepth(value: JsonValue | undefined): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+}
+
 /** @param read whether the event as it came is at hand, or its redacted form alone */
 function checkEvent(
   object: JsonObject,
@@ -83,12 +112,12 @@ function checkEvent(
   version: RoomVersion,
 ): RoomEventReading {
   const format = pduFormatFlaw(object, version)
-  if (format !== undefined) return flawed(format, object)
+  if (format !== undefined) return unusable(format, object)
   const pdu = object as Pdu
   const sender = parseUserId(pdu.sender)
-  if (sender === undefined) return flawed(`sender is no user id: ${JSON.stringify(pdu.sender)}`, object)
+  if (sender === undefined) return unusable(`sender is no user id: ${JSON.stringify(pdu.sender)}`, object)
   const texts = eventTexts(pdu, version)
-  if (Buffer.byteLength(texts.json) > MAX_PDU_BYTES) return flawed(`it is larger than ${MAX_PDU_BYTES} bytes`, object)
+  if (Buffer.byteLength(texts.json) > MAX_PDU_BYTES) return unusable(`it is larger than ${MAX_PDU_BYTES} bytes`, object)
   const { signedBytes } = texts
   const eventId = version.eventId === 'in-pdu' ? (pdu.event_id as EventId) : eventIdOfSignedForm(signedBytes, version)
   const named = version.hashRoomId && pdu.room_id === undefined ? `!${eventId.slice(1)}` : pdu.room_id
@@ -106,6 +135,12 @@ function checkEvent(
     return (read === 'redacted' ? flawed : foreign)(`${eventId}: ${reason}`, object)
   }
   return { ok: true, event: { ...sound, pdu: redact(pdu, version), json: texts.redactedJson, form } }
+}
+
+/** @param object all that redaction keeps of it, at least */
+function unusable(reason: string, object: JsonObject): RoomEventReading {
+  const flaw = flawOf(reason, object, false)
+  return { ok: false, flaw: object.state_key === undefined ? { ...flaw, stateless: true } : flaw }
 }
 
 function flawed(reason: string, told: JsonObject): RoomEventReading {

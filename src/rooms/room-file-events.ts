@@ -1,7 +1,13 @@
 /** The events of a room file in batches, each event with its id and hash checked. */
 import { setImmediate as breath } from 'node:timers/promises'
 import { isJsonObject, parseJson } from '../matrix/json.ts'
-import { type FlawedEvent, type RoomEventReading, readRoomEvent, type SoundEvent } from './room-event.ts'
+import {
+  type FlawedEvent,
+  type RoomEventReading,
+  readNamedEvent,
+  readRoomEvent,
+  type SoundEvent,
+} from './room-event.ts'
 import { MAX_PART_BYTES, type RoomFilePart, readRoomFile } from './room-file.ts'
 import { EVENT_LISTS, type EventList, FLAWS, type RoomFileHeader } from './room-file-header.ts'
 
@@ -88,6 +94,8 @@ function readItem(item: RoomFilePart, { roomId, version }: RoomFileHeader): Room
   const place = `${key}[${index}]`
   if (item.kind !== 'item') return { ok: false, flaw: noEvent(`${place} is larger than ${MAX_PART_BYTES} bytes`) }
   if (key === FLAWS) return { ok: false, flaw: readFlaw(item.bytes) ?? noEvent(`${place} is no flaw of an event`) }
+  const named = key === 'extremities' ? readNamedEvent(item.bytes) : undefined
+  if (named !== undefined) return { ok: true, event: named }
   const read = readRoomEvent(item.bytes, roomId, version)
   return read.ok ? read : { ok: false, flaw: { ...read.flaw, reason: `${place}: ${read.flaw.reason}` } }
 }

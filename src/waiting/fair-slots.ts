@@ -6,7 +6,7 @@
 export interface FairSlots {
   /**
    * Runs the task when a slot is free and it is its turn: next is whose causes have the fewest that run, all its causes
-   * together, and among equals who came first.
+   * together, among equals whose causes have the fewest that wait, and among these who came first.
    * @param causes whom the task is for, or against: it counts as one of each
    * @param task must end soon after its signal is aborted: somebody else has its slot then
    * @param waitMs longest wait for a slot, in milliseconds
@@ -64,10 +64,13 @@ export function createFairSlots(options: FairSlotsOptions): FairSlots {
     if (running.size >= slots) return undefined
     let chosen: Entrant | undefined
     let least = Number.POSITIVE_INFINITY
+    let fewest = Number.POSITIVE_INFINITY
     for (const entrant of waiting) {
       const load = sum(runningFor, entrant.causes)
-      if (load < least && !entrant.causes.some(isFull)) [chosen, least] = [entrant, load]
-      if (least === 0) break
+      if (load > least) continue
+      const queue = sum(waitingFor, entrant.causes)
+      if ((load === least && queue >= fewest) || entrant.causes.some(isFull)) continue
+      ;[chosen, least, fewest] = [entrant, load, queue]
     }
     return chosen
   }

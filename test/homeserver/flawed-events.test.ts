@@ -9,9 +9,11 @@ import { createKnockPolicy } from '../../src/knock/policy.ts'
 import { sendKnock } from '../../src/knock/send-knock.ts'
 import { nativeEd25519 } from '../../src/matrix/ed25519.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
+import { exportRoom } from '../../src/rooms/export-room.ts'
 import { ALICE, BOB, CAROL, HERE, keyringOf, REMOTE, THERE, usualRoom } from '../knock/stage.ts'
 import { bare } from '../matrix/given.ts'
 import type { OracleObject } from '../oracle/json-value.ts'
+import { importStage } from '../rooms/import-stage.ts'
 import { finishEvent, type SignedEvent } from '../support/events.ts'
 import { knockEvent, makeKnockPath, sendKnockPath } from '../support/remote-knocker.ts'
 import { authorization, canonical, createIdentity, type Json, type JsonRecord } from '../support/signing.ts'
@@ -274,7 +276,30 @@ describe('a last event that cannot be used', () => {
     }
   })
 
-  it('leaves nothing to say of the room where there is no other', async () => {
+  it.each<[string, (body: string) => string]>([
+    ['has a hash that is no string', (body) => body.replace(/"hashes":\{"sha256":"[^"]*"\}/, '"hashes":{"sha256":5}')],
+    ['is of no user', (body) => body.replace(/"sender":"[^"]*"/, '"sender":"@\\u0000:remote.test"')],
+  ])(
+    'is built upon by its id where it %s and there is no other, in a room from an export, too',
+    async (_what, change) => {
+      const depth = left.tip.pdu.depth as number
+      const ends = { extremities: [{ eventId: left.tip.eventId, depth }] }
+      world.resident.has([left])
+      giveFor(left.tip.eventId, change)
+      expect(await world.refresh(base)).toMatchObject({ kind: 'fresh' })
+      expect(await world.store.readExtremities(base.roomId as RoomId)).toMatchObject(ends)
+
+      const exported = await exportRoom(world.store, base.roomId as RoomId)
+      if (exported.kind !== 'file') throw new Error(exported.reason)
+      const lines: string[] = []
+      for await (const line of exported.lines) lines.push(line)
+      const stage = importStage()
+      expect(await stage.import(lines.join(''))).toMatchObject({ kind: 'imported' })
+      expect(await stage.store.readExtremities(base.roomId as RoomId)).toMatchObject(ends)
+    },
+  )
+
+  it('leaves nothing to say of the room where it cannot be told what it does and there is no other', async () => {
     world.resident.has([left])
     giveFor(left.tip.eventId, (body) => body.replace(/"depth":\d+/, '"depth":1.5'))
     expect(await world.refresh(base)).toMatchObject({

@@ -32,6 +32,18 @@ describe('fair slots', () => {
     expect(await Promise.all(holding)).toEqual(['ran', 'ran'])
   })
 
+  it('lets the one in that has fewest waiting where there is a single slot', async () => {
+    const slots = createFairSlots({ ...ROOMY, slots: 1 })
+    const order: string[] = []
+    const holder = held()
+    const holding = slots.run(['flood'], holder.run, LONG)
+    const flood = [1, 2].map((at) => slots.run(['flood'], async () => order.push(`flood ${at}`), LONG))
+    const other = slots.run(['other'], async () => order.push('other'), LONG)
+    holder.end()
+    await Promise.all([holding, other, ...flood])
+    expect(order).toEqual(['other', 'flood 1', 'flood 2'])
+  })
+
   it('gives one cause no more than its share while slots are free', async () => {
     const slots = createFairSlots({ ...ROOMY, slots: 3, perCause: 1 })
     const holder = held()

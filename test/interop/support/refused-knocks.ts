@@ -115,11 +115,10 @@ export const ROOMS: readonly RefusedKnock[] = [
     'make_leave',
   ),
   unreadable('a room without a create event', { alter: withoutType('m.room.create') }, 'state'),
-  unreadable(
-    'a room whose join rules were changed on the way',
-    { alter: withOtherContent('m.room.join_rules') },
-    'state',
-  ),
+  {
+    ...unreadable('a room whose join rules were changed on the way', { alter: withJoinRule('public') }, 'state'),
+    status: 403,
+  },
   forked('a room whose branches differ in their join rules', ({ alice }) => [
     joinRule(alice, 'knock'),
     joinRule(alice, 'invite'),
@@ -156,9 +155,9 @@ function withoutType(type: string): (body: JsonRecord) => JsonRecord {
   return (body) => ({ ...body, pdus: pdusOf(body).filter((pdu) => pdu.type !== type) })
 }
 
-function withOtherContent(type: string): (body: JsonRecord) => JsonRecord {
+function withJoinRule(rule: string): (body: JsonRecord) => JsonRecord {
   const change = (pdu: JsonRecord): JsonRecord =>
-    pdu.type === type ? { ...pdu, content: { ...(pdu.content as JsonRecord), more: 1 } } : pdu
+    pdu.type === 'm.room.join_rules' ? { ...pdu, content: { join_rule: rule } } : pdu
   return (body) => ({ ...body, pdus: pdusOf(body).map(change) })
 }
 
@@ -262,7 +261,7 @@ export const FORWARDED: readonly RefusedKnock[] = [
   handedOver('a knock that is an error of the homeserver', { status: 500 }, 'send_knock'),
   handedOver('a knock that the homeserver answers with nonsense', { status: 200, text: '<html>' }, 'send_knock'),
   handedOver('a knock to which the homeserver says nothing', 'hang', 'send_knock'),
-  handedOver('a knock at which the homeserver hangs up', 'close', 'send_knock'),
+  handedOver('a knock at which the homeserver hangs up, and nothing to be seen', 'close', 'send_knock', 'make_leave'),
 ]
 
 /** With `template: upstream`. */
