@@ -170,7 +170,7 @@ describe('deliveries', { timeout: 20_000 }, () => {
   it.each([
     ['show', [GONE], 1, /Nothing waits for gone\.test/],
     ['show', ['@no'], 2, /no server name/],
-    ['show', [], 2, /^$/],
+    ['show', [], 2, /missing required argument/],
     ['drop', [GONE, '--event', `$${'x'.repeat(43)}`], 1, /Nothing waits for gone\.test/],
     ['retry', [GONE], 1, /Nothing waits for gone\.test/],
     ['drop', [GONE], 1, /Nothing waits for gone\.test/],
@@ -178,7 +178,7 @@ describe('deliveries', { timeout: 20_000 }, () => {
     ['drop', ['@no'], 2, /no server name/],
     ['retry', [], 2, /either a destination or --all/],
     ['retry', [GONE, '--all'], 2, /either a destination or --all/],
-    ['drop', [], 2, /^$/],
+    ['drop', [], 2, /missing required argument/],
   ])('%s %j exits with %i', async (command, rest, code, err) => {
     expect(await work.run('deliveries', command, ...rest, '-c', config)).toMatchObject({
       code,
