@@ -81,10 +81,6 @@ export async function startServiceBeside(options: BesideOptions): Promise<Servic
   return service
 }
 
-const NEVER_MET: JsonRecord = { knocks: 100_000, per_seconds: 1 }
-/** Few servers knock here, and as often as no server does elsewhere. */
-export const UNLIMITED: JsonRecord = { per_user: NEVER_MET, per_room: NEVER_MET, per_server: NEVER_MET }
-
 function configuration(
   { homeserver, handover, template = 'own', appservice, maxStateAgeSeconds }: BesideOptions,
   directory: string,

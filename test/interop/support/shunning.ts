@@ -1,14 +1,13 @@
 /** A real Synapse that knocks, with retries as operators have them, at services beside a homeserver in any condition. */
 import { type CertificateAuthority, createCertificateAuthority } from '../../support/certificates.ts'
 import { type FakeResident, startFakeResident } from '../../support/fake-resident.ts'
-import { type Service, startService } from '../../support/service-process.ts'
+import { NO_LIMITS, type Service, startService } from '../../support/service-process.ts'
 import type { JsonRecord } from '../../support/signing.ts'
 import { buildRoom, type Line, opening, type Person, person, type TestRoom } from '../../support/test-room.ts'
 import type { Client } from './client.ts'
 import { type FrontDoor, openFrontDoor } from './front-door.ts'
 import type { Homeserver } from './homeserver.ts'
 import { openRetryTable, type RetryTable } from './retry-table.ts'
-import { UNLIMITED } from './service-beside.ts'
 import { startSynapse } from './synapse.ts'
 
 /** The Synapse that knocks, and what it remembers. */
@@ -67,7 +66,7 @@ export async function startPlace(
     ...{ url: resident.url, local_users: [alice.id], max_state_age_seconds: MAX_STATE_AGE_MS / 1000 },
     ...config.homeserver,
   }
-  const everything = { timeouts: TIMEOUTS, limits: UNLIMITED, ...config, homeserver: beside }
+  const everything = { timeouts: TIMEOUTS, limits: NO_LIMITS, ...config, homeserver: beside }
   const service = await startService({ identity, ca: authority.cert, rooms: [], config: everything })
   door.to = service.port
   return {
