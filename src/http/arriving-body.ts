@@ -3,6 +3,7 @@
  * sender. Nobody is refused for that but who keeps others waiting by sending slowly.
  */
 import type { IncomingMessage } from 'node:http'
+import { setImmediate as turn } from 'node:timers/promises'
 import { createFairSlots } from '../waiting/fair-slots.ts'
 import { type Body, discardBody, readBody } from './read-body.ts'
 
@@ -58,33 +59,36 @@ export function createArrivingBodies(): ArrivingBodies {
     }
 
     async function readSmall<T>(signal: AbortSignal, waitMs: number, check: Check<T>): Promise<Box<T> | undefined> {
-      return checked(await readBody(request, BODY_LIMIT, signal, Buffer.allocUnsafe(announced)), waitMs, check)
+      const room = Buffer.allocUnsafe(announced)
+      return checked(await readBody(request, BODY_LIMIT, { waitMs, signal }, room), waitMs, check)
     }
 
     async function readOther<T>(signal: AbortSignal, waitMs: number, check: Check<T>): Promise<Box<T> | undefined> {
       const room = rooms.pop() ?? Buffer.allocUnsafeSlow(BODY_LIMIT)
       try {
-        return await checked(await readBody(request, BODY_LIMIT, signal, room), waitMs, check)
+        return await checked(await readBody(request, BODY_LIMIT, { waitMs, signal }, room), waitMs, check)
       } finally {
         if (rooms.length < OTHER_TURNS.slots) rooms.push(room)
       }
     }
 
-    async function readHere<T>(waitMs: number, check: Check<T>): Promise<Box<T> | undefined> {
-      const room = Buffer.allocUnsafe(request.readableLength)
-      return checked(await readBody(request, BODY_LIMIT, undefined, room), waitMs, check)
+    async function takeArrived<T>(waitMs: number, check: Check<T>): Promise<Box<T> | undefined> {
+      return checked({ kind: 'whole', bytes: (request.read() as Buffer | null) ?? Buffer.alloc(0) }, waitMs, check)
     }
 
-    const discard = (waitMs: number) => discardBody(request, BODY_LIMIT, AbortSignal.timeout(wholeMs(waitMs)))
+    const discard = (waitMs: number) => discardBody(request, BODY_LIMIT, wholeMs(waitMs))
 
     return {
       async read(origin, waitMs, check) {
         const most = wholeMs(waitMs)
-        if (hasArrived(request)) return (await readHere(most, check))?.value
+        // Most bodies come with the head, and are there once the parser is through with it.
+        if (!hasArrived(request)) await turn()
+        if (hasArrived(request)) return (await takeArrived(most, check))?.value
         if (announced > BODY_LIMIT) return check(await discard(most))
-        const inTime = AbortSignal.timeout(most)
-        const [turns, read] = announced <= SMALL_BYTES ? [small, readSmall] : [other, readOther]
-        const inTurn = (gaveWay: AbortSignal) => read(AbortSignal.any([gaveWay, inTime]), most, check)
+        const [turns, readInTurn] = announced <= SMALL_BYTES ? [small, readSmall] : [other, readOther]
+        const end = performance.now() + most
+        const left = () => wholeMs(end - performance.now())
+        const inTurn = (gaveWay: AbortSignal) => readInTurn(gaveWay, left(), check)
         return (await turns.run([cause, `as ${origin}`], inTurn, most))?.value
       },
       discard,

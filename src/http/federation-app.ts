@@ -76,7 +76,7 @@ export async function createFederationApp(options: FederationAppOptions): Promis
   app.removeAllContentTypeParsers()
   // Nothing of a body is read until it is known who sends it. Where nobody will ask, it is read so that the answer arrives.
   app.addContentTypeParser('*', async (request: FastifyRequest, payload: Readable) => {
-    if (request.is404) await discardBody(payload, BODY_LIMIT, AbortSignal.timeout(requestMs))
+    if (request.is404) await discardBody(payload, BODY_LIMIT, requestMs)
   })
   addHooks(app, options)
   if (trustProxy.length > 0) {

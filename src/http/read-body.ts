@@ -17,15 +17,21 @@ const MAX_DISCARDED_BYTES = 32 * 1024 * 1024
 /** Room at first; it is doubled as more comes. Chunks are copied into it: those of one byte take hundreds each. */
 const FIRST_BYTES = 4 * 1024
 
+/** What ends a reading before the body ends: what was read is let go of. */
+export interface ReadingEnd {
+  /** Longest time for it, in milliseconds. */
+  readonly waitMs?: number
+  readonly signal?: AbortSignal
+}
+
 /**
  * @param limit bytes that are kept
- * @param signal ends the reading early: what was read is let go of
  * @param room where they are kept, as far as it goes
  */
 export function readBody(
   stream: Readable,
   limit: number,
-  signal?: AbortSignal,
+  end: ReadingEnd = {},
   room: Buffer = Buffer.allocUnsafe(FIRST_BYTES),
 ): Promise<Body> {
   let kept = room
@@ -35,17 +41,22 @@ export function readBody(
     if (needed > kept.length) kept = larger(kept, size, Math.min(Math.max(2 * kept.length, needed), limit))
     size += chunk.copy(kept, size)
   }
-  return readThrough(stream, limit, keep, () => kept.subarray(0, size), signal)
+  return readThrough(stream, limit, keep, () => kept.subarray(0, size), end)
 }
 
-/** Reads a body and keeps nothing of it. @param limit bytes beyond which it is too large @returns no bytes where it is not */
-export function discardBody(stream: Readable, limit: number, signal: AbortSignal): Promise<Body> {
+/**
+ * Reads a body and keeps nothing of it.
+ * @param limit bytes beyond which it is too large
+ * @param waitMs longest time for it, in milliseconds
+ * @returns no bytes where it is not too large
+ */
+export function discardBody(stream: Readable, limit: number, waitMs: number): Promise<Body> {
   return readThrough(
     stream,
     limit,
     () => {},
     () => NOTHING,
-    signal,
+    { waitMs },
   )
 }
 
@@ -57,7 +68,7 @@ function readThrough(
   limit: number,
   keep: (chunk: Buffer) => void,
   kept: () => Buffer,
-  signal: AbortSignal | undefined,
+  { waitMs, signal }: ReadingEnd,
 ): Promise<Body> {
   return new Promise((resolve) => {
     let size = 0
@@ -68,18 +79,21 @@ function readThrough(
     }
     const onEnd = () => settle(size > limit ? { kind: 'too large' } : { kind: 'whole', bytes: kept() })
     const onBroken = () => settle({ kind: 'broken off' })
-    const onAbort = () => settle({ kind: 'too slow' })
+    const onEnded = () => settle({ kind: 'too slow' })
+    // A timer, and no signal with a time of its own: that one would outlive the request, with all that hangs on it.
+    const timer = waitMs === undefined ? undefined : setTimeout(onEnded, waitMs)
 
     function settle(body: Body): void {
       stream.off('data', onData).off('end', onEnd).off('error', onBroken).off('close', onBroken)
-      signal?.removeEventListener('abort', onAbort)
+      signal?.removeEventListener('abort', onEnded)
+      clearTimeout(timer)
       if (!stream.readableEnded) stream.pause()
       resolve(body)
     }
 
     stream.on('data', onData).on('end', onEnd).on('error', onBroken).on('close', onBroken)
-    signal?.addEventListener('abort', onAbort)
-    if (signal?.aborted) onAbort()
+    signal?.addEventListener('abort', onEnded)
+    if (signal?.aborted) onEnded()
     else if (stream.destroyed) onBroken()
   })
 }

@@ -49,20 +49,23 @@ const BEFORE_AUTHORISING_USERS = { ...OF_CONTENT, join_authorised_via_users_serv
 /** Under this key serde_json keeps numbers of any size: Rust programs read an object with it as a number, or not at all. */
 const KEY_OF_A_NUMBER = '"$serde_json::private::Number":'
 
-/** Why a homeserver may drop an event that has passed the format check; undefined where none is known to. */
-export function droppedShape(pdu: Pdu, version: RoomVersion): string | undefined {
+/**
+ * Why a homeserver may drop an event that has passed the format check; undefined where none is known to.
+ * @param json the event as canonical JSON
+ */
+export function droppedShape(pdu: Pdu, json: string, version: RoomVersion): string | undefined {
   const underscore = Object.keys(pdu).find((key) => key.startsWith('_'))
   if (underscore !== undefined) return `${shown(underscore)} is a key that homeservers keep to themselves`
   if (pdu.origin_server_ts < 0) return 'origin_server_ts must not be negative'
   const ofContent = version.authorisingUserSignature ? OF_CONTENT : BEFORE_AUTHORISING_USERS
   const flaw = flawIn(pdu, OF_EVENT) ?? flawIn(pdu.content, ofContent, 'content.')
   if (flaw !== undefined) return flaw
-  return JSON.stringify(pdu).includes(KEY_OF_A_NUMBER) ? 'a key means a number to some homeservers' : undefined
+  return json.includes(KEY_OF_A_NUMBER) ? 'a key means a number to some homeservers' : undefined
 }
 
 function flawIn(object: JsonObject, shapes: Readonly<Record<string, Shape>>, prefix = ''): string | undefined {
   for (const [key, value] of Object.entries(object)) {
-    const name = folded(key)
+    const name = Object.hasOwn(shapes, key) ? key : folded(key)
     const shape = Object.hasOwn(shapes, name) ? shapes[name] : undefined
     if (shape === undefined) continue
     // Go's parser takes it for the same key, and may take its value.

@@ -3,7 +3,8 @@
  * https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv1send_knockroomideventid
  */
 import { type Refusal, refusal } from '../matrix/errors.ts'
-import { checkPduFormat, eventIdOfSignedForm, type Pdu, signedForm } from '../matrix/event.ts'
+import { checkPduFormat, eventIdOfSignedForm, type Pdu } from '../matrix/event.ts'
+import type { EventTexts } from '../matrix/event-texts.ts'
 import {
   type EventId,
   parseUserId,
@@ -22,6 +23,7 @@ export interface SubmittedKnock {
   readonly pdu: Pdu
   readonly eventId: EventId
   readonly sender: UserId
+  readonly texts: EventTexts
   /** The bytes that its signatures cover. */
   readonly signedBytes: Uint8Array
 }
@@ -38,23 +40,23 @@ export interface Submission {
 export function checkSubmittedKnock(submission: Submission, version: RoomVersion): SubmittedKnock | Refusal {
   const format = checkPduFormat(submission.body, version)
   if (!format.ok) return format
-  const { pdu } = format
+  const { pdu, texts } = format
   const sender = parseUserId(pdu.sender)
   if (sender === undefined) return refusal('M_BAD_JSON', 'sender is not a user id', 'event format: sender')
   const flaw = shapeFlaw(pdu, sender, submission)
   if (flaw !== undefined) return flaw
-  const dropped = droppedShape(pdu, version)
+  const dropped = droppedShape(pdu, texts.whole, version)
   if (dropped !== undefined) return refusal('M_BAD_JSON', dropped, 'event format: what homeservers read')
   // Implementations disagree on how it is redacted, and so on the event's id; no knock has a use for it.
   if (version.redaction.keepsThirdPartyInviteSigned && Object.hasOwn(pdu.content, 'third_party_invite')) {
     return invalid('A knock has no third_party_invite', 'redaction of third_party_invite')
   }
-  const signedBytes = signedForm(pdu, version)
+  const { signedBytes } = texts
   const eventId = eventIdOfSignedForm(signedBytes, version)
   if (eventId !== submission.eventId) {
     return WRONG_EVENT_ID
   }
-  return { ok: true, pdu, eventId, sender, signedBytes }
+  return { ok: true, pdu, eventId, sender, texts, signedBytes }
 }
 
 /** Also what comes out where an event is looked at in another version than that of its room. */

@@ -9,7 +9,9 @@ import { redact } from './redaction.ts'
 import type { RoomVersion } from './room-versions.ts'
 
 export interface EventTexts {
-  /** The whole event. */
+  /** The whole event, as it came. */
+  readonly whole: string
+  /** The event without `unsigned`, as it is kept. */
   readonly json: string
   /** Its redacted form with its signatures. */
   readonly redactedJson: string
@@ -19,21 +21,21 @@ export interface EventTexts {
   readonly contentHash: Buffer
 }
 
-/** @param pdu an event without `unsigned` */
 export function eventTexts(pdu: Pdu, version: RoomVersion): EventTexts {
   const redacted = redact(pdu, version)
   const keys = Object.keys(pdu).sort(compareCodePoints)
   const members = keys.map((key) => [key, memberText(key, pdu)] as const)
-  const kept = members.flatMap(([key, text]) => {
-    if (redacted[key] === undefined) return []
-    return [[key, redacted[key] === pdu[key] ? text : memberText(key, redacted)] as const]
-  })
+  const kept = members
+    .filter(([key]) => redacted[key] !== undefined)
+    .map(([key, text]) => [key, redacted[key] === pdu[key] ? text : memberText(key, redacted)] as const)
+  const whole = objectText(members, [])
   return {
-    json: objectText(members, []),
+    whole,
+    json: pdu.unsigned === undefined ? whole : objectText(members, ['unsigned']),
     redactedJson: objectText(kept, []),
-    signedBytes: Buffer.from(objectText(kept, ['signatures'])),
+    signedBytes: Buffer.from(objectText(kept, ['signatures', 'unsigned'])),
     contentHash: createHash('sha256')
-      .update(objectText(members, ['signatures', 'hashes']))
+      .update(objectText(members, ['signatures', 'hashes', 'unsigned']))
       .digest(),
   }
 }
@@ -43,6 +45,9 @@ function memberText(key: string, object: Pdu): string {
 }
 
 function objectText(members: readonly (readonly [string, string])[], without: readonly string[]): string {
-  const texts = members.flatMap(([key, text]) => (without.includes(key) ? [] : [text]))
-  return `{${texts.join(',')}}`
+  let text = ''
+  for (const [key, member] of members) {
+    if (!without.includes(key)) text += text === '' ? member : `,${member}`
+  }
+  return `{${text}}`
 }

@@ -6,6 +6,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { decodeBase64, encodeBase64, encodeBase64Url } from './base64.ts'
 import { canonicalJson } from './canonical-json.ts'
 import { type Refusal, refusal } from './errors.ts'
+import { type EventTexts, eventTexts } from './event-texts.ts'
 import type { EventId } from './identifiers.ts'
 import { isJsonObject, type JsonObject, type JsonValue } from './json.ts'
 import { redact } from './redaction.ts'
@@ -35,6 +36,8 @@ export interface Pdu extends JsonObject {
 export interface RoomEvent {
   readonly eventId: EventId
   readonly pdu: Pdu
+  /** The PDU as canonical JSON, where it is at hand. */
+  readonly json?: string
 }
 
 /** A whole event, signatures included, as canonical JSON. https://spec.matrix.org/latest/client-server-api/#size-limits */
@@ -47,16 +50,25 @@ const MAX_FIELD_BYTES = 255
 
 /**
  * Whether an object is an event in the format of a room version. Says nothing about signatures, hashes or rules.
- * @returns the object itself as a Pdu, or `M_BAD_JSON` naming the key, or `M_TOO_LARGE`
+ * @returns the object itself as a Pdu with its texts, or `M_BAD_JSON` naming the key, or `M_TOO_LARGE`
  * @see https://spec.matrix.org/latest/rooms/v4/#event-format and its sisters
  */
-export function checkPduFormat(object: JsonObject, version: RoomVersion): { ok: true; pdu: Pdu } | Refusal {
+export function checkPduFormat(object: JsonObject, version: RoomVersion): WellFormedPdu | Refusal {
   const flaw = pduFormatFlaw(object, version)
   if (flaw !== undefined) return refusal('M_BAD_JSON', flaw, `event format v${version.id}`)
-  if (canonicalJson(object).length > MAX_PDU_BYTES) {
+  const pdu = object as Pdu
+  const texts = eventTexts(pdu, version)
+  if (Buffer.byteLength(texts.whole) > MAX_PDU_BYTES) {
     return refusal('M_TOO_LARGE', `The event is larger than ${MAX_PDU_BYTES} bytes`, 'size limits')
   }
-  return { ok: true, pdu: object as Pdu }
+  return { ok: true, pdu, texts }
+}
+
+/** An object in the format of a room version. */
+export interface WellFormedPdu {
+  readonly ok: true
+  readonly pdu: Pdu
+  readonly texts: EventTexts
 }
 
 /** The same of an event of any size. @returns what is wrong with its format, naming the key; undefined where nothing is */

@@ -44,8 +44,8 @@ function placeOf({ event, decision }: KnockAttempt): Pick<AttemptRow, 'begunAt' 
 }
 
 function rowOf(attempt: KnockAttempt): AttemptRow {
-  const { event, decision } = attempt
-  return { ...placeOf(attempt), json: canonicalJsonText(event.pdu), decision: encodeDecision(decision) }
+  const { pdu, json = canonicalJsonText(pdu) } = attempt.event
+  return { ...placeOf(attempt), json, decision: encodeDecision(attempt.decision) }
 }
 
 function attemptOf({ eventId, json, decision }: StoredAttempt): KnockAttempt {

@@ -13,7 +13,7 @@ import type { Store } from '../../src/knock/store-ports.ts'
 import { refusal } from '../../src/matrix/errors.ts'
 import { finishEvent, KNOCKABLE_VERSIONS, signAsItIs } from '../support/events.ts'
 import { knockDraft } from '../support/remote-knocker.ts'
-import type { JsonRecord } from '../support/signing.ts'
+import { canonical, type JsonRecord } from '../support/signing.ts'
 import { bans, continueRoom, joinRule, sets, type TestRoom, withEvent } from '../support/test-room.ts'
 import { ALICE, BOB, CAROL, importRoom, NOW, REMOTE, type Stage, type StageOptions, stage, usualRoom } from './stage.ts'
 
@@ -152,8 +152,9 @@ describe('handing a knock over', () => {
     expect(await play.send({ ...event, pdu: { ...event.pdu, unsigned: { age: 7 } } }, { original })).toMatchObject({
       ok: true,
     })
+    const judged = { ...event, json: canonical(event.pdu).toString() }
     expect(play.handed).toEqual([
-      { roomId: play.room.roomId, event, original, deadline: NOW + 20_000, isRefusedNow: expect.any(Function) },
+      { roomId: play.room.roomId, event: judged, original, deadline: NOW + 20_000, isRefusedNow: expect.any(Function) },
     ])
   })
 

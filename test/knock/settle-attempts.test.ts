@@ -6,6 +6,7 @@ import type { Store } from '../../src/knock/store-ports.ts'
 import { refusal } from '../../src/matrix/errors.ts'
 import type { EventId, ServerName } from '../../src/matrix/identifiers.ts'
 import type { SignedEvent } from '../support/events.ts'
+import { canonical } from '../support/signing.ts'
 import { bans, type Person, person, withEvent } from '../support/test-room.ts'
 import { ALICE, CAROL, HERE, importRoom, NOW, REMOTE, type StageOptions, stage, usualRoom } from './stage.ts'
 
@@ -77,7 +78,7 @@ describe('an attempt to hand a knock over', () => {
     await send(event)
     expect(before).toEqual([
       {
-        event,
+        event: { ...event, json: canonical(event.pdu).toString() },
         decision: {
           ...{ time: NOW, endpoint: 'send_knock', roomId: event.pdu.room_id, userId: CAROL.id, origin: REMOTE.name },
           ...{ eventId: event.eventId, outcome: 'accepted', status: 200, errcode: undefined, reason: 'accepted' },

@@ -64,7 +64,7 @@ function argumentsOf(roomId: RoomId, attempts: readonly Attempt[], now: number):
     attempts.map(({ id }) => id),
     each(({ event }) => bytes(event.eventId)),
     each(({ sender }) => bytes(sender)),
-    each(({ event }) => canonicalJson(event.pdu)),
+    each(({ event: { pdu, json } }) => (json === undefined ? canonicalJson(pdu) : Buffer.from(json))),
     each(({ expect }) => (expect === 'in the room' ? null : expect.factsRevision)),
     each(({ expect }) =>
       expect === 'in the room' || expect.membership === undefined ? null : bytes(expect.membership),

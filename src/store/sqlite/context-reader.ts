@@ -17,6 +17,10 @@ interface BranchRow {
   readonly revision: number
 }
 
+interface FlawRow {
+  readonly reason: string
+}
+
 export function createContextReader(
   db: Database,
   sources: ReaderOptions & { readonly events: EventReader; readonly readRoom: HeadReader },
@@ -24,17 +28,18 @@ export function createContextReader(
   const readAccepted = db.prepare(`
     SELECT min(e.snapshot) AS snapshot FROM rooms r JOIN events e ON e.room = r.room
     WHERE r.room_id = ? AND e.event_id = ? AND e.snapshot IN (0, r.snapshot) AND e.checked < 2`)
-  const readBranch = createBranchReader(db, sources)
+  const readBranches = createBranchReader(db, sources)
   const readAuthEvent = createAuthEventReader(db, sources.events)
   return ({ roomId, sender, eventId, prevEvents, authEvents }) => {
     const room = sources.readRoom(roomId, sender)
     if (room === undefined) return undefined
     const { snapshot } = readAccepted.get(roomId, eventId) as { snapshot: number | null }
+    const branchAt = readBranches(roomId, sender)
     return {
       ...room,
       accepted: snapshot !== null,
       recorded: snapshot === 0,
-      branches: collect(prevEvents, (id) => readBranch(roomId, id, sender)),
+      branches: collect(prevEvents, branchAt),
       authEvents: collect(authEvents, (id) => readAuthEvent(roomId, id)),
     }
   }
@@ -43,7 +48,7 @@ export function createContextReader(
 function createBranchReader(
   db: Database,
   { events, clock, historyMs }: ReaderOptions & { readonly events: EventReader },
-): (roomId: RoomId, id: EventId, sender: string) => Branch | undefined {
+): (roomId: RoomId, sender: string) => (id: EventId) => Branch | undefined {
   // An event that several imports named has the state of the last: branches of one template must not differ by age.
   const readExtremity = db.prepare(`
     SELECT x.snapshot, x.depth, max(x.from_revision, s.from_revision) AS revision
@@ -60,14 +65,21 @@ function createBranchReader(
     const row = readState.get(snapshot, type, stateKey, revision) as { event: number } | undefined
     return row && events(row.event)
   }
-  return (roomId, eventId, sender) => {
-    const row = readExtremity.get(roomId, eventId, clock() - historyMs) as BranchRow | undefined
-    if (row === undefined) return undefined
-    const joinRules = stateAt(row, 'm.room.join_rules', '')
-    const member = stateAt(row, 'm.room.member', sender)
-    const flaw =
-      member === undefined ? (readFlaw.get(row.snapshot, sender) as { reason: string } | undefined) : undefined
-    return { eventId, depth: row.depth, joinRules, member, memberFlaw: flaw?.reason }
+  return (roomId, sender) => {
+    // Branches of one reading of the room have its flaws in common.
+    const flaws = new Map<number, string | undefined>()
+    const flawIn = (snapshot: number): string | undefined => {
+      if (!flaws.has(snapshot)) flaws.set(snapshot, (readFlaw.get(snapshot, sender) as FlawRow | undefined)?.reason)
+      return flaws.get(snapshot)
+    }
+    return (eventId) => {
+      const row = readExtremity.get(roomId, eventId, clock() - historyMs) as BranchRow | undefined
+      if (row === undefined) return undefined
+      const joinRules = stateAt(row, 'm.room.join_rules', '')
+      const member = stateAt(row, 'm.room.member', sender)
+      const memberFlaw = member === undefined ? flawIn(row.snapshot) : undefined
+      return { eventId, depth: row.depth, joinRules, member, memberFlaw }
+    }
   }
 }
 

@@ -31,10 +31,10 @@ export function createExpansion(db: Database): Handlers['expand'] {
   )
   const addDelivery = db.prepare(`
     INSERT INTO deliveries (destination, event, queued_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`)
+  const addWaiting = db.prepare('UPDATE destinations SET waiting = waiting + ? WHERE destination = ?')
   const addDestination = db.prepare(`
     INSERT INTO destinations (destination, due_at, waiting, oldest_at, slow)
-    VALUES (?1, ?2, ?3, ?4, EXISTS (SELECT 1 FROM slow_servers WHERE server = ?1))
-    ON CONFLICT (destination) DO UPDATE SET waiting = waiting + ?3`)
+    VALUES (?1, ?2, ?3, ?4, EXISTS (SELECT 1 FROM slow_servers WHERE server = ?1))`)
   const proceed = db.prepare('UPDATE outbox SET last_server = ? WHERE event = ?')
   const finish = db.prepare('DELETE FROM outbox WHERE event = ?')
 
@@ -61,7 +61,10 @@ export function createExpansion(db: Database): Handlers['expand'] {
       budget = expandOne(knock, added, budget)
       knock = nextKnock.get() as OutboxRow | undefined
     }
-    for (const [destination, { rows, oldestAt }] of added) addDestination.run(destination, now, rows, oldestAt)
+    for (const [destination, { rows, oldestAt }] of added) {
+      const { changes } = addWaiting.run(rows, destination)
+      if (Number(changes) === 0) addDestination.run(destination, now, rows, oldestAt)
+    }
     return knock !== undefined
   }
 }

@@ -131,14 +131,14 @@ function assemble(
 }
 
 async function record(writer: WriterClient, commit: KnockCommit, now: number): Promise<CommitOutcome> {
-  const { eventId, pdu } = commit.event
+  const { eventId, pdu, json = canonicalJsonText(pdu) } = commit.event
   const result = await writer.run('commit', {
     now,
     roomId: commit.roomId,
     eventId,
     sender: commit.sender,
     prevEvents: prevEventIds(pdu),
-    json: canonicalJsonText(pdu),
+    json,
     depth: pdu.depth,
     expect: commit.expect,
     decision: encodeDecision(commit.decision),
