@@ -5,10 +5,10 @@ import { CommanderError } from 'commander'
 import { type ExitCode, errFault, visibleOutput } from './cli/outcome.ts'
 import { createProgram } from './cli/program.ts'
 import type { Config } from './config/schema.ts'
-import type { ConfiguredDoctor } from './configured-doctor.ts'
-import type { ConfiguredImport } from './configured-import.ts'
-import { moveStore, openConfiguredStore } from './configured-store.ts'
-import type { ServiceParts } from './service.ts'
+import type { ConfiguredDoctor } from './wiring/doctor.ts'
+import type { ConfiguredImport } from './wiring/import.ts'
+import type { ServiceParts } from './wiring/service.ts'
+import { moveStore, openConfiguredStore } from './wiring/store.ts'
 
 const clock = Date.now
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -24,16 +24,16 @@ const context = {
   openStore: (config: Config, warn: (message: string) => void) => openConfiguredStore(config, clock, warn),
   // Commands beside a running service need none of its libraries, and should not wait for them.
   async loadService() {
-    const { startService } = await import('./service.ts')
+    const { startService } = await import('./wiring/service.ts')
     return (parts: Omit<ServiceParts, 'clock'>) => startService({ ...parts, clock })
   },
   moveStore,
   async loadImport() {
-    const { importConfiguredRoom } = await import('./configured-import.ts')
+    const { importConfiguredRoom } = await import('./wiring/import.ts')
     return (order: Omit<ConfiguredImport, 'clock'>) => importConfiguredRoom({ ...order, clock })
   },
   async loadDoctor() {
-    const { runConfiguredDoctor } = await import('./configured-doctor.ts')
+    const { runConfiguredDoctor } = await import('./wiring/doctor.ts')
     return (order: Omit<ConfiguredDoctor, 'clock'>) => runConfiguredDoctor({ ...order, clock })
   },
 }

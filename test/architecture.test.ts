@@ -6,7 +6,7 @@ import { importsOf, type SourceImport } from './support/source-imports.ts'
 
 /**
  * What of ours each folder may import beside itself: folders, and single files where the rest of a folder is closed.
- * The files of src/ itself put the program together; only they see several adapters.
+ * What is in wiring/ puts the program together; only that sees several adapters.
  */
 const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   matrix: [],
@@ -40,14 +40,10 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   observability: ['matrix', 'knock/ports.ts', 'knock/delivery-ports.ts', 'http/answered-request.ts'],
   doctor: ['matrix', 'knock', 'homeserver'],
   cli: ['matrix', 'knock', 'rooms', 'doctor', 'config', 'observability'],
-  'main.ts': ['cli', 'config', 'configured-*.ts', 'service.ts'],
-  'configured-*.ts': [
+  'main.ts': ['cli', 'config', 'wiring'],
+  wiring: [
     ...['matrix', 'knock', 'rooms', 'store', 'federation', 'homeserver', 'http', 'doctor', 'config', 'observability'],
-    'configured-*.ts',
-  ],
-  'service.ts': [
-    ...['matrix', 'knock', 'rooms', 'store', 'federation', 'homeserver', 'http', 'config', 'observability'],
-    ...['verification', 'configured-*.ts'],
+    ...['verification'],
   ],
 }
 
@@ -106,10 +102,10 @@ function filesIn(folder: string): readonly TextFile[] {
 const sources: readonly Source[] = filesIn(src).map((file) => ({ ...file, imports: importsOf(file.text) }))
 const isOurs = ({ specifier }: SourceImport): boolean => specifier.startsWith('.')
 
-/** The row of a table that a file belongs to: its top folder, or for files beside them its name or pattern. */
+/** The row of a table that a file belongs to: its top folder, or for a file beside them its name. */
 function rowOf(path: string): string {
   const [top = ''] = path.split('/')
-  return top.startsWith('configured-') ? 'configured-*.ts' : top
+  return top
 }
 
 function targetOf(source: Source, { specifier }: SourceImport): string {

@@ -6,9 +6,9 @@ import { CommanderError } from 'commander'
 import { visibleOutput } from '../../src/cli/outcome.ts'
 import { createProgram } from '../../src/cli/program.ts'
 import type { Config } from '../../src/config/schema.ts'
-import { type ConfiguredDoctor, runConfiguredDoctor } from '../../src/configured-doctor.ts'
-import { type ConfiguredImport, importConfiguredRoom } from '../../src/configured-import.ts'
-import { moveStore, openConfiguredStore } from '../../src/configured-store.ts'
+import { type ConfiguredDoctor, runConfiguredDoctor } from '../../src/wiring/doctor.ts'
+import { type ConfiguredImport, importConfiguredRoom } from '../../src/wiring/import.ts'
+import { moveStore, openConfiguredStore } from '../../src/wiring/store.ts'
 import { createIdentity, type Identity, type JsonRecord, signingKeyLine } from '../support/signing.ts'
 
 export interface Ran {

@@ -1,9 +1,9 @@
 /** The outbound side that the configuration describes, for the service and for commands beside it. */
-import type { OperatorFiles } from './config/operator-files.ts'
-import type { Config } from './config/schema.ts'
-import { createFederation, type Federation, type FederationOptions } from './federation/federation.ts'
-import type { Clock, KeyStore } from './knock/ports.ts'
-import { nativeEd25519 } from './matrix/ed25519.ts'
+import type { OperatorFiles } from '../config/operator-files.ts'
+import type { Config } from '../config/schema.ts'
+import { createFederation, type Federation, type FederationOptions } from '../federation/federation.ts'
+import type { Clock, KeyStore } from '../knock/ports.ts'
+import { nativeEd25519 } from '../matrix/ed25519.ts'
 
 export interface ConfiguredFederationParts {
   readonly config: Config

@@ -1,12 +1,12 @@
 /** Imports of room files into the store that the configuration names, with keys of other servers fetched as it allows. */
 import { createReadStream } from 'node:fs'
-import type { OperatorFiles } from './config/operator-files.ts'
-import type { Config } from './config/schema.ts'
-import { createConfiguredFederation } from './configured-federation.ts'
-import type { Clock } from './knock/ports.ts'
-import type { Store } from './knock/store-ports.ts'
-import { nativeEd25519 } from './matrix/ed25519.ts'
-import { importRoom, type RoomImportReport } from './rooms/import-room.ts'
+import type { OperatorFiles } from '../config/operator-files.ts'
+import type { Config } from '../config/schema.ts'
+import type { Clock } from '../knock/ports.ts'
+import type { Store } from '../knock/store-ports.ts'
+import { nativeEd25519 } from '../matrix/ed25519.ts'
+import { importRoom, type RoomImportReport } from '../rooms/import-room.ts'
+import { createConfiguredFederation } from './federation.ts'
 
 export interface ConfiguredImport {
   readonly config: Config

@@ -1,14 +1,14 @@
 /** The checks of `doctor` that the configuration asks for. */
-import type { OperatorFiles } from './config/operator-files.ts'
-import type { Config } from './config/schema.ts'
-import { type Checked, note, ok, runChecks } from './doctor/check.ts'
-import { homeserverChecks, keylessChecks } from './doctor/homeserver-checks.ts'
-import { publicCheck } from './doctor/public-check.ts'
-import { roomsCheck } from './doctor/rooms-check.ts'
-import { createHomeserverClient, type HomeserverClient, markerOf } from './homeserver/homeserver-client.ts'
-import type { Clock } from './knock/ports.ts'
-import type { Store } from './knock/store-ports.ts'
-import { nativeEd25519 } from './matrix/ed25519.ts'
+import type { OperatorFiles } from '../config/operator-files.ts'
+import type { Config } from '../config/schema.ts'
+import { type Checked, note, ok, runChecks } from '../doctor/check.ts'
+import { homeserverChecks, keylessChecks } from '../doctor/homeserver-checks.ts'
+import { publicCheck } from '../doctor/public-check.ts'
+import { roomsCheck } from '../doctor/rooms-check.ts'
+import { createHomeserverClient, type HomeserverClient, markerOf } from '../homeserver/homeserver-client.ts'
+import type { Clock } from '../knock/ports.ts'
+import type { Store } from '../knock/store-ports.ts'
+import { nativeEd25519 } from '../matrix/ed25519.ts'
 
 export interface ConfiguredDoctor {
   readonly config: Config

@@ -1,10 +1,10 @@
 /** The store that the configuration names, for the service and for commands beside it. */
-import { loadStoreUrl } from './config/operator-files.ts'
-import type { Config } from './config/schema.ts'
-import type { Clock } from './knock/ports.ts'
-import type { Store } from './knock/store-ports.ts'
-import type { Migration, MigrationOrder } from './store/migrate-store.ts'
-import { openStore, type StoreLocation } from './store/open-store.ts'
+import { loadStoreUrl } from '../config/operator-files.ts'
+import type { Config } from '../config/schema.ts'
+import type { Clock } from '../knock/ports.ts'
+import type { Store } from '../knock/store-ports.ts'
+import type { Migration, MigrationOrder } from '../store/migrate-store.ts'
+import { openStore, type StoreLocation } from '../store/open-store.ts'
 
 const DAY_MS = 86_400_000
 const MEGABYTE = 1024 * 1024
@@ -31,7 +31,7 @@ export async function openConfiguredStore(
 
 /** Copies a whole store into another one. */
 export async function moveStore(order: MigrationOrder): Promise<Migration> {
-  const { migrateStore } = await import('./store/migrate-store.ts')
+  const { migrateStore } = await import('../store/migrate-store.ts')
   return migrateStore(order)
 }
 

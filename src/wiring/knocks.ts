@@ -1,13 +1,13 @@
 /** The use cases behind the listener that the configuration describes, with the operator's limits. */
-import type { Config } from './config/schema.ts'
-import type { Upstream } from './knock/homeserver-ports.ts'
-import { type KnockCalls, knocksOnKnownRooms, knocksPassedOn } from './knock/knock-calls.ts'
-import { createKnockPorts, type KnockHomeserver } from './knock/knock-ports.ts'
-import { createKnockPolicy, type KnockPolicy } from './knock/policy.ts'
-import type { Clock, Keyring } from './knock/ports.ts'
-import { createSeenVersions } from './knock/seen-versions.ts'
-import type { Store } from './knock/store-ports.ts'
-import type { Ed25519 } from './matrix/ed25519.ts'
+import type { Config } from '../config/schema.ts'
+import type { Upstream } from '../knock/homeserver-ports.ts'
+import { type KnockCalls, knocksOnKnownRooms, knocksPassedOn } from '../knock/knock-calls.ts'
+import { createKnockPorts, type KnockHomeserver } from '../knock/knock-ports.ts'
+import { createKnockPolicy, type KnockPolicy } from '../knock/policy.ts'
+import type { Clock, Keyring } from '../knock/ports.ts'
+import { createSeenVersions } from '../knock/seen-versions.ts'
+import type { Store } from '../knock/store-ports.ts'
+import type { Ed25519 } from '../matrix/ed25519.ts'
 
 export interface ConfiguredKnocksParts {
   readonly config: Config

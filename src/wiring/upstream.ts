@@ -1,12 +1,12 @@
 /** The homeserver next door that keeps its signing key to itself: its rooms cannot be read, requests can be sent on to it. */
-import type { OperatorFiles } from './config/operator-files.ts'
-import type { Config } from './config/schema.ts'
-import { createHomeserverClient, markerOf } from './homeserver/homeserver-client.ts'
-import { createLiveness } from './homeserver/liveness.ts'
-import { blamingUpstream, createUpstream } from './homeserver/upstream.ts'
-import type { Upstream } from './knock/homeserver-ports.ts'
-import type { Clock } from './knock/ports.ts'
-import { nativeEd25519 } from './matrix/ed25519.ts'
+import type { OperatorFiles } from '../config/operator-files.ts'
+import type { Config } from '../config/schema.ts'
+import { createHomeserverClient, markerOf } from '../homeserver/homeserver-client.ts'
+import { createLiveness } from '../homeserver/liveness.ts'
+import { blamingUpstream, createUpstream } from '../homeserver/upstream.ts'
+import type { Upstream } from '../knock/homeserver-ports.ts'
+import type { Clock } from '../knock/ports.ts'
+import { nativeEd25519 } from '../matrix/ed25519.ts'
 
 export interface ConfiguredUpstream {
   readonly upstream: Upstream
