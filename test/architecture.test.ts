@@ -11,9 +11,8 @@ import { importsOf, type SourceImport } from './support/source-imports.ts'
 const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   matrix: [],
   knock: ['matrix'],
-  waiting: [],
-  threads: [],
-  verification: ['matrix/ed25519.ts', 'threads'],
+  concurrency: [],
+  verification: ['matrix/ed25519.ts', 'concurrency'],
   rooms: ['matrix', 'knock'],
   store: [
     'matrix',
@@ -21,9 +20,9 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
     'knock/delivery-ports.ts',
     'knock/store-ports.ts',
     'knock/fact-types.ts',
-    'threads',
+    'concurrency',
   ],
-  federation: ['matrix', 'knock/ports.ts', 'knock/delivery-ports.ts', 'waiting'],
+  federation: ['matrix', 'knock/ports.ts', 'knock/delivery-ports.ts', 'concurrency'],
   homeserver: [
     'matrix',
     'knock/ports.ts',
@@ -31,9 +30,9 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
     'knock/store-ports.ts',
     'knock/fact-types.ts',
     'rooms',
-    'waiting',
+    'concurrency',
   ],
-  http: ['matrix', 'knock', 'waiting'],
+  http: ['matrix', 'knock', 'concurrency'],
   // The networks of the configuration are those that the address filter takes: one reader for both.
   config: ['matrix', 'federation/address-filter.ts'],
   // What it counts and logs of a request is described where requests are answered.

@@ -4,10 +4,10 @@
  */
 import { setMaxListeners } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
+import { within } from '../concurrency/within.ts'
 import type { DeliveryQueue, OutgoingTransaction } from '../knock/delivery-ports.ts'
 import type { Clock } from '../knock/ports.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
-import { within } from '../waiting/within.ts'
 import { createClockWatch } from './clock-watch.ts'
 import { createDelivery, type DeliveryObserver, type DeliveryOptions } from './delivery.ts'
 import { createDeliveryLanes } from './delivery-lanes.ts'

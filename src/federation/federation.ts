@@ -2,10 +2,10 @@
  * The outbound side put together: one guarded agent and one discovery behind the keyring and the signed client.
  * https://spec.matrix.org/latest/server-server-api/
  */
+import { createFairSlots } from '../concurrency/fair-slots.ts'
 import type { Clock, Keyring, KeyStore } from '../knock/ports.ts'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
 import type { KeyId, ServerName } from '../matrix/identifiers.ts'
-import { createFairSlots } from '../waiting/fair-slots.ts'
 import { createAddressFilter, type Network } from './address-filter.ts'
 import { createHostsFile } from './hosts-file.ts'
 import { createHttpAgent } from './http-agent.ts'

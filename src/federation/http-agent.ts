@@ -5,9 +5,9 @@
  */
 import { Readable } from 'node:stream'
 import tls from 'node:tls'
+import type { FairSlots } from '../concurrency/fair-slots.ts'
 import type { Clock } from '../knock/ports.ts'
 import { networkOf } from '../matrix/ip-address.ts'
-import type { FairSlots } from '../waiting/fair-slots.ts'
 import type { AddressFilter } from './address-filter.ts'
 import { type Connections, createConnectionPools } from './connection-pools.ts'
 import { type Failure, failure, isMissing } from './failure.ts'

@@ -4,11 +4,11 @@
  * of reach of a flood of invented names.
  * https://spec.matrix.org/latest/server-server-api/#retrieving-server-keys
  */
+import { createFairSlots, type FairSlots } from '../concurrency/fair-slots.ts'
+import { within } from '../concurrency/within.ts'
 import type { Clock, KeyStore, StoredServerKeys } from '../knock/ports.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
 import type { ServerKeys } from '../matrix/server-keys.ts'
-import { createFairSlots, type FairSlots } from '../waiting/fair-slots.ts'
-import { within } from '../waiting/within.ts'
 import type { Failure, Lack } from './failure.ts'
 import { admissible, isDue, type KeyPurpose, merge, recordOf } from './key-records.ts'
 import { type KeyAnswer, type KeyQuestion, type KeySource, suffices } from './key-source.ts'

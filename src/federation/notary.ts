@@ -3,12 +3,12 @@
  * https://spec.matrix.org/latest/server-server-api/#querying-keys-through-another-server
  */
 import { setTimeout } from 'node:timers/promises'
+import { createTokenBuckets, type TokenBucketsOptions } from '../concurrency/token-buckets.ts'
 import { canonicalJson } from '../matrix/canonical-json.ts'
 import type { KeyId, ServerName } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../matrix/json.ts'
 import { checkKeyObject, type ServerKeys } from '../matrix/server-keys.ts'
 import { allVerify, signaturesBy, signedBytes } from '../matrix/signed-json.ts'
-import { createTokenBuckets, type TokenBucketsOptions } from '../waiting/token-buckets.ts'
 import { type Failure, failure, type Lack } from './failure.ts'
 import type { OutboundRequest, Target } from './http-agent.ts'
 import type { KeyClientOptions } from './key-client.ts'

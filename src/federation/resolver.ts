@@ -4,8 +4,8 @@
  */
 import { promises as dns, type SrvRecord } from 'node:dns'
 import { LRUCache } from 'lru-cache'
+import { within } from '../concurrency/within.ts'
 import type { Clock } from '../knock/ports.ts'
-import { within } from '../waiting/within.ts'
 import { type Failure, failure, isMissing } from './failure.ts'
 import type { HostsFile } from './hosts-file.ts'
 import { stands } from './pause.ts'

@@ -2,12 +2,12 @@
  * The homeserver next door put together: one connection behind the supply of rooms, the handover of knocks and the feed of
  * events. docs/decisions/0008-rooms-from-a-homeserver.md
  */
+import { within } from '../concurrency/within.ts'
 import type { Handover, HandoverOutcome, RoomSupply, RoomWitness, Upstream } from '../knock/homeserver-ports.ts'
 import type { Clock } from '../knock/ports.ts'
 import type { Store } from '../knock/store-ports.ts'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
 import type { RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
-import { within } from '../waiting/within.ts'
 import { type Acceptance, createAcceptance } from './acceptance.ts'
 import { type AppserviceFeed, createAppserviceFeed } from './appservice-feed.ts'
 import { createForward } from './forward.ts'

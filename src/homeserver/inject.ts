@@ -4,13 +4,13 @@
  * https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv1sendtxnid
  */
 import { setTimeout as pause } from 'node:timers/promises'
+import { createFairSlots } from '../concurrency/fair-slots.ts'
 import type { Handover, HandoverOutcome, KnockToHandOver } from '../knock/homeserver-ports.ts'
 import type { Clock } from '../knock/ports.ts'
 import { refusal } from '../matrix/errors.ts'
 import type { RoomEvent } from '../matrix/event.ts'
 import { type ServerName, serverNameOf, type UserId } from '../matrix/identifiers.ts'
 import { isJsonObject } from '../matrix/json.ts'
-import { createFairSlots } from '../waiting/fair-slots.ts'
 import type { Acceptance } from './acceptance.ts'
 import type { HomeserverAnswer, HomeserverClient } from './homeserver-client.ts'
 

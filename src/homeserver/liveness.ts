@@ -4,8 +4,8 @@
  * docs/decisions/0013-a-5xx-only-where-it-is-true.md
  * https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1version
  */
+import { within } from '../concurrency/within.ts'
 import type { Clock } from '../knock/ports.ts'
-import { within } from '../waiting/within.ts'
 import type { HomeserverClient } from './homeserver-client.ts'
 
 export interface Liveness {

@@ -4,10 +4,10 @@
  * than so many requests a second, whoever asks and however often. docs/threat-model.md
  */
 import { setTimeout as pause } from 'node:timers/promises'
+import { createFairSlots } from '../concurrency/fair-slots.ts'
+import { within } from '../concurrency/within.ts'
 import type { Clock } from '../knock/ports.ts'
 import type { RoomId, ServerName } from '../matrix/identifiers.ts'
-import { createFairSlots } from '../waiting/fair-slots.ts'
-import { within } from '../waiting/within.ts'
 
 /** Who wants to know what of a room. Absolute times in milliseconds. */
 export interface Wanted {

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { setImmediate as turn } from 'node:timers/promises'
-import { createFairSlots } from '../waiting/fair-slots.ts'
+import { createFairSlots } from '../concurrency/fair-slots.ts'
 import { type Body, discardBody, readBody } from './read-body.ts'
 
 /** The body of one request, of which nothing has been read. */

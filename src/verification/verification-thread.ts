@@ -3,8 +3,8 @@
  * verdicts are there, which under load is once for several. docs/decisions/0010-a-thread-that-verifies.md
  */
 import type { Worker } from 'node:worker_threads'
+import { spawnThread } from '../concurrency/spawn.ts'
 import { type Ed25519, KEY_BYTES, SIGNATURE_BYTES } from '../matrix/ed25519.ts'
-import { spawnThread } from '../threads/spawn.ts'
 import { createSharedMemory, JUDGED, MESSAGE_BYTES, openPlaces, PLACES, SUBMITTED } from './shared-places.ts'
 
 export interface VerificationThread extends Ed25519 {

@@ -1,6 +1,6 @@
 /** The main thread's end of the writer: jobs go out in one message per turn, answers come back after the commit. */
 import type { Worker } from 'node:worker_threads'
-import { spawnThread } from '../../threads/spawn.ts'
+import { spawnThread } from '../../concurrency/spawn.ts'
 import type { JobResult, JobRunner } from '../jobs.ts'
 import type { AnswerMessage, JobMessage, Jobs, StartMessage, WriterData } from './jobs.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createTokenBuckets } from '../../src/waiting/token-buckets.ts'
+import { createTokenBuckets } from '../../src/concurrency/token-buckets.ts'
 
 /** Slow enough that no token comes back while a test runs. */
 const SLOW = 1 / 3600

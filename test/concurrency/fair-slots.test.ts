@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createFairSlots } from '../../src/waiting/fair-slots.ts'
+import { createFairSlots } from '../../src/concurrency/fair-slots.ts'
 
 const ROOMY = { slots: 2, perCause: 2, maxWaiting: 100, patienceMs: 60_000 }
 const LONG = 60_000
