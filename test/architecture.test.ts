@@ -14,6 +14,7 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   concurrency: [],
   verification: ['matrix/ed25519.ts', 'concurrency'],
   rooms: ['matrix', 'knock'],
+  upkeep: ['matrix', 'knock', 'rooms'],
   store: [
     'matrix',
     'knock/ports.ts',
@@ -42,7 +43,7 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['cli', 'config', 'wiring'],
   wiring: [
     ...['matrix', 'knock', 'rooms', 'store', 'federation', 'homeserver', 'http', 'doctor', 'config', 'observability'],
-    ...['verification'],
+    ...['verification', 'upkeep'],
   ],
 }
 

@@ -1,8 +1,8 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
 import type { KnockAttempt } from '../../src/knock/ports.ts'
 import type { EventId, ServerName } from '../../src/matrix/identifiers.ts'
-import { type AttemptSettlingPorts, createAttemptSettling } from '../../src/rooms/attempt-settling.ts'
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
+import { type AttemptSettlingPorts, createAttemptSettling } from '../../src/upkeep/attempt-settling.ts'
 import { CAROL, decision, HERE, id, importRoom, knock } from '../store/sample-room.ts'
 
 const UNDER_WAY_MS = 6_000

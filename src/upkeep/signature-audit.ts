@@ -10,7 +10,7 @@ import type { Store } from '../knock/store-ports.ts'
 import { signedForm } from '../matrix/event.ts'
 import { parseUserId, type RoomId, type ServerName, serverNameOf, type UserId } from '../matrix/identifiers.ts'
 import { roomVersion } from '../matrix/room-versions.ts'
-import { judgeByStoredKeys, proven, type StoredKeysVerdict } from './keys-at-hand.ts'
+import { judgeByStoredKeys, proven, type StoredKeysVerdict } from '../rooms/keys-at-hand.ts'
 
 export interface SignatureAuditPorts extends SignaturePorts {
   readonly store: Pick<Store, 'unverifiedEvents' | 'settle' | 'readRoom' | 'readServerKeys'>

@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest'
 import type { Keyring, StoredServerKeys } from '../../src/knock/ports.ts'
 import { nativeEd25519 } from '../../src/matrix/ed25519.ts'
 import type { KeyId, RoomId, ServerName } from '../../src/matrix/identifiers.ts'
-import { createSignatureAudit } from '../../src/rooms/signature-audit.ts'
+import { createSignatureAudit } from '../../src/upkeep/signature-audit.ts'
 import { ALICE, HERE, keyringOf, NOW } from '../knock/stage.ts'
+import { fileOf, importStage } from '../rooms/import-stage.ts'
 import { createIdentity, type Identity } from '../support/signing.ts'
 import { buildRoom, joins, opening, person } from '../support/test-room.ts'
-import { fileOf, importStage } from './import-stage.ts'
 
 const GONE = createIdentity('gone.test')
 const OLD = person('old', GONE)
