@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { constants, setPriority } from 'node:os'
 import { join } from 'node:path'
-import type { CrowdPlace, CrowdReport, CrowdSetUp } from '../test/federation/crowd-program.ts'
+import type { CrowdPlace, CrowdReport, CrowdSetUp } from '../test/federation/delivery/crowd-program.ts'
 import { createCertificateAuthority } from '../test/support/certificates.ts'
 import { answerOf, forkTypeScript } from './forked.ts'
 import { createDirectory, removeDirectory } from './owned.ts'
@@ -24,7 +24,7 @@ export async function startCrowd(servers: number): Promise<Crowd> {
   const caPath = join(directory, 'ca.pem')
   writeFileSync(caPath, authority.cert)
   const hosts = Array.from({ length: servers }, (_, index) => `s${index}.example.test`)
-  const child = forkTypeScript('../test/federation/crowd-program.ts')
+  const child = forkTypeScript('../test/federation/delivery/crowd-program.ts')
   // They stand for other machines: where there are too few processors, the service goes first.
   if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW)
   child.send({ certificate: authority.issue(['*.example.test']), names: hosts } satisfies CrowdSetUp)

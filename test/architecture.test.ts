@@ -35,7 +35,7 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   ],
   http: ['matrix', 'knock', 'concurrency'],
   // The networks of the configuration are those that the address filter takes: one reader for both.
-  config: ['matrix', 'federation/address-filter.ts'],
+  config: ['matrix', 'federation/discovery/address-filter.ts'],
   // What it counts and logs of a request is described where requests are answered.
   observability: ['matrix', 'knock/ports.ts', 'knock/delivery-ports.ts', 'http/answered-request.ts'],
   doctor: ['matrix', 'knock', 'homeserver'],

@@ -1,7 +1,7 @@
 /** Values of the configuration that are more than text: each is read once, here, into what the program uses. */
 import { isIP } from 'node:net'
 import * as z from 'zod'
-import { parseNetwork } from '../federation/address-filter.ts'
+import { parseNetwork } from '../federation/discovery/address-filter.ts'
 import { decodeBase64 } from '../matrix/base64.ts'
 import { type KeyId, parseKeyId, parseServerName, parseUserId } from '../matrix/identifiers.ts'
 

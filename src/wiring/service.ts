@@ -4,9 +4,9 @@
  */
 import type { OperatorFiles } from '../config/operator-files.ts'
 import type { Config } from '../config/schema.ts'
-import { createDeliveryWorker, type DeliveryWorker } from '../federation/delivery-worker.ts'
+import { createOutboxLimit, type OutboxLimit } from '../federation/delivery/outbox-limit.ts'
+import { createDeliveryWorker, type DeliveryWorker } from '../federation/delivery/worker.ts'
 import type { Federation } from '../federation/federation.ts'
-import { createOutboxLimit, type OutboxLimit } from '../federation/outbox-limit.ts'
 import { createAdminServer } from '../http/admin-server.ts'
 import { createDrain } from '../http/drain.ts'
 import { createFederationApp } from '../http/federation-app.ts'

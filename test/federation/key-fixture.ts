@@ -1,6 +1,6 @@
 /** The outbound side of a server under test, in a world of loopback servers with a DNS of their own. */
 
-import { parseNetwork } from '../../src/federation/address-filter.ts'
+import { parseNetwork } from '../../src/federation/discovery/address-filter.ts'
 import { createFederation, type Federation, type FederationOptions } from '../../src/federation/federation.ts'
 import type { KeyStore, StoredServerKeys } from '../../src/knock/ports.ts'
 import { nativeEd25519, type SigningKey, signingKeyFromSeed } from '../../src/matrix/ed25519.ts'

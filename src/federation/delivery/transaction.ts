@@ -1,0 +1,89 @@
+/**
+ * Transactions: how accepted knocks reach the other servers of their rooms.
+ * https://spec.matrix.org/latest/server-server-api/#transactions
+ */
+
+import type { OutgoingTransaction } from '../../knock/delivery-ports.ts'
+import type { Clock } from '../../knock/ports.ts'
+import type { ServerName } from '../../matrix/identifiers.ts'
+import { isJsonObject, parseJson } from '../../matrix/json.ts'
+import type { OutboundResponse } from '../http/agent.ts'
+import type { FederationClient, FederationResponse } from '../http/signed-client.ts'
+import { transactionContent } from './transaction-body.ts'
+
+export type DeliveryResult =
+  | { readonly kind: 'delivered' }
+  /** `retryAfterMs` is what the destination asked us to wait. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly retryAfterMs?: number }
+  /** The destination will never take the transaction as it is. */
+  | { readonly kind: 'refused'; readonly reason: string }
+  /** It was not sent: no address of the destination could be entered. */
+  | { readonly kind: 'busy' }
+
+export interface TransactionSender {
+  /**
+   * Sends a transaction once.
+   * @param deadline absolute time in milliseconds
+   * @param enter asked before an address is connected to: false leaves it out; every one is let in where left out
+   */
+  send(
+    transaction: OutgoingTransaction,
+    deadline: number,
+    signal: AbortSignal,
+    enter?: (address: string) => boolean,
+  ): Promise<DeliveryResult>
+}
+
+export interface TransactionSenderOptions {
+  readonly serverName: ServerName
+  readonly client: FederationClient
+  readonly clock: Clock
+}
+
+export function createTransactionSender({ serverName, client, clock }: TransactionSenderOptions): TransactionSender {
+  return {
+    async send({ destination, txnId, startedAt, events }, deadline, signal, enter) {
+      const content = transactionContent(serverName, startedAt, events)
+      const uri = `/_matrix/federation/v1/send/${encodeURIComponent(txnId)}`
+      const request = { method: 'PUT', destination, uri, content, deadline, signal, ...(enter && { enter }) } as const
+      return resultOf(await client.request(request), clock())
+    },
+  }
+}
+
+/** A 200 is a receipt whatever its body says: what becomes of each PDU is the destination's business. */
+function resultOf(response: FederationResponse, now: number): DeliveryResult {
+  if (response.kind === 'busy') return response
+  if (response.status === 200) return { kind: 'delivered' }
+  // What refuses a large transaction need not read it to its end: the status is what counts.
+  const reason = `the server answers ${response.status}`
+  if (response.status !== undefined && isRefusal(response.status)) return { kind: 'refused', reason }
+  if (response.kind === 'failed') return { kind: 'failed', reason: response.reason }
+  const limited = response.status === 429 || response.status === 503
+  const wait = limited ? retryAfter(response, now) : undefined
+  return wait === undefined ? { kind: 'failed', reason } : { kind: 'failed', reason, retryAfterMs: wait }
+}
+
+/** About us, about the moment or about a path that is not there now: no event is to blame for these. */
+const NOT_OF_EVENTS = [401, 403, 404, 408, 429]
+
+function isRefusal(status: number): boolean {
+  return status >= 400 && status < 500 && !NOT_OF_EVENTS.includes(status)
+}
+
+/** `Retry-After` in seconds or as a date, else `retry_after_ms` of the error body. */
+function retryAfter(
+  { headers, body }: Extract<OutboundResponse, { kind: 'response' }>,
+  now: number,
+): number | undefined {
+  const header = headers['retry-after']?.trim() ?? ''
+  const date = Date.parse(header)
+  const wait = /^\d+$/.test(header) ? Number(header) * 1000 : Number.isNaN(date) ? retryAfterMs(body) : date - now
+  return wait === undefined || wait < 0 ? undefined : wait
+}
+
+function retryAfterMs(body: Uint8Array): number | undefined {
+  const json = parseJson(body)
+  const wait = json.ok && isJsonObject(json.value) ? json.value.retry_after_ms : undefined
+  return typeof wait === 'number' ? wait : undefined
+}
