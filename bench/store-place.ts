@@ -1,5 +1,5 @@
 /** Where a store is, in the words of the configuration's section `store`, and how the benchmark gets into it. */
-import type { Store } from '../src/knock/store-ports.ts'
+import type { Store } from '../src/knock/ports/store.ts'
 import { openStore } from '../src/store/open-store.ts'
 
 export type StorePlace = SqlitePlace | PostgresPlace

@@ -1,5 +1,5 @@
 /** `store check`: looks for damage, and for rows that do not agree with each other. docs/storage.md */
-import type { StoreHealth } from '../knock/store-ports.ts'
+import type { StoreHealth } from '../knock/ports/store.ts'
 import type { ExitCode, Output } from './outcome.ts'
 
 export async function checkStore(store: Pick<StoreHealth, 'flaws'>, output: Output): Promise<ExitCode> {

@@ -2,7 +2,7 @@
 import { loadConfig } from '../config/load-config.ts'
 import type { Problem } from '../config/problem.ts'
 import type { Config } from '../config/schema.ts'
-import type { Store } from '../knock/store-ports.ts'
+import type { Store } from '../knock/ports/store.ts'
 import { type ExitCode, misconfigured, type Output } from './outcome.ts'
 
 export interface CommandContext {

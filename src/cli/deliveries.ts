@@ -1,5 +1,5 @@
 /** `deliveries list`, `show`, `retry` and `drop`: what other servers have not received yet. docs/delivery.md */
-import type { DeliveryAdministration, WaitingDestination, WaitingEvent } from '../knock/delivery-ports.ts'
+import type { DeliveryAdministration, WaitingDestination, WaitingEvent } from '../knock/ports/deliveries.ts'
 import { parseEventId, parseServerName, type ServerName } from '../matrix/identifiers.ts'
 import { printable } from '../observability/visible.ts'
 import { type ExitCode, type Output, outJson } from './outcome.ts'

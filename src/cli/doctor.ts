@@ -2,7 +2,7 @@
 import { loadOperatorFiles, type OperatorFiles } from '../config/operator-files.ts'
 import type { Config } from '../config/schema.ts'
 import type { Checked } from '../doctor/check.ts'
-import type { Store } from '../knock/store-ports.ts'
+import type { Store } from '../knock/ports/store.ts'
 import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
 import { type ExitCode, misconfigured, outJson } from './outcome.ts'
 

@@ -1,5 +1,5 @@
 /** `rooms export`: writes a room as a file that `rooms import` reads. */
-import type { Store } from '../knock/store-ports.ts'
+import type { Store } from '../knock/ports/store.ts'
 import { visible } from '../observability/visible.ts'
 import { exportRoom } from '../rooms/export-room.ts'
 import type { ExitCode, Output } from './outcome.ts'

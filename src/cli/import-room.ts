@@ -1,8 +1,8 @@
 /** `rooms import`: brings room files into the store, beside a service that may be using it. */
 import { loadOperatorFiles, type OperatorFiles } from '../config/operator-files.ts'
 import type { Config } from '../config/schema.ts'
+import type { RoomSummary, Store } from '../knock/ports/store.ts'
 import { reasonToClose } from '../knock/room-facts.ts'
-import type { RoomSummary, Store } from '../knock/store-ports.ts'
 import { printable } from '../observability/visible.ts'
 import type { RoomImportReport } from '../rooms/import-room.ts'
 import { type CommandContext, type ConfigOption, withStore } from './configured.ts'

@@ -1,6 +1,6 @@
 /** `knocks list`: what was decided about which knock, by which rule, on which facts. */
-import type { Decision, DecisionFacts } from '../knock/ports.ts'
-import type { Store } from '../knock/store-ports.ts'
+import type { Decision, DecisionFacts } from '../knock/ports/rooms.ts'
+import type { Store } from '../knock/ports/store.ts'
 import { parseUserId, type UserId } from '../matrix/identifiers.ts'
 import { type ExitCode, type Output, outJson } from './outcome.ts'
 import { readRoomId } from './rooms.ts'

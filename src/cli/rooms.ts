@@ -1,6 +1,6 @@
 /** `rooms list` and `rooms show`: what the store knows of its rooms. */
+import type { RoomFlaw, RoomSummary, Store } from '../knock/ports/store.ts'
 import { reasonToClose } from '../knock/room-facts.ts'
-import type { RoomFlaw, RoomSummary, Store } from '../knock/store-ports.ts'
 import { parseRoomId, type RoomId } from '../matrix/identifiers.ts'
 import { type ExitCode, type Output, outJson } from './outcome.ts'
 import { table } from './table.ts'

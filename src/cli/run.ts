@@ -5,7 +5,7 @@ import { loadOperatorFiles, type OperatorFiles } from '../config/operator-files.
 import type { Problem } from '../config/problem.ts'
 import type { Config } from '../config/schema.ts'
 import { listProblems } from '../config/server-lists.ts'
-import type { Store } from '../knock/store-ports.ts'
+import type { Store } from '../knock/ports/store.ts'
 import { type Log, type OpenLog, openLog } from '../observability/log.ts'
 import { type ConfigOption, storeProblem, withConfig } from './configured.ts'
 import type { DoctorContext } from './doctor.ts'

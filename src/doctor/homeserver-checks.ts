@@ -1,8 +1,8 @@
 /** What must hold between the service and the homeserver next door. */
 import { pingOnce } from '../homeserver/appservice-ping.ts'
 import type { HomeserverAnswer, HomeserverClient } from '../homeserver/homeserver-client.ts'
-import { MARKER_HEADER } from '../knock/homeserver-ports.ts'
-import type { Clock } from '../knock/ports.ts'
+import { MARKER_HEADER } from '../knock/ports/homeserver.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import { decodeBase64 } from '../matrix/base64.ts'
 import type { SigningKey } from '../matrix/ed25519.ts'
 import type { ServerName } from '../matrix/identifiers.ts'

@@ -4,7 +4,7 @@
  */
 import type { HomeserverClient } from '../homeserver/homeserver-client.ts'
 import { OWN_SERVER } from '../knock/admission.ts'
-import type { Clock } from '../knock/ports.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
 import { type Check, type Finding, failed, ok } from './check.ts'
 

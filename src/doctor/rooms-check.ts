@@ -1,6 +1,6 @@
 /** Rooms on which nobody can knock, because an event that decides about knocks cannot be used. */
 import { DECIDING_TYPES } from '../knock/fact-types.ts'
-import type { RoomAdministration } from '../knock/store-ports.ts'
+import type { RoomAdministration } from '../knock/ports/store.ts'
 import { type Check, failed, ok } from './check.ts'
 
 /** Events that are named. */

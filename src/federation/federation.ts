@@ -3,7 +3,7 @@
  * https://spec.matrix.org/latest/server-server-api/
  */
 import { createFairSlots } from '../concurrency/fair-slots.ts'
-import type { Clock, Keyring, KeyStore } from '../knock/ports.ts'
+import type { Clock, Keyring, KeyStore } from '../knock/ports/rooms.ts'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
 import type { KeyId, ServerName } from '../matrix/identifiers.ts'
 import { createTransactionSender, type TransactionSender } from './delivery/transaction.ts'

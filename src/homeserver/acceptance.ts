@@ -6,7 +6,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
-import type { Clock } from '../knock/ports.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import type { EventId, RoomId } from '../matrix/identifiers.ts'
 import type { HomeserverClient } from './homeserver-client.ts'
 import type { LocalUsers } from './local-users.ts'

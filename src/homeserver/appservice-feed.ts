@@ -4,7 +4,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import { FACT_TYPES } from '../knock/fact-types.ts'
-import type { Clock } from '../knock/ports.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import {
   type EventId,
   parseRoomId,

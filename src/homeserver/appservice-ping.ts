@@ -2,7 +2,7 @@
  * Asks the homeserver now and then whether it reaches us as an application service.
  * https://spec.matrix.org/latest/application-service-api/#pinging
  */
-import type { Clock } from '../knock/ports.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import type { HomeserverClient } from './homeserver-client.ts'
 
 export interface AppservicePing {

@@ -3,8 +3,8 @@
  * knock and brings it to the room's other servers.
  * https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv1send_knockroomideventid
  */
-import type { Handover, HandoverOutcome, KnockToHandOver, Upstream } from '../knock/homeserver-ports.ts'
-import type { Clock } from '../knock/ports.ts'
+import type { Handover, HandoverOutcome, KnockToHandOver, Upstream } from '../knock/ports/homeserver.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import type { Acceptance } from './acceptance.ts'
 
 export interface ForwardOptions {

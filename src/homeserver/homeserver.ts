@@ -3,9 +3,9 @@
  * events. docs/decisions/0008-rooms-from-a-homeserver.md
  */
 import { within } from '../concurrency/within.ts'
-import type { Handover, HandoverOutcome, RoomSupply, RoomWitness, Upstream } from '../knock/homeserver-ports.ts'
-import type { Clock } from '../knock/ports.ts'
-import type { Store } from '../knock/store-ports.ts'
+import type { Handover, HandoverOutcome, RoomSupply, RoomWitness, Upstream } from '../knock/ports/homeserver.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
+import type { Store } from '../knock/ports/store.ts'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
 import type { RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
 import { type Acceptance, createAcceptance } from './acceptance.ts'

@@ -5,8 +5,8 @@
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { createFairSlots } from '../concurrency/fair-slots.ts'
-import type { Handover, HandoverOutcome, KnockToHandOver } from '../knock/homeserver-ports.ts'
-import type { Clock } from '../knock/ports.ts'
+import type { Handover, HandoverOutcome, KnockToHandOver } from '../knock/ports/homeserver.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import { refusal } from '../matrix/errors.ts'
 import type { RoomEvent } from '../matrix/event.ts'
 import { type ServerName, serverNameOf, type UserId } from '../matrix/identifiers.ts'

@@ -5,7 +5,7 @@
  * https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1version
  */
 import { within } from '../concurrency/within.ts'
-import type { Clock } from '../knock/ports.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import type { HomeserverClient } from './homeserver-client.ts'
 
 export interface Liveness {

@@ -2,7 +2,7 @@
  * Finds joined users of the homeserver in a room of which nobody is known, where the homeserver names an event without
  * being told of a user. https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1timestamp_to_eventroomid
  */
-import type { Clock } from '../knock/ports.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import { parseUserId, type RoomId, type ServerName, serverNameOf, type UserId } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonValue, parseJson } from '../matrix/json.ts'
 import { readRoomFile } from '../rooms/room-file.ts'

@@ -1,7 +1,7 @@
 /** What is remembered of rooms of the homeserver: when they were read, that they are there, that they are not, or not now. */
 import { LRUCache } from 'lru-cache'
-import type { RoomFreshness } from '../knock/homeserver-ports.ts'
-import type { Clock } from '../knock/ports.ts'
+import type { RoomFreshness } from '../knock/ports/homeserver.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import type { RoomId } from '../matrix/identifiers.ts'
 
 export interface RoomMemory {

@@ -3,8 +3,8 @@
  * by one reader at a time, in turns that are shared fairly. docs/decisions/0008-rooms-from-a-homeserver.md
  */
 import { LRUCache } from 'lru-cache'
-import type { RoomFreshness, RoomQuestion, RoomSupply } from '../knock/homeserver-ports.ts'
-import type { Clock, RoomStore } from '../knock/ports.ts'
+import type { RoomFreshness, RoomQuestion, RoomSupply } from '../knock/ports/homeserver.ts'
+import type { Clock, RoomStore } from '../knock/ports/rooms.ts'
 import type { RoomId, UserId } from '../matrix/identifiers.ts'
 import { type RoomStagingPorts, stageRoom } from '../rooms/stage-room.ts'
 import type { HomeserverClient } from './homeserver-client.ts'

@@ -6,7 +6,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { createFairSlots } from '../concurrency/fair-slots.ts'
 import { within } from '../concurrency/within.ts'
-import type { Clock } from '../knock/ports.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import type { RoomId, ServerName } from '../matrix/identifiers.ts'
 
 /** Who wants to know what of a room. Absolute times in milliseconds. */

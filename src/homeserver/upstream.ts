@@ -2,8 +2,8 @@
  * The homeserver's own knocking: requests of other servers are sent on to it byte for byte, and its refusals are passed on.
  * https://spec.matrix.org/latest/server-server-api/#knocking-upon-a-room
  */
-import type { OriginalRequest, Upstream, UpstreamAnswer } from '../knock/homeserver-ports.ts'
-import type { Clock } from '../knock/ports.ts'
+import type { OriginalRequest, Upstream, UpstreamAnswer } from '../knock/ports/homeserver.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import { type ErrorCode, type Refusal, refusal } from '../matrix/errors.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import type { HomeserverAnswer, HomeserverClient } from './homeserver-client.ts'

@@ -4,7 +4,7 @@
  * https://spec.matrix.org/latest/server-server-api/#request-authentication
  */
 import { OWN_SERVER, SERVER_DENIED } from '../knock/admission.ts'
-import type { Clock, Keyring } from '../knock/ports.ts'
+import type { Clock, Keyring } from '../knock/ports/rooms.ts'
 import { canonicalJson } from '../matrix/canonical-json.ts'
 import type { Ed25519 } from '../matrix/ed25519.ts'
 import { type Refusal, refusal } from '../matrix/errors.ts'

@@ -2,8 +2,8 @@
  * The two federation calls as HTTP: authentication, then the path, then the use case.
  * https://spec.matrix.org/latest/server-server-api/#knocking-upon-a-room
  */
-import { MARKER_HEADER, markersIn, type OriginalRequest } from '../knock/homeserver-ports.ts'
 import type { KnockCalls } from '../knock/knock-calls.ts'
+import { MARKER_HEADER, markersIn, type OriginalRequest } from '../knock/ports/homeserver.ts'
 import { type Refusal, refusal } from '../matrix/errors.ts'
 import { parseEventId, parseRoomId, parseUserId, type RoomId, type ServerName } from '../matrix/identifiers.ts'
 import type { ServerAcl } from '../matrix/server-acl.ts'

@@ -9,7 +9,7 @@ import { type Refusal, refusal } from '../matrix/errors.ts'
 import { authEventIds, type Pdu, prevEventIds, type RoomEvent } from '../matrix/event.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
 import { forbidden, judgeCurrentState, refuseUnknownMembership } from './decision.ts'
-import type { Branch, KnockContext } from './ports.ts'
+import type { Branch, KnockContext } from './ports/rooms.ts'
 import type { RoomFacts } from './room-facts.ts'
 
 export interface KnockInRoom {

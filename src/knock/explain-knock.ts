@@ -12,7 +12,7 @@ import {
   refuseUnknownMembership,
   requireKnockableVersion,
 } from './decision.ts'
-import type { DecisionFacts, RoomStore } from './ports.ts'
+import type { DecisionFacts, RoomStore } from './ports/rooms.ts'
 import type { ClosedRoom, OpenRoom, Rooms } from './rooms.ts'
 
 export interface KnockExplanation {

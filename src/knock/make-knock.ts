@@ -21,9 +21,9 @@ import {
   refuseUnknownMembership,
   requireKnockableVersion,
 } from './decision.ts'
-import type { OriginalRequest, Upstream } from './homeserver-ports.ts'
-import type { KnockPorts } from './knock-ports.ts'
-import type { Extremity, RoomHead } from './ports.ts'
+import type { OriginalRequest, Upstream } from './ports/homeserver.ts'
+import type { Extremity, RoomHead } from './ports/rooms.ts'
+import type { KnockPorts } from './ports/use-cases.ts'
 import type { ClosedRoom, OpenRoom } from './rooms.ts'
 import { askForTemplate, noTemplate } from './upstream-template.ts'
 

@@ -6,7 +6,7 @@ import { LRUCache } from 'lru-cache'
 import { type Refusal, refusal } from '../matrix/errors.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
 import { canonicalHost } from '../matrix/server-spellings.ts'
-import type { Clock } from './ports.ts'
+import type { Clock } from './ports/rooms.ts'
 
 /** At most `knocks` within any `perSeconds`. */
 export interface KnockLimit {

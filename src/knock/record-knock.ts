@@ -1,6 +1,6 @@
 /** Records a knock: one transaction with the event, the membership, the extremities, the decision and the order to deliver it. */
 import { type ServerName, serverNameOf } from '../matrix/identifiers.ts'
-import type { Clock, CommitOutcome, KnockAttempt, KnockCommit, RoomStore } from './ports.ts'
+import type { Clock, CommitOutcome, KnockAttempt, KnockCommit, RoomStore } from './ports/rooms.ts'
 
 export interface RecordPorts {
   /** Our own, undelegated name. */

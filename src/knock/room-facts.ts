@@ -9,7 +9,7 @@ import { type RoomVersion, roomVersion } from '../matrix/room-versions.ts'
 import { compileServerAcl, type ServerAcl } from '../matrix/server-acl.ts'
 import { knockRoomState } from '../matrix/stripped-state.ts'
 import { DECIDING_TYPES } from './fact-types.ts'
-import type { FactFlaw, RoomFactsRecord } from './ports.ts'
+import type { FactFlaw, RoomFactsRecord } from './ports/rooms.ts'
 
 export interface RoomFacts {
   readonly factsRevision: number

@@ -3,8 +3,8 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { RoomId, UserId } from '../matrix/identifiers.ts'
-import type { RoomQuestion, RoomSupply } from './homeserver-ports.ts'
-import type { ExtremitySelection, Membership, RoomHead, RoomStore } from './ports.ts'
+import type { RoomQuestion, RoomSupply } from './ports/homeserver.ts'
+import type { ExtremitySelection, Membership, RoomHead, RoomStore } from './ports/rooms.ts'
 import { decodeRoomFacts, type RoomFacts, type UnusableFacts } from './room-facts.ts'
 
 export interface OpenRoom extends Membership {

@@ -6,7 +6,7 @@ import type { Ed25519 } from '../matrix/ed25519.ts'
 import type { Pdu } from '../matrix/event.ts'
 import { type KeyId, parseKeyId, type ServerName } from '../matrix/identifiers.ts'
 import { allVerify, signaturesBy } from '../matrix/signed-json.ts'
-import type { Keyring, VerifyKey } from './ports.ts'
+import type { Keyring, VerifyKey } from './ports/rooms.ts'
 
 export interface SignaturePorts {
   readonly keyring: Keyring

@@ -3,8 +3,8 @@
  * that had been seen at once. Nothing is given to the homeserver a second time; only the remote can ask for that.
  */
 import type { RoomId } from '../matrix/identifiers.ts'
-import type { RoomWitness } from './homeserver-ports.ts'
-import type { KnockAttempt } from './ports.ts'
+import type { RoomWitness } from './ports/homeserver.ts'
+import type { KnockAttempt } from './ports/rooms.ts'
 import { type RecordPorts, recordKnock } from './record-knock.ts'
 
 export interface SettlingPorts extends RecordPorts {

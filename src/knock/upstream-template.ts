@@ -10,7 +10,7 @@ import type { RoomId, UserId } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject } from '../matrix/json.ts'
 import { without } from '../matrix/signed-json.ts'
 import { notAvailable, outOfOrder } from './decision.ts'
-import type { OriginalRequest, Upstream } from './homeserver-ports.ts'
+import type { OriginalRequest, Upstream } from './ports/homeserver.ts'
 
 /** What a template is asked for. */
 export interface TemplateQuestion {

@@ -1,5 +1,5 @@
 /** Tells the operator what is missing here, which remotes are not told. It comes in floods, so it is told now and then. */
-import type { Clock } from '../knock/ports.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import type { OpenLog } from './log.ts'
 
 const EVERY_MS = 10_000

@@ -4,8 +4,8 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { AnsweredRequest } from '../http/answered-request.ts'
-import type { DeliveryQueue } from '../knock/delivery-ports.ts'
-import type { Clock, Holdings } from '../knock/ports.ts'
+import type { DeliveryQueue } from '../knock/ports/deliveries.ts'
+import type { Clock, Holdings } from '../knock/ports/rooms.ts'
 
 export interface Metrics {
   answered(request: AnsweredRequest): void

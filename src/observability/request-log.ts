@@ -1,7 +1,7 @@
 /** One line for each answered request. It names the origin, the route and the room, and nothing that people wrote. */
 import { pino } from 'pino'
 import type { AnsweredRequest } from '../http/answered-request.ts'
-import type { Clock } from '../knock/ports.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import { type OpenLog, timestamp } from './log.ts'
 
 const { info, error } = pino.levels.values

@@ -1,6 +1,6 @@
 /** Writes a room as a file that `rooms import` reads. docs/room-files.md */
+import type { RoomCopy, Store } from '../knock/ports/store.ts'
 import { decodeRoomFacts } from '../knock/room-facts.ts'
-import type { RoomCopy, Store } from '../knock/store-ports.ts'
 import { canonicalJsonText } from '../matrix/canonical-json.ts'
 import type { RoomId } from '../matrix/identifiers.ts'
 import { EVENT_LISTS, FLAWS } from './room-file-header.ts'

@@ -2,7 +2,7 @@
  * Imports a room file: everything in it is checked, staged beside the room in use, and comes into use at once or not at
  * all. docs/room-files.md
  */
-import type { Store } from '../knock/store-ports.ts'
+import type { Store } from '../knock/ports/store.ts'
 import { readRoomFileEvents } from './room-file-events.ts'
 import { type RoomFileHeader, readRoomFileHeader } from './room-file-header.ts'
 import { type Refused, type RoomStagingPorts, refused, type StagingReport, stageRoom } from './stage-room.ts'

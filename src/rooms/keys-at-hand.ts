@@ -2,7 +2,7 @@
  * Signatures of other servers by the keys that are stored here, and what those can prove. A server publishes the keys that it
  * has now; which it had under the same ids before, nobody can say. docs/decisions/0012-one-event-one-slot.md
  */
-import type { StoredServerKeys, VerifyKey } from '../knock/ports.ts'
+import type { StoredServerKeys, VerifyKey } from '../knock/ports/rooms.ts'
 import { judgeByKeys, keyIdsOf, type SignatureVerdict, type SignedEvent } from '../knock/server-signature.ts'
 import type { Ed25519 } from '../matrix/ed25519.ts'
 import type { ServerName } from '../matrix/identifiers.ts'

@@ -3,7 +3,7 @@
  * own place in the state and nothing else. docs/decisions/0012-one-event-one-slot.md
  */
 import { isFact, TYPES_OF_EVERY_BRANCH } from '../knock/fact-types.ts'
-import type { ImportOutcome, RoomImport, SlotFlaw, StagedEvent, Store } from '../knock/store-ports.ts'
+import type { ImportOutcome, RoomImport, SlotFlaw, StagedEvent, Store } from '../knock/ports/store.ts'
 import { authoriseCreate } from '../matrix/auth/create-rules.ts'
 import { parseUserId, type ServerName } from '../matrix/identifiers.ts'
 import type { FlawedEvent, Slot } from './room-event.ts'

@@ -3,7 +3,7 @@
  * cannot be used is named, and refuses the file only where that does not hold together. docs/room-files.md
  */
 import { isFact } from '../knock/fact-types.ts'
-import type { Clock, KeyStore } from '../knock/ports.ts'
+import type { Clock, KeyStore } from '../knock/ports/rooms.ts'
 import { judgeSignature, keyIdsOf, type SignaturePorts } from '../knock/server-signature.ts'
 import { authoriseCreate } from '../matrix/auth/create-rules.ts'
 import { authEventIds } from '../matrix/event.ts'

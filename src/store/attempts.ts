@@ -1,5 +1,5 @@
 /** Attempts of unknown outcome as a store on disk keeps them. */
-import type { AttemptStore, KnockAttempt } from '../knock/ports.ts'
+import type { AttemptStore, KnockAttempt } from '../knock/ports/rooms.ts'
 import { canonicalJsonText } from '../matrix/canonical-json.ts'
 import type { EventId } from '../matrix/identifiers.ts'
 import type { AttemptRow, JobRunner } from './jobs.ts'

@@ -1,5 +1,5 @@
 /** Decisions that change no room on their way to the disk: bounded in memory, written together, never waited for. */
-import type { Clock, Decision } from '../knock/ports.ts'
+import type { Clock, Decision } from '../knock/ports/rooms.ts'
 import type { JobRunner } from './jobs.ts'
 import { encodeDecision } from './stored-decision.ts'
 

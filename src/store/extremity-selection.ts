@@ -1,5 +1,5 @@
 /** Which extremities a template names: all up to ten, else the five deepest and the five oldest, so that all are merged in time. */
-import type { Extremity } from '../knock/ports.ts'
+import type { Extremity } from '../knock/ports/rooms.ts'
 
 export const MOST_EXTREMITIES = 10
 const OF_EACH_KIND = 5

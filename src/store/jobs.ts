@@ -1,5 +1,5 @@
 /** Work that changes a store on disk, one entry per kind of job that every such store has: its input and its answer. */
-import type { ImportOutcome } from '../knock/store-ports.ts'
+import type { ImportOutcome } from '../knock/ports/store.ts'
 import type { Retention } from './retention.ts'
 
 export interface DecisionRow {

@@ -1,6 +1,6 @@
 /** Removes, now and every minute, what the store no longer keeps, in passes so short that no commit waits for long. */
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Clock } from '../knock/ports.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import type { JobRunner, PruneJob } from './jobs.ts'
 
 const EVERY_MS = 60_000

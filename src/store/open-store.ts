@@ -1,6 +1,6 @@
 /** The store that the configuration names. */
-import type { Clock } from '../knock/ports.ts'
-import type { Store } from '../knock/store-ports.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
+import type { Store } from '../knock/ports/store.ts'
 import { createMemoryStore } from './memory/memory-store.ts'
 import type { Retention } from './retention.ts'
 import { openSqliteStore } from './sqlite/sqlite-store.ts'

@@ -1,6 +1,6 @@
 /** An import as its caller sees it: events go to the writer in chunks that are short transactions. */
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Clock } from '../knock/ports.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import type {
   EventToStage,
   ImportHeader,
@@ -8,7 +8,7 @@ import type {
   RoomImport,
   SlotFlaw,
   StagedEvent,
-} from '../knock/store-ports.ts'
+} from '../knock/ports/store.ts'
 import { canonicalJsonText } from '../matrix/canonical-json.ts'
 import type { JobRunner, StageRow } from './jobs.ts'
 

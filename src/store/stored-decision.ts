@@ -1,5 +1,5 @@
 /** Decisions as a store keeps them. */
-import type { Decision } from '../knock/ports.ts'
+import type { Decision } from '../knock/ports/rooms.ts'
 import { type JsonObject, parseJson } from '../matrix/json.ts'
 
 /** A decision as the text that decodeDecision reads. */

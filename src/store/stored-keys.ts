@@ -1,5 +1,5 @@
 /** Other servers' keys as a store keeps them. */
-import type { StoredServerKeys } from '../knock/ports.ts'
+import type { StoredServerKeys } from '../knock/ports/rooms.ts'
 import type { KeyId } from '../matrix/identifiers.ts'
 
 interface KeyRow {

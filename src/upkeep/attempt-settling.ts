@@ -2,8 +2,8 @@
  * Looks again and again for knocks whose handing over was not seen to its end, for as long as there are any. The homeserver
  * may have been down meanwhile, or we. docs/decisions/0008-rooms-from-a-homeserver.md
  */
-import type { RoomWitness } from '../knock/homeserver-ports.ts'
-import type { AttemptStore, KnockAttempt } from '../knock/ports.ts'
+import type { RoomWitness } from '../knock/ports/homeserver.ts'
+import type { AttemptStore, KnockAttempt } from '../knock/ports/rooms.ts'
 import { type SettlingPorts, settleAttempts } from '../knock/settle-attempts.ts'
 
 export interface AttemptSettlingPorts extends SettlingPorts {

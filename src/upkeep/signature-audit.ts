@@ -4,9 +4,9 @@
  * docs/decisions/0012-one-event-one-slot.md
  */
 
-import type { Clock, RoomEvent } from '../knock/ports.ts'
+import type { Clock, RoomEvent } from '../knock/ports/rooms.ts'
+import type { Store } from '../knock/ports/store.ts'
 import { judgeSignature, type SignaturePorts, type SignedEvent } from '../knock/server-signature.ts'
-import type { Store } from '../knock/store-ports.ts'
 import { signedForm } from '../matrix/event.ts'
 import { parseUserId, type RoomId, type ServerName, serverNameOf, type UserId } from '../matrix/identifiers.ts'
 import { roomVersion } from '../matrix/room-versions.ts'

@@ -6,8 +6,8 @@ import { homeserverChecks, keylessChecks } from '../doctor/homeserver-checks.ts'
 import { publicCheck } from '../doctor/public-check.ts'
 import { roomsCheck } from '../doctor/rooms-check.ts'
 import { createHomeserverClient, type HomeserverClient, markerOf } from '../homeserver/homeserver-client.ts'
-import type { Clock } from '../knock/ports.ts'
-import type { Store } from '../knock/store-ports.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
+import type { Store } from '../knock/ports/store.ts'
 import { nativeEd25519 } from '../matrix/ed25519.ts'
 
 export interface ConfiguredDoctor {

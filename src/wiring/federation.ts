@@ -2,7 +2,7 @@
 import type { OperatorFiles } from '../config/operator-files.ts'
 import type { Config } from '../config/schema.ts'
 import { createFederation, type Federation, type FederationOptions } from '../federation/federation.ts'
-import type { Clock, KeyStore } from '../knock/ports.ts'
+import type { Clock, KeyStore } from '../knock/ports/rooms.ts'
 import { nativeEd25519 } from '../matrix/ed25519.ts'
 
 export interface ConfiguredFederationParts {

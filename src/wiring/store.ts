@@ -1,8 +1,8 @@
 /** The store that the configuration names, for the service and for commands beside it. */
 import { loadStoreUrl } from '../config/operator-files.ts'
 import type { Config } from '../config/schema.ts'
-import type { Clock } from '../knock/ports.ts'
-import type { Store } from '../knock/store-ports.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
+import type { Store } from '../knock/ports/store.ts'
 import type { Migration, MigrationOrder } from '../store/migrate-store.ts'
 import { openStore, type StoreLocation } from '../store/open-store.ts'
 

@@ -4,8 +4,8 @@ import type { Config } from '../config/schema.ts'
 import { createHomeserverClient, markerOf } from '../homeserver/homeserver-client.ts'
 import { createLiveness } from '../homeserver/liveness.ts'
 import { blamingUpstream, createUpstream } from '../homeserver/upstream.ts'
-import type { Upstream } from '../knock/homeserver-ports.ts'
-import type { Clock } from '../knock/ports.ts'
+import type { Upstream } from '../knock/ports/homeserver.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import { nativeEd25519 } from '../matrix/ed25519.ts'
 
 export interface ConfiguredUpstream {

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { Store } from '../../src/knock/store-ports.ts'
+import type { Store } from '../../src/knock/ports/store.ts'
 import type { ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
 import { accept, id, importRoom, knock, member, ROOM, sampleState } from '../store/sample-room.ts'

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Decision } from '../../src/knock/ports.ts'
-import type { Store } from '../../src/knock/store-ports.ts'
+import type { Decision } from '../../src/knock/ports/rooms.ts'
+import type { Store } from '../../src/knock/ports/store.ts'
 import type { RoomEvent } from '../../src/matrix/event.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts'

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { writeRegistration } from '../../src/config/registration-file.ts'
-import { MARKER_HEADER } from '../../src/knock/homeserver-ports.ts'
+import { MARKER_HEADER } from '../../src/knock/ports/homeserver.ts'
 import { openWorkplace, type Workplace } from '../cli/program-fixture.ts'
 import { base64, createIdentity, type JsonRecord } from '../support/signing.ts'
 import { buildRoom, opening, person } from '../support/test-room.ts'

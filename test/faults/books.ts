@@ -1,6 +1,6 @@
 /** What the store and the second homeserver hold in the end, against what the knockers were told. */
 import { expect } from 'vitest'
-import type { Store } from '../../src/knock/store-ports.ts'
+import type { Store } from '../../src/knock/ports/store.ts'
 import type { RoomId, UserId } from '../../src/matrix/identifiers.ts'
 import { openStore, type StoreLocation } from '../../src/store/open-store.ts'
 import { until } from '../e2e/stage.ts'

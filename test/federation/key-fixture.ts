@@ -2,7 +2,7 @@
 
 import { parseNetwork } from '../../src/federation/discovery/address-filter.ts'
 import { createFederation, type Federation, type FederationOptions } from '../../src/federation/federation.ts'
-import type { KeyStore, StoredServerKeys } from '../../src/knock/ports.ts'
+import type { KeyStore, StoredServerKeys } from '../../src/knock/ports/rooms.ts'
 import { nativeEd25519, type SigningKey, signingKeyFromSeed } from '../../src/matrix/ed25519.ts'
 import type { KeyId, ServerName } from '../../src/matrix/identifiers.ts'
 import { type CertificateAuthority, createCertificateAuthority } from '../support/certificates.ts'

@@ -1,7 +1,7 @@
 /** A homeserver put together over a fake one on loopback, with a memory store and a clock that tests turn on. */
 import { createHomeserver, type Homeserver, type HomeserverOptions } from '../../src/homeserver/homeserver.ts'
-import type { KnockToHandOver, RoomFreshness } from '../../src/knock/homeserver-ports.ts'
-import type { Store } from '../../src/knock/store-ports.ts'
+import type { KnockToHandOver, RoomFreshness } from '../../src/knock/ports/homeserver.ts'
+import type { Store } from '../../src/knock/ports/store.ts'
 import { nativeEd25519, type SigningKey } from '../../src/matrix/ed25519.ts'
 import type { KeyId, RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts'

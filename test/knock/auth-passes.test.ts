@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { Branch } from '../../src/knock/ports.ts'
-import type { Store } from '../../src/knock/store-ports.ts'
+import type { Branch } from '../../src/knock/ports/rooms.ts'
+import type { Store } from '../../src/knock/ports/store.ts'
 import type { RoomEvent } from '../../src/matrix/event.ts'
 import type { EventId } from '../../src/matrix/identifiers.ts'
 import { knockFields, pduOf } from '../matrix/given.ts'

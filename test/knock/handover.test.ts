@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { createKnockPolicy } from '../../src/knock/policy.ts'
 import type {
   Handover,
   HandoverOutcome,
@@ -6,10 +7,9 @@ import type {
   OriginalRequest,
   RoomFreshness,
   RoomQuestion,
-} from '../../src/knock/homeserver-ports.ts'
-import { createKnockPolicy } from '../../src/knock/policy.ts'
-import type { CommitOutcome, KnockCommit } from '../../src/knock/ports.ts'
-import type { Store } from '../../src/knock/store-ports.ts'
+} from '../../src/knock/ports/homeserver.ts'
+import type { CommitOutcome, KnockCommit } from '../../src/knock/ports/rooms.ts'
+import type { Store } from '../../src/knock/ports/store.ts'
 import { refusal } from '../../src/matrix/errors.ts'
 import { finishEvent, KNOCKABLE_VERSIONS, signAsItIs } from '../support/events.ts'
 import { knockDraft } from '../support/remote-knocker.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { createKnockPolicy } from '../../src/knock/policy.ts'
-import type { Store } from '../../src/knock/store-ports.ts'
+import type { Store } from '../../src/knock/ports/store.ts'
 import type { RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import { KNOCKABLE_VERSIONS } from '../support/events.ts'
 import { bans, buildRoom, invites, joinRule, joins, kicks, leaves, sets } from '../support/test-room.ts'

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import type { OriginalRequest, UpstreamAnswer } from '../../src/knock/homeserver-ports.ts'
 import { knocksPassedOn } from '../../src/knock/knock-calls.ts'
 import { createKnockPolicy, type KnockLimits } from '../../src/knock/policy.ts'
+import type { OriginalRequest, UpstreamAnswer } from '../../src/knock/ports/homeserver.ts'
 import { createSeenVersions, TELLING_VERSIONS } from '../../src/knock/seen-versions.ts'
 import { nativeEd25519 } from '../../src/matrix/ed25519.ts'
 import { refusal } from '../../src/matrix/errors.ts'

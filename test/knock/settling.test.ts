@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import type { Handover, KnockToHandOver } from '../../src/knock/homeserver-ports.ts'
-import type { CommitOutcome, KnockCommit } from '../../src/knock/ports.ts'
-import type { Store } from '../../src/knock/store-ports.ts'
+import type { Handover, KnockToHandOver } from '../../src/knock/ports/homeserver.ts'
+import type { CommitOutcome, KnockCommit } from '../../src/knock/ports/rooms.ts'
+import type { Store } from '../../src/knock/ports/store.ts'
 import { bans, joinRule, joins, kicks, type Line } from '../support/test-room.ts'
 import { ALICE, CAROL, importRoom, NOW, stage, usualRoom } from './stage.ts'
 

@@ -2,12 +2,12 @@
  * The two use cases on a real store, without network: rooms told as stories, signed by the second implementation, and
  * a keyring that knows the servers of the cast.
  */
-import { createKnockPorts, type KnockHomeserver, type KnockPorts } from '../../src/knock/knock-ports.ts'
 import { type MakeKnockRequest, makeKnock } from '../../src/knock/make-knock.ts'
 import { createKnockPolicy, type KnockPolicy } from '../../src/knock/policy.ts'
-import type { Decision, Keyring, VerifyKey } from '../../src/knock/ports.ts'
+import type { Decision, Keyring, VerifyKey } from '../../src/knock/ports/rooms.ts'
+import type { Store } from '../../src/knock/ports/store.ts'
+import { createKnockPorts, type KnockHomeserver, type KnockPorts } from '../../src/knock/ports/use-cases.ts'
 import { type SendKnockRequest, sendKnock } from '../../src/knock/send-knock.ts'
-import type { Store } from '../../src/knock/store-ports.ts'
 import { nativeEd25519 } from '../../src/matrix/ed25519.ts'
 import type { Pdu, RoomEvent } from '../../src/matrix/event.ts'
 import type { EventId, KeyId, RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'

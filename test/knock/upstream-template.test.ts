@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { OriginalRequest, UpstreamAnswer } from '../../src/knock/homeserver-ports.ts'
+import type { OriginalRequest, UpstreamAnswer } from '../../src/knock/ports/homeserver.ts'
 import { refusal } from '../../src/matrix/errors.ts'
 import type { JsonObject } from '../../src/matrix/json.ts'
 import { bans, continueRoom, says, type TestRoom } from '../support/test-room.ts'

@@ -1,7 +1,7 @@
 /** Room files for imports: rooms told as stories, as files that can be changed before they are read. */
 
-import type { Keyring } from '../../src/knock/ports.ts'
-import type { Store } from '../../src/knock/store-ports.ts'
+import type { Keyring } from '../../src/knock/ports/rooms.ts'
+import type { Store } from '../../src/knock/ports/store.ts'
 import { nativeEd25519 } from '../../src/matrix/ed25519.ts'
 import type { ServerName } from '../../src/matrix/identifiers.ts'
 import { importRoom, type RoomImportReport } from '../../src/rooms/import-room.ts'

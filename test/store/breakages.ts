@@ -1,5 +1,5 @@
 /** Ways to break what holds in every store, in words that both databases understand, and what is said of them. */
-import type { Store } from '../../src/knock/store-ports.ts'
+import type { Store } from '../../src/knock/ports/store.ts'
 import { accept, CAROL, DAVE, importRoom, knock } from './sample-room.ts'
 
 /** A room with a knock that was superseded, one that waits in the outbox and one that waits for a server. */

@@ -1,5 +1,5 @@
 /** How tests of stores look into the outbox: by taking claims, and giving them back. */
-import type { DeliveryQueue, OutgoingTransaction } from '../../src/knock/delivery-ports.ts'
+import type { DeliveryQueue, OutgoingTransaction } from '../../src/knock/ports/deliveries.ts'
 import type { ServerName } from '../../src/matrix/identifiers.ts'
 import { nameOf } from './sample-room.ts'
 

@@ -1,6 +1,6 @@
 /** Contract of stores: attempts to hand a knock over whose outcome is not known. */
 import { describe, expect, it } from 'vitest'
-import type { KnockAttempt } from '../../src/knock/ports.ts'
+import type { KnockAttempt } from '../../src/knock/ports/rooms.ts'
 import { DAY, type StoreUnderTest } from './contract.ts'
 import { BOB, CAROL, commitOf, DAVE, decision, id, importRoom, knock, nameOf } from './sample-room.ts'
 

@@ -1,6 +1,6 @@
 /** Contract of stores: who delivers, who waits and for how long. */
 import { beforeEach, describe, expect, it } from 'vitest'
-import type { OutgoingTransaction } from '../../src/knock/delivery-ports.ts'
+import type { OutgoingTransaction } from '../../src/knock/ports/deliveries.ts'
 import type { ServerName } from '../../src/matrix/identifiers.ts'
 import { claimFor, dueAt, expandAll, serversOf } from './claiming.ts'
 import type { StoreUnderTest } from './contract.ts'

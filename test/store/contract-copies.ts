@@ -1,6 +1,6 @@
 /** Contract of stores: copying a room out. */
 import { describe, expect, it } from 'vitest'
-import type { RoomEventList } from '../../src/knock/store-ports.ts'
+import type { RoomEventList } from '../../src/knock/ports/store.ts'
 import type { RoomEvent } from '../../src/matrix/event.ts'
 import type { RoomId, UserId } from '../../src/matrix/identifiers.ts'
 import type { StoreUnderTest } from './contract.ts'

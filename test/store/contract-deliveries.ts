@@ -1,6 +1,6 @@
 /** Contract of stores: what the outbox holds. https://spec.matrix.org/latest/server-server-api/#transactions */
 import { describe, expect, it } from 'vitest'
-import type { OutgoingTransaction } from '../../src/knock/delivery-ports.ts'
+import type { OutgoingTransaction } from '../../src/knock/ports/deliveries.ts'
 import type { ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import { claimFor, dueAt, expandAll, namesIn, serversOf } from './claiming.ts'
 import type { StoreUnderTest } from './contract.ts'

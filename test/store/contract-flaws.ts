@@ -1,6 +1,6 @@
 /** Contract of stores: places in the state whose events cannot be used, and types of which every branch has a value. */
 import { describe, expect, it } from 'vitest'
-import type { SlotFlaw } from '../../src/knock/store-ports.ts'
+import type { SlotFlaw } from '../../src/knock/ports/store.ts'
 import type { RoomId, UserId } from '../../src/matrix/identifiers.ts'
 import type { StoreUnderTest } from './contract.ts'
 import {

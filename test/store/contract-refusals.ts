@@ -1,6 +1,6 @@
 /** Contract of stores: transactions that are too large, refused, dropped in part or answered slowly. */
 import { beforeEach, describe, expect, it } from 'vitest'
-import type { OutgoingTransaction } from '../../src/knock/delivery-ports.ts'
+import type { OutgoingTransaction } from '../../src/knock/ports/deliveries.ts'
 import { canonicalJson } from '../../src/matrix/canonical-json.ts'
 import type { ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import { claimFor, dueAt, expandAll, namesIn, serversOf } from './claiming.ts'

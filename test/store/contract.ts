@@ -1,6 +1,6 @@
 /** What every store does, whatever it is made of: run against each implementation. */
 import { afterEach, beforeEach, describe, expect } from 'vitest'
-import type { Store } from '../../src/knock/store-ports.ts'
+import type { Store } from '../../src/knock/ports/store.ts'
 import { attemptContract } from './contract-attempts.ts'
 import { claimContract } from './contract-claims.ts'
 import { commitContract } from './contract-commits.ts'

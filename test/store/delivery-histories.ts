@@ -1,7 +1,7 @@
 /** Random histories of an outbox, which is compared with its model after every step. */
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import type { Pace } from '../../src/knock/delivery-ports.ts'
+import type { Pace } from '../../src/knock/ports/deliveries.ts'
 import type { RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import { expandAll } from './claiming.ts'
 import type { TestStore } from './contract.ts'

@@ -1,6 +1,6 @@
 /** What an outbox should hold, in the simplest words: a line of events per server, and who is being sent to. */
 import { expect } from 'vitest'
-import type { DeliveryFailure, OutgoingTransaction, Pace } from '../../src/knock/delivery-ports.ts'
+import type { DeliveryFailure, OutgoingTransaction, Pace } from '../../src/knock/ports/deliveries.ts'
 import { namesIn } from './claiming.ts'
 
 const MAX_PDUS = 50

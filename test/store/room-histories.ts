@@ -1,7 +1,7 @@
 /** Random histories of a room: knocks, imports, settlements and time, on two stores that must show the same. */
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import type { RoomImport } from '../../src/knock/store-ports.ts'
+import type { RoomImport } from '../../src/knock/ports/store.ts'
 import type { RoomEvent } from '../../src/matrix/event.ts'
 import type { RoomId, UserId } from '../../src/matrix/identifiers.ts'
 import { DAY, type TestStore } from './contract.ts'

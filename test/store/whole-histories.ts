@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import type { RoomImport } from '../../src/knock/store-ports.ts'
+import type { RoomImport } from '../../src/knock/ports/store.ts'
 import type { RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import { expandAll, namesIn } from './claiming.ts'
 import type { DeliverySubject } from './delivery-histories.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
-import type { KnockAttempt } from '../../src/knock/ports.ts'
+import type { KnockAttempt } from '../../src/knock/ports/rooms.ts'
 import type { EventId, ServerName } from '../../src/matrix/identifiers.ts'
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
 import { type AttemptSettlingPorts, createAttemptSettling } from '../../src/upkeep/attempt-settling.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { Keyring, StoredServerKeys } from '../../src/knock/ports.ts'
+import type { Keyring, StoredServerKeys } from '../../src/knock/ports/rooms.ts'
 import { nativeEd25519 } from '../../src/matrix/ed25519.ts'
 import type { KeyId, RoomId, ServerName } from '../../src/matrix/identifiers.ts'
 import { createSignatureAudit } from '../../src/upkeep/signature-audit.ts'

@@ -1,5 +1,5 @@
 /** How long a destination is left alone after a failure. */
-import type { DeliveryFailure } from '../../knock/delivery-ports.ts'
+import type { DeliveryFailure } from '../../knock/ports/deliveries.ts'
 import type { DeliveryResult } from './transaction.ts'
 
 export interface BackoffOptions {

@@ -1,5 +1,5 @@
 /** Notices that the wall clock was set, by a clock that nobody can set. */
-import type { Clock } from '../../knock/ports.ts'
+import type { Clock } from '../../knock/ports/rooms.ts'
 
 /** Smaller steps change nothing that anyone waits for. */
 const STEP_MS = 10_000

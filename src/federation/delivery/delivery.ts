@@ -1,7 +1,7 @@
 /** One delivery from its claim to the record of its outcome. https://spec.matrix.org/latest/server-server-api/#transactions */
 import { setTimeout as pause } from 'node:timers/promises'
-import type { DeliveryQueue, OutgoingTransaction, Pace } from '../../knock/delivery-ports.ts'
-import type { Clock } from '../../knock/ports.ts'
+import type { DeliveryQueue, OutgoingTransaction, Pace } from '../../knock/ports/deliveries.ts'
+import type { Clock } from '../../knock/ports/rooms.ts'
 import type { EventId, ServerName } from '../../matrix/identifiers.ts'
 import { createBackoff } from './backoff.ts'
 import type { Lane } from './lanes.ts'

@@ -2,8 +2,8 @@
  * Keeps the outbox within its size: beyond it the oldest deliveries to servers that do not answer are given up before their
  * time. Accepted knocks stay; a server that comes back learns of them from what is built upon them.
  */
-import type { DeliveryAdministration, DeliveryQueue, WaitingDestination } from '../../knock/delivery-ports.ts'
-import type { Clock } from '../../knock/ports.ts'
+import type { DeliveryAdministration, DeliveryQueue, WaitingDestination } from '../../knock/ports/deliveries.ts'
+import type { Clock } from '../../knock/ports/rooms.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 
 export interface OutboxLimitOptions {

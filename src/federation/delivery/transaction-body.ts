@@ -2,7 +2,7 @@
  * The content of a transaction as bytes: the stored events themselves, joined and never read again.
  * https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv1sendtxnid
  */
-import type { OutgoingEvent } from '../../knock/delivery-ports.ts'
+import type { OutgoingEvent } from '../../knock/ports/deliveries.ts'
 import { canonicalJsonText } from '../../matrix/canonical-json.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 

@@ -3,8 +3,8 @@
  * https://spec.matrix.org/latest/server-server-api/#transactions
  */
 
-import type { OutgoingTransaction } from '../../knock/delivery-ports.ts'
-import type { Clock } from '../../knock/ports.ts'
+import type { OutgoingTransaction } from '../../knock/ports/deliveries.ts'
+import type { Clock } from '../../knock/ports/rooms.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import { isJsonObject, parseJson } from '../../matrix/json.ts'
 import type { OutboundResponse } from '../http/agent.ts'

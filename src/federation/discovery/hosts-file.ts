@@ -4,7 +4,7 @@
  */
 import { readFile, stat } from 'node:fs/promises'
 import { isIP } from 'node:net'
-import type { Clock } from '../../knock/ports.ts'
+import type { Clock } from '../../knock/ports/rooms.ts'
 
 export interface HostsFile {
   /** Addresses of a name, or an empty list. Names are compared without regard to case. */

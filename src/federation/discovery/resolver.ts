@@ -5,7 +5,7 @@
 import { promises as dns, type SrvRecord } from 'node:dns'
 import { LRUCache } from 'lru-cache'
 import { within } from '../../concurrency/within.ts'
-import type { Clock } from '../../knock/ports.ts'
+import type { Clock } from '../../knock/ports/rooms.ts'
 import { type Failure, failure, isMissing } from '../failure.ts'
 import { stands } from '../pause.ts'
 import type { HostsFile } from './hosts-file.ts'

@@ -3,7 +3,7 @@
  * https://spec.matrix.org/latest/server-server-api/#getwell-knownmatrixserver
  */
 import { LRUCache } from 'lru-cache'
-import type { Clock } from '../../knock/ports.ts'
+import type { Clock } from '../../knock/ports/rooms.ts'
 import { parseServerName, type ServerName } from '../../matrix/identifiers.ts'
 import type { Failure } from '../failure.ts'
 import type { HttpAgent } from '../http/agent.ts'

@@ -6,7 +6,7 @@
 import { Readable } from 'node:stream'
 import tls from 'node:tls'
 import type { FairSlots } from '../../concurrency/fair-slots.ts'
-import type { Clock } from '../../knock/ports.ts'
+import type { Clock } from '../../knock/ports/rooms.ts'
 import { networkOf } from '../../matrix/ip-address.ts'
 import type { AddressFilter } from '../discovery/address-filter.ts'
 import { type Failure, failure, isMissing } from '../failure.ts'

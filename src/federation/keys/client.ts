@@ -2,7 +2,7 @@
  * Asks a server itself for its keys.
  * https://spec.matrix.org/latest/server-server-api/#get_matrixkeyv2server
  */
-import type { Clock } from '../../knock/ports.ts'
+import type { Clock } from '../../knock/ports/rooms.ts'
 import type { Ed25519 } from '../../matrix/ed25519.ts'
 import { parseJson } from '../../matrix/json.ts'
 import { checkKeyObject } from '../../matrix/server-keys.ts'

@@ -5,7 +5,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import { within } from '../../concurrency/within.ts'
-import type { KeyLookup as KeyLookupAnswer, Keyring, KeyStore, StoredServerKeys, VerifyKey } from '../../knock/ports.ts'
+import type {
+  KeyLookup as KeyLookupAnswer,
+  Keyring,
+  KeyStore,
+  StoredServerKeys,
+  VerifyKey,
+} from '../../knock/ports/rooms.ts'
 import type { SigningKey } from '../../matrix/ed25519.ts'
 import type { KeyId, ServerName } from '../../matrix/identifiers.ts'
 import { stands } from '../pause.ts'

@@ -6,7 +6,7 @@
  */
 import { createFairSlots, type FairSlots } from '../../concurrency/fair-slots.ts'
 import { within } from '../../concurrency/within.ts'
-import type { Clock, KeyStore, StoredServerKeys } from '../../knock/ports.ts'
+import type { Clock, KeyStore, StoredServerKeys } from '../../knock/ports/rooms.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import type { ServerKeys } from '../../matrix/server-keys.ts'
 import type { Failure, Lack } from '../failure.ts'

@@ -2,7 +2,7 @@
  * What is known of a server's keys, as plain records: built from published keys, merged, and asked which are usable.
  * https://spec.matrix.org/latest/rooms/v5/#signing-key-validity-period
  */
-import type { StoredServerKeys, VerifyKey } from '../../knock/ports.ts'
+import type { StoredServerKeys, VerifyKey } from '../../knock/ports/rooms.ts'
 import { isSmallOrder } from '../../matrix/ed25519.ts'
 import type { KeyId } from '../../matrix/identifiers.ts'
 import {

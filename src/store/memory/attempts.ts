@@ -1,5 +1,5 @@
 /** Attempts of unknown outcome in memory. */
-import type { AttemptStore, Held, KnockAttempt } from '../../knock/ports.ts'
+import type { AttemptStore, Held, KnockAttempt } from '../../knock/ports/rooms.ts'
 import { canonicalJsonText } from '../../matrix/canonical-json.ts'
 import type { EventId } from '../../matrix/identifiers.ts'
 import { MAX_ATTEMPT_BYTES, MAX_ATTEMPTS } from '../attempts.ts'

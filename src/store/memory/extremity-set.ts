@@ -1,5 +1,5 @@
 /** Extremities in two orders, by age and by depth, so that a template finds the ends of both at once. */
-import type { Extremity } from '../../knock/ports.ts'
+import type { Extremity } from '../../knock/ports/rooms.ts'
 import type { EventId } from '../../matrix/identifiers.ts'
 import { MOST_EXTREMITIES } from '../extremity-selection.ts'
 

@@ -1,7 +1,7 @@
 /** The whole store in memory: for tests and trials. Nothing outlives the process, everything else is as on disk. */
 import { LRUCache } from 'lru-cache'
-import type { Clock, Decision, StoredServerKeys } from '../../knock/ports.ts'
-import type { Store } from '../../knock/store-ports.ts'
+import type { Clock, Decision, StoredServerKeys } from '../../knock/ports/rooms.ts'
+import type { Store } from '../../knock/ports/store.ts'
 import type { RoomId, ServerName } from '../../matrix/identifiers.ts'
 import { ATTEMPT_MS, type Retention, retentionOf } from '../retention.ts'
 import { encodeDecision } from '../stored-decision.ts'

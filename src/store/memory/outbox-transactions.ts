@@ -1,6 +1,6 @@
 /** What goes out next to each destination, in memory, and what became of it. */
-import type { DeliveryQueue, OutgoingEvent, OutgoingTransaction, Pace } from '../../knock/delivery-ports.ts'
-import type { Clock } from '../../knock/ports.ts'
+import type { DeliveryQueue, OutgoingEvent, OutgoingTransaction, Pace } from '../../knock/ports/deliveries.ts'
+import type { Clock } from '../../knock/ports/rooms.ts'
 import type { RoomId, ServerName } from '../../matrix/identifiers.ts'
 import {
   MAX_PDUS,

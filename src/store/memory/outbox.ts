@@ -1,6 +1,6 @@
 /** The outbox in memory: the same order and the same transactions as on disk, for as long as the process lives. */
-import type { DeliveryAdministration, DeliveryQueue } from '../../knock/delivery-ports.ts'
-import type { Clock, Held } from '../../knock/ports.ts'
+import type { DeliveryAdministration, DeliveryQueue } from '../../knock/ports/deliveries.ts'
+import type { Clock, Held } from '../../knock/ports/rooms.ts'
 import { canonicalJson } from '../../matrix/canonical-json.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { RoomId, ServerName } from '../../matrix/identifiers.ts'

@@ -1,5 +1,5 @@
 /** A room as it is at one instant. */
-import type { RoomCopy } from '../../knock/store-ports.ts'
+import type { RoomCopy } from '../../knock/ports/store.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId } from '../../matrix/identifiers.ts'
 import { inUse, type MemoryRoom, stateAt } from './room-state.ts'

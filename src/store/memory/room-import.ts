@@ -1,6 +1,6 @@
 /** An import into memory: a snapshot filled beside the one in use, and the swap. docs/architecture.md, "What is kept of a room". */
-import type { Clock, RoomEvent } from '../../knock/ports.ts'
-import type { ImportHeader, ImportOutcome, RoomImport, StagedEvent } from '../../knock/store-ports.ts'
+import type { Clock, RoomEvent } from '../../knock/ports/rooms.ts'
+import type { ImportHeader, ImportOutcome, RoomImport, StagedEvent } from '../../knock/ports/store.ts'
 import { membershipOf } from '../../matrix/auth/knock-rules.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../matrix/identifiers.ts'
 import { answerNow, createKnockJudge, shallowestOf } from '../kept-knock.ts'

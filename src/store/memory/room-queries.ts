@@ -1,7 +1,7 @@
 /** Rooms in memory as the use cases and the room commands read them. */
 import { FACT_TYPES } from '../../knock/fact-types.ts'
-import type { Branch, Clock, FactFlaw, KnockContext, KnockQuestion, RoomStore } from '../../knock/ports.ts'
-import type { FlawFilter, RoomFlaw, RoomSummary } from '../../knock/store-ports.ts'
+import type { Branch, Clock, FactFlaw, KnockContext, KnockQuestion, RoomStore } from '../../knock/ports/rooms.ts'
+import type { FlawFilter, RoomFlaw, RoomSummary } from '../../knock/ports/store.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId, RoomId } from '../../matrix/identifiers.ts'
 import { selectExtremities } from '../extremity-selection.ts'

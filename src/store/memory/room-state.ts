@@ -2,8 +2,8 @@
  * A room in memory: a snapshot (one import) and the changes on top of it, with the revision at which each began.
  * docs/architecture.md, "What is kept of a room".
  */
-import type { Extremity, Membership, RoomHead } from '../../knock/ports.ts'
-import type { SlotFlaw } from '../../knock/store-ports.ts'
+import type { Extremity, Membership, RoomHead } from '../../knock/ports/rooms.ts'
+import type { SlotFlaw } from '../../knock/ports/store.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId, RoomId, ServerName } from '../../matrix/identifiers.ts'
 import { createExtremitySet, type ExtremitySet } from './extremity-set.ts'

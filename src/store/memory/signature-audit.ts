@@ -1,5 +1,5 @@
 /** Late signature checks on rooms in memory. */
-import type { SignatureAudit } from '../../knock/store-ports.ts'
+import type { SignatureAudit } from '../../knock/ports/store.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { RoomId } from '../../matrix/identifiers.ts'
 import { WRONGLY_SIGNED } from '../flaw-reasons.ts'

@@ -3,7 +3,7 @@
  * docs/architecture.md, "A commit".
  */
 import { randomUUID } from 'node:crypto'
-import type { Clock, CommitOutcome, KnockCommit } from '../../knock/ports.ts'
+import type { Clock, CommitOutcome, KnockCommit } from '../../knock/ports/rooms.ts'
 import { canonicalJson } from '../../matrix/canonical-json.ts'
 import { prevEventIds } from '../../matrix/event.ts'
 import type { RoomId } from '../../matrix/identifiers.ts'

@@ -2,7 +2,7 @@
  * All that send_knock reads of a room beside its facts: the state after each known `prev_events` id, as far as a knock
  * asks, and the auth events. https://spec.matrix.org/latest/server-server-api/#checks-performed-on-receipt-of-a-pdu
  */
-import type { Branch, Clock, KnockContext, KnockQuestion } from '../../knock/ports.ts'
+import type { Branch, Clock, KnockContext, KnockQuestion } from '../../knock/ports/rooms.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId } from '../../matrix/identifiers.ts'
 import { bytes } from './bytea.ts'

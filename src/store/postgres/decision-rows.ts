@@ -1,6 +1,6 @@
 /** Decisions as rows: written for audits, bounded, read newest first. */
-import type { Decision } from '../../knock/ports.ts'
-import type { DecisionFilter } from '../../knock/store-ports.ts'
+import type { Decision } from '../../knock/ports/rooms.ts'
+import type { DecisionFilter } from '../../knock/ports/store.ts'
 import type { CommonJobs, DecisionRow } from '../jobs.ts'
 import { decodeDecision } from '../stored-decision.ts'
 import { bytes } from './bytea.ts'

@@ -1,7 +1,7 @@
 /** Claims on destinations, which hold against every other process. https://spec.matrix.org/latest/server-server-api/#transactions */
 import { randomUUID } from 'node:crypto'
-import type { DeliveryQueue, OutgoingEvent, OutgoingTransaction } from '../../knock/delivery-ports.ts'
-import type { Clock } from '../../knock/ports.ts'
+import type { DeliveryQueue, OutgoingEvent, OutgoingTransaction } from '../../knock/ports/deliveries.ts'
+import type { Clock } from '../../knock/ports/rooms.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import { bytes, text } from './bytea.ts'
 import type { ClaimHolder } from './claim-holder.ts'

@@ -2,7 +2,7 @@
  * Turns accepted knocks into rows per destination, in chunks. Several processes may do so at once: each takes knocks that
  * no other has in hand. docs/architecture.md, "A commit".
  */
-import type { Clock } from '../../knock/ports.ts'
+import type { Clock } from '../../knock/ports/rooms.ts'
 import { EXPANDED_SERVERS } from '../outgoing-transaction.ts'
 import { bytes, text } from './bytea.ts'
 import type { Database, Run, Statement } from './database.ts'

@@ -1,7 +1,12 @@
 /** The durable outbox as the delivery worker and the delivery commands see it. */
 
-import type { DeliveryAdministration, DeliveryQueue, OutgoingEvent, WaitingEvent } from '../../knock/delivery-ports.ts'
-import type { Clock } from '../../knock/ports.ts'
+import type {
+  DeliveryAdministration,
+  DeliveryQueue,
+  OutgoingEvent,
+  WaitingEvent,
+} from '../../knock/ports/deliveries.ts'
+import type { Clock } from '../../knock/ports/rooms.ts'
 import type { EventId, RoomId, ServerName } from '../../matrix/identifiers.ts'
 import { bytes, text } from './bytea.ts'
 import type { ClaimHolder } from './claim-holder.ts'

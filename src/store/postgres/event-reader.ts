@@ -1,6 +1,6 @@
 /** Stored events by row, decoded once: a row never changes its event, while one event id can have several copies. */
 import { LRUCache } from 'lru-cache'
-import type { OutgoingEvent } from '../../knock/delivery-ports.ts'
+import type { OutgoingEvent } from '../../knock/ports/deliveries.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId } from '../../matrix/identifiers.ts'
 import { parsePdu } from '../stored-pdu.ts'

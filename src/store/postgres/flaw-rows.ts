@@ -1,5 +1,5 @@
 /** Places in the state of rooms whose events cannot be used. */
-import type { RoomAdministration, SlotFlaw } from '../../knock/store-ports.ts'
+import type { RoomAdministration, SlotFlaw } from '../../knock/ports/store.ts'
 import type { RoomId } from '../../matrix/identifiers.ts'
 import { bytes, text } from './bytea.ts'
 import type { Database, Statement } from './database.ts'

@@ -1,5 +1,5 @@
 /** Rows that break what holds in every store. Damage of its files is for the database to find. */
-import type { StoreHealth } from '../../knock/store-ports.ts'
+import type { StoreHealth } from '../../knock/ports/store.ts'
 import { type BrokenRow, invariants } from '../invariants.ts'
 import { text } from './bytea.ts'
 import type { Database, Statement } from './database.ts'

@@ -1,5 +1,5 @@
 /** Whether the database can be used now, for `/ready`. */
-import type { StoreHealth } from '../../knock/store-ports.ts'
+import type { StoreHealth } from '../../knock/ports/store.ts'
 import type { Database, Statement } from './database.ts'
 import { DatabaseFailure } from './failures.ts'
 

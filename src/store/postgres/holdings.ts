@@ -1,5 +1,5 @@
 /** What the database holds: counted where that is quick, else as the database itself estimates it. */
-import type { HeldKind, Holdings } from '../../knock/ports.ts'
+import type { HeldKind, Holdings } from '../../knock/ports/rooms.ts'
 import type { Database, Statement } from './database.ts'
 
 /** Rows that are counted one by one. */

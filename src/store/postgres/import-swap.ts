@@ -2,7 +2,7 @@
  * The instant at which a staged import comes into use: one short transaction, whatever the size of the room.
  * docs/architecture.md, "What is kept of a room".
  */
-import type { ImportOutcome } from '../../knock/store-ports.ts'
+import type { ImportOutcome } from '../../knock/ports/store.ts'
 import type { CommonJobs } from '../jobs.ts'
 import type { Database, Run, Statement } from './database.ts'
 import type { Handlers } from './job-runner.ts'

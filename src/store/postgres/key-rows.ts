@@ -1,5 +1,5 @@
 /** Other servers' keys, kept across restarts. https://spec.matrix.org/latest/server-server-api/#retrieving-server-keys */
-import type { KeyStore } from '../../knock/ports.ts'
+import type { KeyStore } from '../../knock/ports/rooms.ts'
 import { decodeKeys, encodeKeys } from '../stored-keys.ts'
 import { bytes, text } from './bytea.ts'
 import type { Database, Statement } from './database.ts'

@@ -1,6 +1,6 @@
 /** The store for several processes at once: one PostgreSQL database. docs/decisions/0007-several-processes-on-postgresql.md */
-import type { Clock } from '../../knock/ports.ts'
-import type { Store } from '../../knock/store-ports.ts'
+import type { Clock } from '../../knock/ports/rooms.ts'
+import type { Store } from '../../knock/ports/store.ts'
 import { createAttempts } from '../attempts.ts'
 import { createDecisionQueue } from '../decision-queue.ts'
 import type { CommonJobs } from '../jobs.ts'

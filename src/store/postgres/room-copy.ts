@@ -1,5 +1,5 @@
 /** A room as it was at one revision, page by page: what is written meanwhile does not show. */
-import type { RoomAdministration, RoomEventList, SlotFlaw } from '../../knock/store-ports.ts'
+import type { RoomAdministration, RoomEventList, SlotFlaw } from '../../knock/ports/store.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId } from '../../matrix/identifiers.ts'
 import { COPY_PAGE, copyEnded } from '../room-copy.ts'

@@ -1,5 +1,5 @@
 /** The rooms as the room commands list them. */
-import type { RoomAdministration, RoomSummary } from '../../knock/store-ports.ts'
+import type { RoomAdministration, RoomSummary } from '../../knock/ports/store.ts'
 import type { RoomId } from '../../matrix/identifiers.ts'
 import { bytes, text } from './bytea.ts'
 import type { Database, Statement } from './database.ts'

@@ -1,6 +1,6 @@
 /** Rooms as the use cases read them: point look-ups, one statement each. docs/architecture.md, "What is kept of a room". */
 import { FACT_TYPES } from '../../knock/fact-types.ts'
-import type { Extremity, RoomEvent, RoomFactsRecord, RoomHead, RoomStore } from '../../knock/ports.ts'
+import type { Extremity, RoomEvent, RoomFactsRecord, RoomHead, RoomStore } from '../../knock/ports/rooms.ts'
 import type { EventId, RoomId } from '../../matrix/identifiers.ts'
 import { MOST_EXTREMITIES, selectExtremities } from '../extremity-selection.ts'
 import { bytes, text } from './bytea.ts'

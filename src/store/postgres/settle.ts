@@ -1,5 +1,5 @@
 /** What a late signature check does to an event: it stays, or it leaves the room's state, and a flaw in its place. */
-import type { SignatureAudit } from '../../knock/store-ports.ts'
+import type { SignatureAudit } from '../../knock/ports/store.ts'
 import { WRONGLY_SIGNED } from '../flaw-reasons.ts'
 import { parsePdu } from '../stored-pdu.ts'
 import { bytes } from './bytea.ts'

@@ -1,5 +1,5 @@
 /** Events in use whose signatures could not be checked when they were imported. */
-import type { SignatureAudit } from '../../knock/store-ports.ts'
+import type { SignatureAudit } from '../../knock/ports/store.ts'
 import type { RoomId } from '../../matrix/identifiers.ts'
 import { text } from './bytea.ts'
 import type { Database, Statement } from './database.ts'

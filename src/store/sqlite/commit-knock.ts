@@ -2,7 +2,7 @@
  * Records a knock: the event, the membership, the extremities, the decision and the order to deliver it.
  * Runs on the writer's thread inside a savepoint. docs/architecture.md, "A commit".
  */
-import type { CommitOutcome } from '../../knock/ports.ts'
+import type { CommitOutcome } from '../../knock/ports/rooms.ts'
 import { createAttemptRemoval } from './attempt-rows.ts'
 import type { Database } from './database.ts'
 import type { CommitJob } from './jobs.ts'

@@ -1,7 +1,7 @@
 /** Decisions as rows: written for audits, bounded, read newest first. */
 
-import type { Decision } from '../../knock/ports.ts'
-import type { DecisionFilter } from '../../knock/store-ports.ts'
+import type { Decision } from '../../knock/ports/rooms.ts'
+import type { DecisionFilter } from '../../knock/ports/store.ts'
 import { decodeDecision } from '../stored-decision.ts'
 import type { Database } from './database.ts'
 import type { Handlers } from './jobs.ts'

@@ -3,8 +3,8 @@
  * it ends. https://spec.matrix.org/latest/server-server-api/#transactions
  */
 import { setImmediate as turn } from 'node:timers/promises'
-import type { DeliveryQueue, OutgoingTransaction } from '../../knock/delivery-ports.ts'
-import type { Clock } from '../../knock/ports.ts'
+import type { DeliveryQueue, OutgoingTransaction } from '../../knock/ports/deliveries.ts'
+import type { Clock } from '../../knock/ports/rooms.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import type { Database } from './database.ts'
 import { LAGS } from './delivery-waits.ts'

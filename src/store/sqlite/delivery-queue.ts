@@ -1,7 +1,7 @@
 /** The durable outbox as the delivery worker and the delivery commands see it. */
 
-import type { DeliveryAdministration, DeliveryQueue, WaitingEvent } from '../../knock/delivery-ports.ts'
-import type { Clock } from '../../knock/ports.ts'
+import type { DeliveryAdministration, DeliveryQueue, WaitingEvent } from '../../knock/ports/deliveries.ts'
+import type { Clock } from '../../knock/ports/rooms.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import type { Database } from './database.ts'
 import { createDeliveryClaims } from './delivery-claims.ts'

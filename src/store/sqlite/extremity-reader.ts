@@ -1,5 +1,5 @@
 /** The extremities that a template names. Its cost does not grow with their number. */
-import type { Extremity, ExtremitySelection } from '../../knock/ports.ts'
+import type { Extremity, ExtremitySelection } from '../../knock/ports/rooms.ts'
 import type { RoomId } from '../../matrix/identifiers.ts'
 import { MOST_EXTREMITIES, selectExtremities } from '../extremity-selection.ts'
 import type { Database } from './database.ts'

@@ -1,5 +1,5 @@
 /** What the file holds, as its triggers count it. */
-import type { Holdings } from '../../knock/ports.ts'
+import type { Holdings } from '../../knock/ports/rooms.ts'
 import type { Database } from './database.ts'
 
 interface Counted {

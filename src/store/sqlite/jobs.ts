@@ -1,7 +1,7 @@
 /** What the main thread asks of the writer's thread: one entry per kind of job, its input and its answer. */
 
-import type { DeliveryFailure, Pace } from '../../knock/delivery-ports.ts'
-import type { CommitOutcome, KnockCommit } from '../../knock/ports.ts'
+import type { DeliveryFailure, Pace } from '../../knock/ports/deliveries.ts'
+import type { CommitOutcome, KnockCommit } from '../../knock/ports/rooms.ts'
 import type { CommonJobs } from '../jobs.ts'
 import type { WriterOptions } from './connection.ts'
 

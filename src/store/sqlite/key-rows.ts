@@ -1,5 +1,5 @@
 /** Other servers' keys, kept across restarts. https://spec.matrix.org/latest/server-server-api/#retrieving-server-keys */
-import type { StoredServerKeys } from '../../knock/ports.ts'
+import type { StoredServerKeys } from '../../knock/ports/rooms.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import { decodeKeys } from '../stored-keys.ts'
 import type { Database } from './database.ts'

@@ -1,6 +1,6 @@
 /** Accepted knocks as they go out: the stored bytes themselves, read once for all the servers that get them. */
 import { LRUCache } from 'lru-cache'
-import type { OutgoingEvent } from '../../knock/delivery-ports.ts'
+import type { OutgoingEvent } from '../../knock/ports/deliveries.ts'
 import type { EventId } from '../../matrix/identifiers.ts'
 import type { Database } from './database.ts'
 

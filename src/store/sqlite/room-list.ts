@@ -1,5 +1,5 @@
 /** The rooms as the room commands list them. */
-import type { FlawFilter, RoomFlaw, RoomSummary } from '../../knock/store-ports.ts'
+import type { FlawFilter, RoomFlaw, RoomSummary } from '../../knock/ports/store.ts'
 import type { RoomId } from '../../matrix/identifiers.ts'
 import type { Database } from './database.ts'
 import type { EventReader } from './event-reader.ts'

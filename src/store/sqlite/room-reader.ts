@@ -3,7 +3,7 @@
  * docs/architecture.md, "What is kept of a room".
  */
 import { FACT_TYPES } from '../../knock/fact-types.ts'
-import type { Clock, ExtremitySelection, FactFlaw, RoomFactsRecord, UserInRoom } from '../../knock/ports.ts'
+import type { Clock, ExtremitySelection, FactFlaw, RoomFactsRecord, UserInRoom } from '../../knock/ports/rooms.ts'
 import type { RoomId, ServerName, UserId } from '../../matrix/identifiers.ts'
 import { type ContextReader, createContextReader } from './context-reader.ts'
 import type { Database } from './database.ts'

@@ -1,6 +1,6 @@
 /** The embedded store: one file, one writing thread, reads on the caller's thread. docs/architecture.md, "A commit". */
-import type { Clock, CommitOutcome, KnockCommit } from '../../knock/ports.ts'
-import type { Store } from '../../knock/store-ports.ts'
+import type { Clock, CommitOutcome, KnockCommit } from '../../knock/ports/rooms.ts'
+import type { Store } from '../../knock/ports/store.ts'
 import { canonicalJsonText } from '../../matrix/canonical-json.ts'
 import { prevEventIds } from '../../matrix/event.ts'
 import { createAttempts } from '../attempts.ts'

@@ -1,7 +1,7 @@
 /** The outbox in memory for tests of the worker, with a log of what was reported and faults at will. */
 
-import type { DeliveryQueue } from '../../../src/knock/delivery-ports.ts'
-import type { Clock, RoomEvent } from '../../../src/knock/ports.ts'
+import type { DeliveryQueue } from '../../../src/knock/ports/deliveries.ts'
+import type { Clock, RoomEvent } from '../../../src/knock/ports/rooms.ts'
 import type { EventId, ServerName } from '../../../src/matrix/identifiers.ts'
 import { createOutbox } from '../../../src/store/memory/outbox.ts'
 

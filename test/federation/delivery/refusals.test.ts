@@ -1,7 +1,7 @@
 /** Transactions that a server refuses for good: one event is dropped, and nothing else waits for it. */
 import { afterEach, describe, expect, it } from 'vitest'
 import type { DeliveryResult } from '../../../src/federation/delivery/transaction.ts'
-import type { OutgoingTransaction } from '../../../src/knock/delivery-ports.ts'
+import type { OutgoingTransaction } from '../../../src/knock/ports/deliveries.ts'
 import { DELIVERED, HOUR, MINUTE, moment, startWorker, until, type WorkerOptions } from './worker-fixture.ts'
 
 const REFUSED: DeliveryResult = { kind: 'refused', reason: 'the server answers 400' }

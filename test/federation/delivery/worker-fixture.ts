@@ -3,7 +3,7 @@ import { vi } from 'vitest'
 import type { DeliveryObserver } from '../../../src/federation/delivery/delivery.ts'
 import type { DeliveryResult, TransactionSender } from '../../../src/federation/delivery/transaction.ts'
 import { createDeliveryWorker, type DeliveryWorker } from '../../../src/federation/delivery/worker.ts'
-import type { OutgoingTransaction } from '../../../src/knock/delivery-ports.ts'
+import type { OutgoingTransaction } from '../../../src/knock/ports/deliveries.ts'
 import { createTestOutbox, type TestOutbox } from './outbox-fixture.ts'
 
 export interface Attempt {

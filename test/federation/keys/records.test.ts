@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { merge } from '../../../src/federation/keys/records.ts'
-import type { StoredServerKeys } from '../../../src/knock/ports.ts'
+import type { StoredServerKeys } from '../../../src/knock/ports/rooms.ts'
 import type { KeyId, ServerName } from '../../../src/matrix/identifiers.ts'
 
 /** A record with 20 current and 200 retired keys of its own. */

@@ -1,6 +1,6 @@
 import { copyFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
-import type { Store } from '../../../src/knock/store-ports.ts'
+import type { Store } from '../../../src/knock/ports/store.ts'
 import type { KeyId, RoomId, ServerName, UserId } from '../../../src/matrix/identifiers.ts'
 import { migrateStore } from '../../../src/store/migrate-store.ts'
 import { DAY } from '../contract.ts'

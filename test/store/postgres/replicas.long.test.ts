@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import type { CommitOutcome } from '../../../src/knock/ports.ts'
+import type { CommitOutcome } from '../../../src/knock/ports/rooms.ts'
 import type { RoomId, ServerName, UserId } from '../../../src/matrix/identifiers.ts'
 import type { PostgresStore } from '../../../src/store/postgres/postgres-store.ts'
 import { DAY } from '../contract.ts'

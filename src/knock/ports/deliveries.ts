@@ -1,5 +1,5 @@
 /** The outbox: what of the accepted knocks is still to be brought to which server. */
-import type { EventId, RoomId, ServerName } from '../matrix/identifiers.ts'
+import type { EventId, RoomId, ServerName } from '../../matrix/identifiers.ts'
 
 /** An accepted knock as other servers get it. */
 export interface OutgoingEvent {
