@@ -1,12 +1,12 @@
 /** The use cases behind the listener that the configuration describes, with the operator's limits. */
 import type { Config } from '../config/schema.ts'
 import { type KnockCalls, knocksOnKnownRooms, knocksPassedOn } from '../knock/knock-calls.ts'
+import { createSeenVersions } from '../knock/pass-on/seen-versions.ts'
 import { createKnockPolicy, type KnockPolicy } from '../knock/policy.ts'
 import type { Upstream } from '../knock/ports/homeserver.ts'
 import type { Clock, Keyring } from '../knock/ports/rooms.ts'
 import type { Store } from '../knock/ports/store.ts'
 import { createKnockPorts, type KnockHomeserver } from '../knock/ports/use-cases.ts'
-import { createSeenVersions } from '../knock/seen-versions.ts'
 import type { Ed25519 } from '../matrix/ed25519.ts'
 
 export interface ConfiguredKnocksParts {

@@ -3,17 +3,17 @@
  * template are left to the homeserver.
  * https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1make_knockroomiduserid
  */
-import type { Refusal } from '../matrix/errors.ts'
-import { serverNameOf } from '../matrix/identifiers.ts'
+import type { Refusal } from '../../matrix/errors.ts'
+import { serverNameOf } from '../../matrix/identifiers.ts'
 import {
   type MakeKnockAnswer,
   type MakeKnockRequest,
   negotiateVersion,
   USER_OF_ANOTHER_SERVER,
   VER_MISSING,
-} from './make-knock.ts'
-import { type PassOnPorts, recordPassedOn } from './pass-on-ports.ts'
-import { askForTemplate } from './upstream-template.ts'
+} from '../make-knock.ts'
+import { askForTemplate } from '../upstream-template.ts'
+import { type PassOnPorts, recordPassedOn } from './ports.ts'
 
 /** Answers one authenticated make_knock. A refusal is recorded, a template changes nothing. */
 export async function passOnMakeKnock(

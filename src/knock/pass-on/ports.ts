@@ -1,13 +1,13 @@
 /** What the two use cases are given where no room can be read, and the record of what they decide. */
-import type { Refusal } from '../matrix/errors.ts'
-import type { EventId, RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
-import type { RoomVersion } from '../matrix/room-versions.ts'
-import { decisionFacts } from './decision.ts'
-import type { KnockPolicy } from './policy.ts'
-import type { Upstream } from './ports/homeserver.ts'
-import type { Clock, Decision, RoomStore } from './ports/rooms.ts'
+import type { Refusal } from '../../matrix/errors.ts'
+import type { EventId, RoomId, ServerName, UserId } from '../../matrix/identifiers.ts'
+import type { RoomVersion } from '../../matrix/room-versions.ts'
+import { decisionFacts } from '../decision.ts'
+import type { KnockPolicy } from '../policy.ts'
+import type { Upstream } from '../ports/homeserver.ts'
+import type { Clock, Decision, RoomStore } from '../ports/rooms.ts'
+import type { SignaturePorts } from '../server-signature.ts'
 import type { SeenVersions } from './seen-versions.ts'
-import type { SignaturePorts } from './server-signature.ts'
 
 export interface PassOnPorts extends SignaturePorts {
   /** Who knows the rooms and decides by their rules. */

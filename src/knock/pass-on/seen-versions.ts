@@ -3,9 +3,9 @@
  * https://spec.matrix.org/latest/rooms/
  */
 import { LRUCache } from 'lru-cache'
-import type { RoomId } from '../matrix/identifiers.ts'
-import { ROOM_VERSIONS, type RoomVersion } from '../matrix/room-versions.ts'
-import { knockableVersion } from './room-facts.ts'
+import type { RoomId } from '../../matrix/identifiers.ts'
+import { ROOM_VERSIONS, type RoomVersion } from '../../matrix/room-versions.ts'
+import { knockableVersion } from '../room-facts.ts'
 
 export interface SeenVersions {
   /** The homeserver has named the version of this room, which never changes. */
