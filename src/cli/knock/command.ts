@@ -1,8 +1,8 @@
 /** The `knock` sub-command: its options and help text. Part of the contract that scripts rely on. */
 import { Command } from 'commander'
+import type { ExitCode, Output } from '../outcome.ts'
 import { knock } from './knock.ts'
-import { KNOCKABLE_VERSIONS, type KnockOptions, readKnockOptions } from './knock-options.ts'
-import type { ExitCode, Output } from './outcome.ts'
+import { KNOCKABLE_VERSIONS, type KnockOptions, readKnockOptions } from './options.ts'
 
 const collect = (value: string, list: readonly string[] | undefined): readonly string[] => [...(list ?? []), value]
 

@@ -2,15 +2,15 @@
  * The knocker's side of the two answers: what must hold of a template before it is signed, and of `knock_room_state`.
  * https://spec.matrix.org/latest/server-server-api/#knocking-upon-a-room
  */
-import { encodeBase64 } from '../matrix/base64.ts'
-import { nativeEd25519 } from '../matrix/ed25519.ts'
-import { checkPduFormat, contentHash, contentHashHolds, eventId, type Pdu, signedForm } from '../matrix/event.ts'
-import type { EventId, RoomId, UserId } from '../matrix/identifiers.ts'
-import { isJsonObject, type JsonObject, type JsonValue } from '../matrix/json.ts'
-import { redact } from '../matrix/redaction.ts'
-import { type RoomVersion, roomVersion } from '../matrix/room-versions.ts'
-import { without } from '../matrix/signed-json.ts'
-import type { Requester } from './knock-client.ts'
+import { encodeBase64 } from '../../matrix/base64.ts'
+import { nativeEd25519 } from '../../matrix/ed25519.ts'
+import { checkPduFormat, contentHash, contentHashHolds, eventId, type Pdu, signedForm } from '../../matrix/event.ts'
+import type { EventId, RoomId, UserId } from '../../matrix/identifiers.ts'
+import { isJsonObject, type JsonObject, type JsonValue } from '../../matrix/json.ts'
+import { redact } from '../../matrix/redaction.ts'
+import { type RoomVersion, roomVersion } from '../../matrix/room-versions.ts'
+import { without } from '../../matrix/signed-json.ts'
+import type { Requester } from './client.ts'
 
 /** What was asked for: the template must be for exactly that. */
 export interface WantedKnock {

@@ -4,11 +4,11 @@
  */
 import { type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
-import { canonicalJson } from '../matrix/canonical-json.ts'
-import { nativeEd25519, type SigningKey } from '../matrix/ed25519.ts'
-import type { ServerName } from '../matrix/identifiers.ts'
-import { isJsonObject, type JsonObject, parseJson } from '../matrix/json.ts'
-import { authorizationOf } from '../matrix/x-matrix.ts'
+import { canonicalJson } from '../../matrix/canonical-json.ts'
+import { nativeEd25519, type SigningKey } from '../../matrix/ed25519.ts'
+import type { ServerName } from '../../matrix/identifiers.ts'
+import { isJsonObject, type JsonObject, parseJson } from '../../matrix/json.ts'
+import { authorizationOf } from '../../matrix/x-matrix.ts'
 
 /** A server that signs its requests. */
 export interface Requester {

@@ -4,11 +4,11 @@
  */
 import { once } from 'node:events'
 import { createServer } from 'node:https'
-import { encodeBase64 } from '../matrix/base64.ts'
-import { nativeEd25519 } from '../matrix/ed25519.ts'
-import type { JsonObject } from '../matrix/json.ts'
-import { signJson } from '../matrix/signed-json.ts'
-import type { Requester } from './knock-client.ts'
+import { encodeBase64 } from '../../matrix/base64.ts'
+import { nativeEd25519 } from '../../matrix/ed25519.ts'
+import type { JsonObject } from '../../matrix/json.ts'
+import { signJson } from '../../matrix/signed-json.ts'
+import type { Requester } from './client.ts'
 
 export interface KeyServerOptions {
   readonly host: string

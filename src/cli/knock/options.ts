@@ -3,9 +3,9 @@
  * https://spec.matrix.org/latest/appendices/#identifier-grammar
  */
 import { readFile } from 'node:fs/promises'
-import { isRoomVersionId, parseRoomId, parseServerName, parseUserId } from '../matrix/identifiers.ts'
-import { ROOM_VERSIONS, roomVersion } from '../matrix/room-versions.ts'
-import { parseSigningKeyFile } from '../matrix/signing-key-file.ts'
+import { isRoomVersionId, parseRoomId, parseServerName, parseUserId } from '../../matrix/identifiers.ts'
+import { ROOM_VERSIONS, roomVersion } from '../../matrix/room-versions.ts'
+import { parseSigningKeyFile } from '../../matrix/signing-key-file.ts'
 import type { Knock } from './knock.ts'
 
 /** As typed. */

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { checkRoomState, checkTemplate, signKnock, type WantedKnock } from '../../src/cli/knock-event.ts'
-import { signingKeyFromSeed } from '../../src/matrix/ed25519.ts'
-import type { KeyId, RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
-import type { JsonObject } from '../../src/matrix/json.ts'
-import { roomVersion } from '../../src/matrix/room-versions.ts'
-import { contentHashOf, eventSignable, idOf, KNOCKABLE_VERSIONS, redacted } from '../support/events.ts'
-import { createIdentity, type JsonRecord, verifyText } from '../support/signing.ts'
-import { buildRoom, opening, person, sets } from '../support/test-room.ts'
+import { checkRoomState, checkTemplate, signKnock, type WantedKnock } from '../../../src/cli/knock/event.ts'
+import { signingKeyFromSeed } from '../../../src/matrix/ed25519.ts'
+import type { KeyId, RoomId, ServerName, UserId } from '../../../src/matrix/identifiers.ts'
+import type { JsonObject } from '../../../src/matrix/json.ts'
+import { roomVersion } from '../../../src/matrix/room-versions.ts'
+import { contentHashOf, eventSignable, idOf, KNOCKABLE_VERSIONS, redacted } from '../../support/events.ts'
+import { createIdentity, type JsonRecord, verifyText } from '../../support/signing.ts'
+import { buildRoom, opening, person, sets } from '../../support/test-room.ts'
 
 const resident = createIdentity('resident.example.test')
 const remote = createIdentity('remote.example.test')

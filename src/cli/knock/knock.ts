@@ -2,12 +2,12 @@
  * `matrix-knock knock`: be the remote side of one knock and tell each step.
  * https://spec.matrix.org/latest/server-server-api/#knocking-upon-a-room
  */
-import { type EventId, parseServerName, type ServerName } from '../matrix/identifiers.ts'
-import type { JsonObject } from '../matrix/json.ts'
-import { printable } from '../observability/visible.ts'
-import { fetchUnsigned, type Reply, type Requester, sendSigned, type Via } from './knock-client.ts'
-import { checkRoomState, checkTemplate, signKnock, type WantedKnock } from './knock-event.ts'
-import { type KeyServerOptions, startKeyServer } from './knock-key-server.ts'
+import { type EventId, parseServerName, type ServerName } from '../../matrix/identifiers.ts'
+import type { JsonObject } from '../../matrix/json.ts'
+import { printable } from '../../observability/visible.ts'
+import { fetchUnsigned, type Reply, type Requester, sendSigned, type Via } from './client.ts'
+import { checkRoomState, checkTemplate, signKnock, type WantedKnock } from './event.ts'
+import { type KeyServerOptions, startKeyServer } from './key-server.ts'
 
 export interface Knock extends WantedKnock {
   readonly requester: Requester
