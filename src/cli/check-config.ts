@@ -1,11 +1,11 @@
 /** `check-config`: would `run` start with this configuration? */
 
-import { requireHandover } from '../config/handover.ts'
 import { loadOperatorFiles } from '../config/operator-files.ts'
+import { requireHandover } from '../config/require-handover.ts'
 import type { Config } from '../config/schema.ts'
 import { listProblems } from '../config/server-lists.ts'
-import { type CommandContext, type ConfigOption, withConfig } from './configured.ts'
 import { type ExitCode, misconfigured } from './outcome.ts'
+import { type CommandContext, type ConfigOption, withConfig } from './with-config.ts'
 
 export function checkConfig(context: CommandContext, option: ConfigOption): Promise<ExitCode> {
   return withConfig(context, option, async (config, line, warnings) => {

@@ -3,8 +3,8 @@ import { loadOperatorFiles, type OperatorFiles } from '../config/operator-files.
 import type { Config } from '../config/schema.ts'
 import type { Checked } from '../doctor/check.ts'
 import type { Store } from '../knock/ports/store.ts'
-import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
 import { type ExitCode, misconfigured, outJson } from './outcome.ts'
+import { type CommandContext, type ConfigOption, withStore } from './with-config.ts'
 
 export interface DoctorOrder {
   readonly config: Config

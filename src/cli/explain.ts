@@ -1,10 +1,10 @@
 /** `explain`: whether a user could knock on a room now, by which rule, and on which facts. */
 import { loadSigningKey } from '../config/operator-files.ts'
 import type { Config } from '../config/schema.ts'
-import { compileAdmission, OWN_SERVER, SERVER_DENIED } from '../knock/admission.ts'
+import { compileAdmission, OWN_SERVER, SERVER_DENIED } from '../knock/allowed-servers.ts'
 import { explainKnock, type KnockExplanation } from '../knock/explain-knock.ts'
+import { createRooms } from '../knock/open-room.ts'
 import type { Store } from '../knock/ports/store.ts'
-import { createRooms } from '../knock/rooms.ts'
 import { type RoomId, serverNameOf, type UserId } from '../matrix/identifiers.ts'
 import { factsObject, readUserId } from './knocks.ts'
 import { type ExitCode, type Output, outJson } from './outcome.ts'

@@ -1,7 +1,7 @@
 /** `generate-proxy`: the fragment of a reverse proxy's configuration that sends knocks to this service. */
 import { type ProxyName, proxyFragment } from '../config/proxy/proxies.ts'
-import { type CommandContext, type ConfigOption, withConfig } from './configured.ts'
 import { type ExitCode, misconfigured } from './outcome.ts'
+import { type CommandContext, type ConfigOption, withConfig } from './with-config.ts'
 import { FILE_MODES, type WriteOptions, writeGenerated } from './write-file.ts'
 
 export interface GenerateProxyOptions extends ConfigOption, WriteOptions {

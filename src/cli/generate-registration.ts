@@ -5,8 +5,8 @@ import type { Problem } from '../config/problem.ts'
 import { reachableAddress } from '../config/reachable.ts'
 import { writeRegistration } from '../config/registration-file.ts'
 import type { Config } from '../config/schema.ts'
-import { type CommandContext, type ConfigOption, withConfig } from './configured.ts'
 import { type ExitCode, misconfigured } from './outcome.ts'
+import { type CommandContext, type ConfigOption, withConfig } from './with-config.ts'
 import { FILE_MODES, type WriteOptions, writeGenerated } from './write-file.ts'
 
 const TOKEN_BYTES = 32

@@ -3,12 +3,12 @@ import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
 import { PROXIES, type ProxyName } from '../config/proxy/proxies.ts'
 import { parseHomeserverUrl } from '../config/values.ts'
 import { configured, generator } from './command-options.ts'
-import type { CommandContext, ConfigOption } from './configured.ts'
 import { type GenerateConfigOptions, generateConfig } from './generate-config.ts'
 import { generateKey } from './generate-key.ts'
 import { type GenerateProxyOptions, generateProxy } from './generate-proxy.ts'
 import { generateRegistration } from './generate-registration.ts'
 import type { ExitCode } from './outcome.ts'
+import type { CommandContext, ConfigOption } from './with-config.ts'
 import type { WriteOptions } from './write-file.ts'
 
 type Finish = (code: ExitCode) => void

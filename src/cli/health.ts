@@ -1,8 +1,8 @@
 /** `health`: asks the configured admin address whether the service runs, for the health check of a container. */
 import { request } from 'node:http'
 import { reachableAddress, reachableHost } from '../config/reachable.ts'
-import { type CommandContext, type ConfigOption, withConfig } from './configured.ts'
 import type { ExitCode } from './outcome.ts'
+import { type CommandContext, type ConfigOption, withConfig } from './with-config.ts'
 
 const TIMEOUT_MS = 5_000
 

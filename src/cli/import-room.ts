@@ -5,8 +5,8 @@ import type { RoomSummary, Store } from '../knock/ports/store.ts'
 import { reasonToClose } from '../knock/room-facts.ts'
 import { printable } from '../observability/visible.ts'
 import type { RoomImportReport } from '../rooms/import-room.ts'
-import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
 import { type ExitCode, misconfigured, type Output } from './outcome.ts'
+import { type CommandContext, type ConfigOption, withStore } from './with-config.ts'
 
 export interface ImportOrder {
   readonly config: Config

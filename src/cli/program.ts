@@ -3,7 +3,6 @@ import { Command, InvalidArgumentError, type OutputConfiguration } from 'command
 import { checkConfig } from './check-config.ts'
 import { checkStore } from './check-store.ts'
 import { configured } from './command-options.ts'
-import { type CommandContext, type ConfigOption, withStore } from './configured.ts'
 import {
   type DeliveryListOptions,
   type DropOptions,
@@ -24,6 +23,7 @@ import type { MigrationOptions } from './migrate-store.ts'
 import type { ExitCode, Output } from './outcome.ts'
 import { type ListOptions, listRooms, showRoom } from './rooms.ts'
 import type { RunContext } from './run.ts'
+import { type CommandContext, type ConfigOption, withStore } from './with-config.ts'
 import type { WriteOptions } from './write-file.ts'
 
 /** @param finish takes the exit code of the command that ran */

@@ -1,17 +1,17 @@
 /** `run`: serves until it is told to stop. */
 import closeWithGrace from 'close-with-grace'
-import { requireHandover } from '../config/handover.ts'
 import { loadOperatorFiles, type OperatorFiles } from '../config/operator-files.ts'
 import type { Problem } from '../config/problem.ts'
+import { requireHandover } from '../config/require-handover.ts'
 import type { Config } from '../config/schema.ts'
 import { listProblems } from '../config/server-lists.ts'
 import type { Store } from '../knock/ports/store.ts'
 import { type Log, type OpenLog, openLog } from '../observability/log.ts'
-import { type ConfigOption, storeProblem, withConfig } from './configured.ts'
 import type { DoctorContext } from './doctor.ts'
 import { attemptImport, type ImportContext, warningsOf } from './import-room.ts'
 import type { MoveStore } from './migrate-store.ts'
 import { type ExitCode, misconfigured } from './outcome.ts'
+import { type ConfigOption, storeProblem, withConfig } from './with-config.ts'
 
 /** A running service, as far as this command cares. */
 export interface Running {

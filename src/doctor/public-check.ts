@@ -3,7 +3,7 @@
  * answered with the one refusal that touches no room.
  */
 import type { HomeserverClient } from '../homeserver/homeserver-client.ts'
-import { OWN_SERVER } from '../knock/admission.ts'
+import { OWN_SERVER } from '../knock/allowed-servers.ts'
 import type { Clock } from '../knock/ports/rooms.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
 import { type Check, type Finding, failed, ok } from './check.ts'

@@ -4,8 +4,8 @@
  */
 import type { OriginalRequest, Upstream, UpstreamAnswer } from '../knock/ports/homeserver.ts'
 import type { Clock } from '../knock/ports/rooms.ts'
-import { type ErrorCode, type Refusal, refusal } from '../matrix/errors.ts'
 import type { JsonObject } from '../matrix/json.ts'
+import { type ErrorCode, type Refusal, refusal } from '../matrix/refusal.ts'
 import type { HomeserverAnswer, HomeserverClient } from './homeserver-client.ts'
 import type { Liveness } from './liveness.ts'
 

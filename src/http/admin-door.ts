@@ -6,7 +6,7 @@
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { isIP } from 'node:net'
-import { type Refusal, refusal } from '../matrix/errors.ts'
+import { type Refusal, refusal } from '../matrix/refusal.ts'
 
 const HOST = /^(?:\[([^\]]*)\]|([^:]*))(?::\d*)?$/
 const LONGEST_NAME = 255

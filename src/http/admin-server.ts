@@ -3,7 +3,7 @@
  * the operator's network alone, and for no page in a browser there.
  */
 import { createServer, type Server, type ServerResponse } from 'node:http'
-import type { Refusal } from '../matrix/errors.ts'
+import type { Refusal } from '../matrix/refusal.ts'
 import { createAdminDoor } from './admin-door.ts'
 import { errorBody, INTERNAL_ERROR, JSON_TYPE, UNKNOWN_ENDPOINT, WRONG_METHOD } from './error-body.ts'
 

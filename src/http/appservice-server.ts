@@ -4,8 +4,8 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { type Refusal, refusal } from '../matrix/errors.ts'
 import { isJsonObject, type JsonValue, parseJson } from '../matrix/json.ts'
+import { type Refusal, refusal } from '../matrix/refusal.ts'
 import { errorBody, INTERNAL_ERROR, JSON_TYPE, UNKNOWN_ENDPOINT, WRONG_METHOD } from './error-body.ts'
 import { readBody } from './read-body.ts'
 

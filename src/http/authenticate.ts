@@ -3,13 +3,13 @@
  * current keys, the signature over the raw target and the parsed body.
  * https://spec.matrix.org/latest/server-server-api/#request-authentication
  */
-import { OWN_SERVER, SERVER_DENIED } from '../knock/admission.ts'
+import { OWN_SERVER, SERVER_DENIED } from '../knock/allowed-servers.ts'
 import type { Clock, Keyring } from '../knock/ports/rooms.ts'
 import { canonicalJson } from '../matrix/canonical-json.ts'
 import type { Ed25519 } from '../matrix/ed25519.ts'
-import { type Refusal, refusal } from '../matrix/errors.ts'
 import { type KeyId, parseKeyId, type ServerName } from '../matrix/identifiers.ts'
 import type { JsonObject } from '../matrix/json.ts'
+import { type Refusal, refusal } from '../matrix/refusal.ts'
 import type { ServerAcl } from '../matrix/server-acl.ts'
 import { allVerify, type SignatureWithKey } from '../matrix/signed-json.ts'
 import { isXMatrix, parseXMatrix, requestObject, type XMatrix } from '../matrix/x-matrix.ts'

@@ -2,7 +2,7 @@
  * Error bodies in the one shape that Matrix has, whatever went wrong and wherever.
  * https://spec.matrix.org/latest/client-server-api/#standard-error-response
  */
-import { type Refusal, refusal } from '../matrix/errors.ts'
+import { type Refusal, refusal } from '../matrix/refusal.ts'
 
 /** With the charset that Fastify would add to each answer anew. */
 export const JSON_TYPE = 'application/json; charset=utf-8'

@@ -1,7 +1,7 @@
 /** The HTTP server under the federation listener, with bounds on time and Matrix answers where Node has its own. */
 import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
-import type { Refusal } from '../matrix/errors.ts'
+import type { Refusal } from '../matrix/refusal.ts'
 import { answerInMatrixShape } from './raw-answers.ts'
 
 export interface FederationServerOptions {

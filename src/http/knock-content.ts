@@ -1,9 +1,9 @@
 /** The body of a send_knock as the event that it should be, or why it is none. Its sender may still be anybody. */
 import { canonicalJson } from '../matrix/canonical-json.ts'
-import { type Refusal, refusal } from '../matrix/errors.ts'
 import { MAX_PDU_BYTES } from '../matrix/event.ts'
 import { isJsonObject, type JsonObject, parseJson } from '../matrix/json.ts'
 import { isLongerThan } from '../matrix/json-length.ts'
+import { type Refusal, refusal } from '../matrix/refusal.ts'
 import { TOO_SLOW } from './error-body.ts'
 import type { Body } from './read-body.ts'
 

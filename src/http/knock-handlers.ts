@@ -4,8 +4,8 @@
  */
 import type { KnockCalls } from '../knock/knock-calls.ts'
 import { MARKER_HEADER, markersIn, type OriginalRequest } from '../knock/ports/homeserver.ts'
-import { type Refusal, refusal } from '../matrix/errors.ts'
 import { parseEventId, parseRoomId, parseUserId, type RoomId, type ServerName } from '../matrix/identifiers.ts'
+import { type Refusal, refusal } from '../matrix/refusal.ts'
 import type { ServerAcl } from '../matrix/server-acl.ts'
 import type { ArrivingBody } from './arriving-body.ts'
 import {

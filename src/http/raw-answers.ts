@@ -4,7 +4,7 @@
  */
 import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
-import type { Refusal } from '../matrix/errors.ts'
+import type { Refusal } from '../matrix/refusal.ts'
 import { errorBody, httpRefusal, JSON_TYPE, WRONG_METHOD } from './error-body.ts'
 
 /** How long a client has to read the answer before its connection is cut, in milliseconds. */

@@ -5,11 +5,11 @@
 import { checkAuthEvents, unknownAuthEvent } from '../matrix/auth/auth-events.ts'
 import { authoriseKnock, type KnockToJudge } from '../matrix/auth/knock-rules.ts'
 import type { Verdict } from '../matrix/auth/verdict.ts'
-import { type Refusal, refusal } from '../matrix/errors.ts'
 import { authEventIds, type Pdu, prevEventIds, type RoomEvent } from '../matrix/event.ts'
+import { type Refusal, refusal } from '../matrix/refusal.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
-import { forbidden, judgeCurrentState, refuseUnknownMembership } from './decision.ts'
 import type { Branch, KnockContext } from './ports/rooms.ts'
+import { forbidden, judgeCurrentState, refuseUnknownMembership } from './room-checks.ts'
 import type { RoomFacts } from './room-facts.ts'
 
 export interface KnockInRoom {

@@ -1,6 +1,8 @@
 /** Why a user could or could not knock now: the checks of make_knock that need no request, on the room as it is. */
-import type { Refusal } from '../matrix/errors.ts'
 import { type RoomId, serverNameOf, type UserId } from '../matrix/identifiers.ts'
+import type { Refusal } from '../matrix/refusal.ts'
+import type { ClosedRoom, OpenRoom, Rooms } from './open-room.ts'
+import type { DecisionFacts, RoomStore } from './ports/rooms.ts'
 import {
   admitServer,
   asOpen,
@@ -11,9 +13,7 @@ import {
   refusePolicyServer,
   refuseUnknownMembership,
   requireKnockableVersion,
-} from './decision.ts'
-import type { DecisionFacts, RoomStore } from './ports/rooms.ts'
-import type { ClosedRoom, OpenRoom, Rooms } from './rooms.ts'
+} from './room-checks.ts'
 
 export interface KnockExplanation {
   /** The rule that lets the user knock, or the refusal that a make_knock would meet. */

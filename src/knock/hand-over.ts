@@ -1,9 +1,9 @@
 /** Lets the homeserver take a knock into its room, and keeps the attempt for as long as its outcome is not known. */
-import { type Refusal, refusal } from '../matrix/errors.ts'
-import { outOfOrder, unknownOutcome } from './decision.ts'
+import { type Refusal, refusal } from '../matrix/refusal.ts'
 import type { KnockToHandOver } from './ports/homeserver.ts'
 import type { Decision } from './ports/rooms.ts'
 import type { KnockPorts } from './ports/use-cases.ts'
+import { outOfOrder, unknownOutcome } from './room-checks.ts'
 
 /**
  * Hands a knock over. Where the other servers of the room get it from us, it is kept from before the homeserver can have

@@ -1,5 +1,5 @@
 /** The two calls, whoever knows the rooms: this service, or the homeserver alone. */
-import type { Refusal } from '../matrix/errors.ts'
+import type { Refusal } from '../matrix/refusal.ts'
 import { type MakeKnockAnswer, type MakeKnockRequest, makeKnock } from './make-knock.ts'
 import { passOnMakeKnock } from './pass-on/make-knock.ts'
 import type { PassOnPorts } from './pass-on/ports.ts'

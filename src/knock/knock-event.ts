@@ -2,7 +2,6 @@
  * What a submitted knock must be before any rule of the room is asked: its format, its shape, its ids.
  * https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv1send_knockroomideventid
  */
-import { type Refusal, refusal } from '../matrix/errors.ts'
 import { checkPduFormat, eventIdOfSignedForm, type Pdu } from '../matrix/event.ts'
 import type { EventTexts } from '../matrix/event-texts.ts'
 import {
@@ -14,6 +13,7 @@ import {
   type UserId,
 } from '../matrix/identifiers.ts'
 import type { JsonObject } from '../matrix/json.ts'
+import { type Refusal, refusal } from '../matrix/refusal.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
 import { droppedShape } from './dropped-shapes.ts'
 

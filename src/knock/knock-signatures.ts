@@ -3,8 +3,8 @@
  * https://spec.matrix.org/latest/server-server-api/#validating-hashes-and-signatures-on-received-events
  */
 import { authorisingServer } from '../matrix/auth/knock-rules.ts'
-import { type Refusal, refusal } from '../matrix/errors.ts'
 import { serverNameOf } from '../matrix/identifiers.ts'
+import { type Refusal, refusal } from '../matrix/refusal.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
 import type { SubmittedKnock } from './knock-event.ts'
 import { judgeSignature, type SignaturePorts } from './server-signature.ts'

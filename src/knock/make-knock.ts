@@ -3,11 +3,15 @@
  * https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1make_knockroomiduserid
  */
 import { selectAuthEvents } from '../matrix/auth/auth-events.ts'
-import { type Refusal, refusal } from '../matrix/errors.ts'
 import { MAX_AUTH_EVENTS, MAX_DEPTH, MAX_PREV_EVENTS } from '../matrix/event.ts'
 import { type EventId, type RoomId, type ServerName, serverNameOf, type UserId } from '../matrix/identifiers.ts'
 import type { JsonObject, JsonValue } from '../matrix/json.ts'
+import { type Refusal, refusal } from '../matrix/refusal.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
+import type { ClosedRoom, OpenRoom } from './open-room.ts'
+import type { OriginalRequest, Upstream } from './ports/homeserver.ts'
+import type { Extremity, RoomHead } from './ports/rooms.ts'
+import type { KnockPorts } from './ports/use-cases.ts'
 import {
   type AdmittedRoom,
   admitServer,
@@ -20,11 +24,7 @@ import {
   refusePolicyServer,
   refuseUnknownMembership,
   requireKnockableVersion,
-} from './decision.ts'
-import type { OriginalRequest, Upstream } from './ports/homeserver.ts'
-import type { Extremity, RoomHead } from './ports/rooms.ts'
-import type { KnockPorts } from './ports/use-cases.ts'
-import type { ClosedRoom, OpenRoom } from './rooms.ts'
+} from './room-checks.ts'
 import { askForTemplate, noTemplate } from './upstream-template.ts'
 
 export interface MakeKnockRequest {

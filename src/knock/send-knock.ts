@@ -3,18 +3,11 @@
  * https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv1send_knockroomideventid
  */
 import { membershipOf } from '../matrix/auth/knock-rules.ts'
-import { type Refusal, refusal } from '../matrix/errors.ts'
 import { authEventIds, type Pdu, prevEventIds, type RoomEvent } from '../matrix/event.ts'
 import { parseUserId, type UserId } from '../matrix/identifiers.ts'
+import { type Refusal, refusal } from '../matrix/refusal.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
 import { authoriseInRoom } from './auth-passes.ts'
-import {
-  type AdmittedRoom,
-  admitServer,
-  decisionFacts,
-  refusePolicyServer,
-  requireKnockableVersion,
-} from './decision.ts'
 import { eventToKeep } from './event-to-keep.ts'
 import { handOver, notRecorded } from './hand-over.ts'
 import { checkSubmittedKnock, type Submission, type SubmittedKnock } from './knock-event.ts'
@@ -23,6 +16,13 @@ import type { OriginalRequest } from './ports/homeserver.ts'
 import type { Decision, KnockAttempt, KnockContext } from './ports/rooms.ts'
 import type { KnockPorts } from './ports/use-cases.ts'
 import { recordKnock } from './record-knock.ts'
+import {
+  type AdmittedRoom,
+  admitServer,
+  decisionFacts,
+  refusePolicyServer,
+  requireKnockableVersion,
+} from './room-checks.ts'
 import type { RoomFacts } from './room-facts.ts'
 
 export interface SendKnockRequest extends Submission {

@@ -4,13 +4,13 @@
  * https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1make_knockroomiduserid
  */
 import { canonicalJson } from '../matrix/canonical-json.ts'
-import { type Refusal, refusal } from '../matrix/errors.ts'
 import { MAX_PDU_BYTES } from '../matrix/event.ts'
 import type { RoomId, UserId } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject } from '../matrix/json.ts'
+import { type Refusal, refusal } from '../matrix/refusal.ts'
 import { without } from '../matrix/signed-json.ts'
-import { notAvailable, outOfOrder } from './decision.ts'
 import type { OriginalRequest, Upstream } from './ports/homeserver.ts'
+import { notAvailable, outOfOrder } from './room-checks.ts'
 
 /** What a template is asked for. */
 export interface TemplateQuestion {

@@ -5,11 +5,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { decodeBase64, encodeBase64, encodeBase64Url } from './base64.ts'
 import { canonicalJson } from './canonical-json.ts'
-import { type Refusal, refusal } from './errors.ts'
 import { type EventTexts, eventTexts } from './event-texts.ts'
 import type { EventId } from './identifiers.ts'
 import { isJsonObject, type JsonObject, type JsonValue } from './json.ts'
 import { redact } from './redaction.ts'
+import { type Refusal, refusal } from './refusal.ts'
 import type { RoomVersion } from './room-versions.ts'
 import { signedBytes, without } from './signed-json.ts'
 

@@ -1,8 +1,8 @@
 /** The use cases behind the listener that the configuration describes, with the operator's limits. */
 import type { Config } from '../config/schema.ts'
 import { type KnockCalls, knocksOnKnownRooms, knocksPassedOn } from '../knock/knock-calls.ts'
+import { createKnockPolicy, type KnockPolicy } from '../knock/limits.ts'
 import { createSeenVersions } from '../knock/pass-on/seen-versions.ts'
-import { createKnockPolicy, type KnockPolicy } from '../knock/policy.ts'
 import type { Upstream } from '../knock/ports/homeserver.ts'
 import type { Clock, Keyring } from '../knock/ports/rooms.ts'
 import type { Store } from '../knock/ports/store.ts'

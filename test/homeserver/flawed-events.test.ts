@@ -3,8 +3,8 @@
  * else. docs/decisions/0012-one-event-one-slot.md
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { createKnockPolicy } from '../../src/knock/limits.ts'
 import { makeKnock } from '../../src/knock/make-knock.ts'
-import { createKnockPolicy } from '../../src/knock/policy.ts'
 import { createKnockPorts, type KnockPorts } from '../../src/knock/ports/use-cases.ts'
 import { sendKnock } from '../../src/knock/send-knock.ts'
 import { nativeEd25519 } from '../../src/matrix/ed25519.ts'

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { compileAdmission } from '../../src/knock/admission.ts'
+import { compileAdmission } from '../../src/knock/allowed-servers.ts'
 import type { Answer } from '../support/http-client.ts'
 import { makeKnockPath } from '../support/remote-knocker.ts'
 import { base64, createIdentity, requestSignature } from '../support/signing.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createKnockPolicy } from '../../src/knock/policy.ts'
+import { createKnockPolicy } from '../../src/knock/limits.ts'
 import type {
   Handover,
   HandoverOutcome,
@@ -10,7 +10,7 @@ import type {
 } from '../../src/knock/ports/homeserver.ts'
 import type { CommitOutcome, KnockCommit } from '../../src/knock/ports/rooms.ts'
 import type { Store } from '../../src/knock/ports/store.ts'
-import { refusal } from '../../src/matrix/errors.ts'
+import { refusal } from '../../src/matrix/refusal.ts'
 import { finishEvent, KNOCKABLE_VERSIONS, signAsItIs } from '../support/events.ts'
 import { knockDraft } from '../support/remote-knocker.ts'
 import { canonical, type JsonRecord } from '../support/signing.ts'

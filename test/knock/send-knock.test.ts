@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createKnockPolicy } from '../../src/knock/policy.ts'
+import { createKnockPolicy } from '../../src/knock/limits.ts'
 import type { RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import {
   contentHashOf,

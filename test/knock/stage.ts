@@ -2,8 +2,8 @@
  * The two use cases on a real store, without network: rooms told as stories, signed by the second implementation, and
  * a keyring that knows the servers of the cast.
  */
+import { createKnockPolicy, type KnockPolicy } from '../../src/knock/limits.ts'
 import { type MakeKnockRequest, makeKnock } from '../../src/knock/make-knock.ts'
-import { createKnockPolicy, type KnockPolicy } from '../../src/knock/policy.ts'
 import type { Decision, Keyring, VerifyKey } from '../../src/knock/ports/rooms.ts'
 import type { Store } from '../../src/knock/ports/store.ts'
 import { createKnockPorts, type KnockHomeserver, type KnockPorts } from '../../src/knock/ports/use-cases.ts'

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { OriginalRequest, UpstreamAnswer } from '../../src/knock/ports/homeserver.ts'
-import { refusal } from '../../src/matrix/errors.ts'
 import type { JsonObject } from '../../src/matrix/json.ts'
+import { refusal } from '../../src/matrix/refusal.ts'
 import { bans, continueRoom, says, type TestRoom } from '../support/test-room.ts'
 import { ALICE, CAROL, importRoom, NOW, stage, usualRoom } from './stage.ts'
 

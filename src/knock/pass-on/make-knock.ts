@@ -3,8 +3,8 @@
  * template are left to the homeserver.
  * https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1make_knockroomiduserid
  */
-import type { Refusal } from '../../matrix/errors.ts'
 import { serverNameOf } from '../../matrix/identifiers.ts'
+import type { Refusal } from '../../matrix/refusal.ts'
 import {
   type MakeKnockAnswer,
   type MakeKnockRequest,

@@ -1,11 +1,11 @@
 /** What the two use cases are given where no room can be read, and the record of what they decide. */
-import type { Refusal } from '../../matrix/errors.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../matrix/identifiers.ts'
+import type { Refusal } from '../../matrix/refusal.ts'
 import type { RoomVersion } from '../../matrix/room-versions.ts'
-import { decisionFacts } from '../decision.ts'
-import type { KnockPolicy } from '../policy.ts'
+import type { KnockPolicy } from '../limits.ts'
 import type { Upstream } from '../ports/homeserver.ts'
 import type { Clock, Decision, RoomStore } from '../ports/rooms.ts'
+import { decisionFacts } from '../room-checks.ts'
 import type { SignaturePorts } from '../server-signature.ts'
 import type { SeenVersions } from './seen-versions.ts'
 

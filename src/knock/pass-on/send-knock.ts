@@ -3,14 +3,14 @@
  * which decides by the room's rules. Its 200 is ours.
  * https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv1send_knockroomideventid
  */
-import type { Refusal } from '../../matrix/errors.ts'
 import { contentHashHolds } from '../../matrix/event.ts'
 import { parseUserId } from '../../matrix/identifiers.ts'
-import { outOfOrder, unknownOutcome } from '../decision.ts'
+import type { Refusal } from '../../matrix/refusal.ts'
 import { TAKING } from '../hand-over.ts'
 import { checkSubmittedKnock, type Submission, type SubmittedKnock, WRONG_EVENT_ID } from '../knock-event.ts'
 import { refuseUnsigned } from '../knock-signatures.ts'
 import type { UpstreamAnswer } from '../ports/homeserver.ts'
+import { outOfOrder, unknownOutcome } from '../room-checks.ts'
 import type { SendKnockAnswer, SendKnockRequest } from '../send-knock.ts'
 import { type PassedOnAcceptance, type PassOnPorts, recordPassedOn } from './ports.ts'
 import { type SeenVersions, TELLING_VERSIONS } from './seen-versions.ts'

@@ -1,9 +1,9 @@
 /** What the use cases need of a homeserver next door, where there is one: its rooms, and that it takes knocks into them. */
 
-import type { Refusal } from '../../matrix/errors.ts'
 import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId, RoomId, ServerName } from '../../matrix/identifiers.ts'
 import type { JsonObject } from '../../matrix/json.ts'
+import type { Refusal } from '../../matrix/refusal.ts'
 
 /**
  * On every request to the homeserver: a value of our own, after those of other processes through which a request came that

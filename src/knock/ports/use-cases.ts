@@ -1,8 +1,8 @@
 /** What the two use cases are given: our name, the rooms, the keys, the time and the operator's policy. */
 import type { Ed25519 } from '../../matrix/ed25519.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
-import type { KnockPolicy } from '../policy.ts'
-import { createRooms, type Rooms } from '../rooms.ts'
+import type { KnockPolicy } from '../limits.ts'
+import { createRooms, type Rooms } from '../open-room.ts'
 import type { Handover, RoomSupply, Upstream } from './homeserver.ts'
 import type { AttemptStore, Clock, Keyring, RoomStore } from './rooms.ts'
 

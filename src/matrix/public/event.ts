@@ -1,5 +1,4 @@
 /** `matrix-knock/event`: the format, redaction, hashes and ids of events, in every room version. */
-export type { ErrorCode, Refusal } from '../errors.ts'
 export {
   authEventIds,
   checkPduFormat,
@@ -28,4 +27,5 @@ export {
   type UserId,
 } from '../identifiers.ts'
 export { redact } from '../redaction.ts'
+export type { ErrorCode, Refusal } from '../refusal.ts'
 export { type RedactionRules, ROOM_VERSIONS, type RoomVersion, roomVersion } from '../room-versions.ts'

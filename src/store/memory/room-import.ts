@@ -3,7 +3,7 @@ import type { Clock, RoomEvent } from '../../knock/ports/rooms.ts'
 import type { ImportHeader, ImportOutcome, RoomImport, StagedEvent } from '../../knock/ports/store.ts'
 import { membershipOf } from '../../matrix/auth/knock-rules.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../matrix/identifiers.ts'
-import { answerNow, createKnockJudge, shallowestOf } from '../kept-knock.ts'
+import { answerNow, createKnockJudge, shallowestOf } from '../knock-fate.ts'
 import { stateClash } from '../state-clash.ts'
 import {
   createSnapshot,

@@ -4,7 +4,7 @@
  */
 import { type Pdu, prevEventIds } from '../../matrix/event.ts'
 import type { CommonJobs } from '../jobs.ts'
-import { createKnockJudge, type Fate, type Inquiry, type KnockToPlace, shallowestOf } from '../kept-knock.ts'
+import { createKnockJudge, type Fate, type Inquiry, type KnockToPlace, shallowestOf } from '../knock-fate.ts'
 import { parsePdu } from '../stored-pdu.ts'
 import { bytes, text } from './bytea.ts'
 import type { Database, Run, Statement } from './database.ts'

@@ -29,7 +29,7 @@ import { createPruning } from './prune.ts'
 import { createRoomCopy } from './room-copy.ts'
 import { createRoomList } from './room-list.ts'
 import { createRoomReader } from './room-reader.ts'
-import { createSettlement } from './settle.ts'
+import { createSettlement } from './settle-signatures.ts'
 import { createUncheckedReader } from './unchecked-events.ts'
 
 export interface PostgresStoreOptions extends Partial<Retention> {

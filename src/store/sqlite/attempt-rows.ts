@@ -1,7 +1,7 @@
 /** Attempts of unknown outcome as rows. */
 import { type AttemptReader, MAX_ATTEMPT_BYTES, MAX_ATTEMPTS, type StoredAttempt } from '../attempts.ts'
 import type { Database } from './database.ts'
-import type { Handlers } from './jobs.ts'
+import type { Handlers } from './writer-jobs.ts'
 
 export function createAttemptWriter(db: Database): Pick<Handlers, 'beginAttempt' | 'endAttempt'> {
   const insert = db.prepare(`

@@ -5,8 +5,8 @@
 import type { CommitOutcome } from '../../knock/ports/rooms.ts'
 import { createAttemptRemoval } from './attempt-rows.ts'
 import type { Database } from './database.ts'
-import type { CommitJob } from './jobs.ts'
 import { createJoinedServers } from './joined-servers.ts'
+import type { CommitJob } from './writer-jobs.ts'
 
 interface HeadRow {
   readonly room: number

@@ -4,7 +4,7 @@ import type { Decision } from '../../knock/ports/rooms.ts'
 import type { DecisionFilter } from '../../knock/ports/store.ts'
 import { decodeDecision } from '../stored-decision.ts'
 import type { Database } from './database.ts'
-import type { Handlers } from './jobs.ts'
+import type { Handlers } from './writer-jobs.ts'
 
 export function createDecisionWriter(db: Database): Pick<Handlers, 'decisions'> {
   const insert = db.prepare(

@@ -8,9 +8,9 @@ import type { Clock } from '../../knock/ports/rooms.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import type { Database } from './database.ts'
 import { LAGS } from './delivery-waits.ts'
-import type { TransactionRow } from './jobs.ts'
 import { createOutgoingEvents } from './outgoing-events.ts'
 import type { WriterClient } from './writer-client.ts'
+import type { TransactionRow } from './writer-jobs.ts'
 
 const FOREVER = Number.MAX_SAFE_INTEGER
 

@@ -1,7 +1,7 @@
 /** Turns accepted knocks into rows per destination, in chunks. docs/architecture.md, "A commit". */
 import { EXPANDED_SERVERS } from '../outgoing-transaction.ts'
 import type { Database } from './database.ts'
-import type { Handlers } from './jobs.ts'
+import type { Handlers } from './writer-jobs.ts'
 
 interface OutboxRow {
   readonly event: number

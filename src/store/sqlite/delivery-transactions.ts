@@ -11,7 +11,7 @@ import {
   transactionLength,
 } from '../outgoing-transaction.ts'
 import type { Database } from './database.ts'
-import type { Handlers, TransactionRow } from './jobs.ts'
+import type { Handlers, TransactionRow } from './writer-jobs.ts'
 
 /** Events that one transaction of the writer drops. */
 const DROPPED_EVENTS = 1_000

@@ -1,6 +1,6 @@
 /** When destinations are tried again: what makes them due before their time. */
 import type { Database } from './database.ts'
-import type { Handlers } from './jobs.ts'
+import type { Handlers } from './writer-jobs.ts'
 
 /** ?2 waits after a failure, longer than it has to by ?1; the reader asks the same before it writes. */
 export const RESUMABLE = 'destination = ?2 AND attempts > 0 AND due_at > max(?1, coalesce(not_before, 0))'

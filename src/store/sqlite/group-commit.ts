@@ -4,7 +4,7 @@
  */
 import { beginImmediate } from './connection.ts'
 import type { Database } from './database.ts'
-import type { AnswerMessage, Handlers, JobKind, JobMessage } from './jobs.ts'
+import type { AnswerMessage, Handlers, JobKind, JobMessage } from './writer-jobs.ts'
 
 /** Runs a group of jobs as one transaction. The answers come in the order of the jobs. */
 export type GroupCommit = (jobs: readonly JobMessage[]) => readonly AnswerMessage[]

@@ -6,8 +6,8 @@
 import type { BeginImport, StageRow } from '../jobs.ts'
 import { stateClash } from '../state-clash.ts'
 import type { Database } from './database.ts'
-import type { Handlers } from './jobs.ts'
 import { createJoinedServers } from './joined-servers.ts'
+import type { Handlers } from './writer-jobs.ts'
 
 export function createImportStaging(
   db: Database,

@@ -4,8 +4,8 @@
  */
 import type { ImportOutcome } from '../../knock/ports/store.ts'
 import type { Database } from './database.ts'
-import type { Handlers } from './jobs.ts'
 import { createKnockTakeover } from './kept-knocks.ts'
+import type { Handlers } from './writer-jobs.ts'
 
 interface Staged {
   readonly room: number

@@ -3,11 +3,11 @@
  * in chunks while it stages, the last of them inside the swap. docs/architecture.md, "What is kept of a room".
  */
 import { type Pdu, prevEventIds } from '../../matrix/event.ts'
-import { answerNow, createKnockJudge, type Fate, shallowestOf } from '../kept-knock.ts'
+import { answerNow, createKnockJudge, type Fate, shallowestOf } from '../knock-fate.ts'
 import { parsePdu } from '../stored-pdu.ts'
 import type { Database } from './database.ts'
-import type { Handlers } from './jobs.ts'
 import { createJoinedServers } from './joined-servers.ts'
+import type { Handlers } from './writer-jobs.ts'
 
 /** So many are judged together, which walks over the file at most once, and taken over in one transaction. */
 const CHUNK_KNOCKS = 100

@@ -3,7 +3,7 @@ import type { StoredServerKeys } from '../../knock/ports/rooms.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import { decodeKeys } from '../stored-keys.ts'
 import type { Database } from './database.ts'
-import type { Handlers } from './jobs.ts'
+import type { Handlers } from './writer-jobs.ts'
 
 export function createKeyWriter(db: Database): Pick<Handlers, 'writeKeys'> {
   const write = db.prepare(`

@@ -2,7 +2,7 @@
 import { ATTEMPT_MS } from '../retention.ts'
 import type { Database, Statement } from './database.ts'
 import { prepareAcceptedForgetting } from './forget-accepted.ts'
-import type { Handlers } from './jobs.ts'
+import type { Handlers } from './writer-jobs.ts'
 
 /** Rows that one pass may remove. */
 const PASS_ROWS = 500

@@ -2,7 +2,7 @@
 import type { Worker } from 'node:worker_threads'
 import { spawnThread } from '../../concurrency/spawn.ts'
 import type { JobResult, JobRunner } from '../jobs.ts'
-import type { AnswerMessage, JobMessage, Jobs, StartMessage, WriterData } from './jobs.ts'
+import type { AnswerMessage, JobMessage, Jobs, StartMessage, WriterData } from './writer-jobs.ts'
 
 export interface WriterClient extends JobRunner<Jobs> {
   /** Why something could not be written, until a knock or a probe was: what is smaller may fit in where they do not. */

@@ -11,12 +11,12 @@ import { createDeliveryWaits } from './delivery-waits.ts'
 import { createGroupCommit } from './group-commit.ts'
 import { createImportStaging } from './import-staging.ts'
 import { createImportSwap } from './import-swap.ts'
-import type { AnswerMessage, Handlers, JobMessage, StartMessage, WriterData } from './jobs.ts'
 import { createKnockKeeping } from './kept-knocks.ts'
 import { createKeyWriter } from './key-rows.ts'
 import { watchOpenFile } from './open-file.ts'
 import { createPruning } from './prune.ts'
-import { createSettlement } from './settle.ts'
+import { createSettlement } from './settle-signatures.ts'
+import type { AnswerMessage, Handlers, JobMessage, StartMessage, WriterData } from './writer-jobs.ts'
 
 /** Jobs in one transaction: enough to share a sync, few enough that nobody waits long for it. */
 const GROUP_SIZE = 256

@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { openWriter } from '../../../src/store/sqlite/connection.ts'
 import { createGroupCommit } from '../../../src/store/sqlite/group-commit.ts'
-import type { Handlers, JobMessage } from '../../../src/store/sqlite/jobs.ts'
+import type { Handlers, JobMessage } from '../../../src/store/sqlite/writer-jobs.ts'
 import { temporaryStore, withReader } from './temporary-store.ts'
 
 /** Jobs that write one row each; the one for `bad` fails after it wrote. */

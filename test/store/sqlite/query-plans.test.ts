@@ -17,7 +17,7 @@ import { createKeyReader, createKeyWriter } from '../../../src/store/sqlite/key-
 import { createRoomCopy } from '../../../src/store/sqlite/room-copy.ts'
 import { createRoomList } from '../../../src/store/sqlite/room-list.ts'
 import { createRoomReader } from '../../../src/store/sqlite/room-reader.ts'
-import { createSettlement } from '../../../src/store/sqlite/settle.ts'
+import { createSettlement } from '../../../src/store/sqlite/settle-signatures.ts'
 import { createUncheckedReader } from '../../../src/store/sqlite/unchecked-events.ts'
 import type { WriterClient } from '../../../src/store/sqlite/writer-client.ts'
 import { temporaryStore } from './temporary-store.ts'

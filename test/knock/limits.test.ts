@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createKnockPolicy, type Knocker } from '../../src/knock/policy.ts'
+import { createKnockPolicy, type Knocker } from '../../src/knock/limits.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
 
 const alice: Knocker = {

@@ -4,14 +4,14 @@
  */
 import { authoriseKnock, type KnockToJudge, membershipOf } from '../matrix/auth/knock-rules.ts'
 import type { Verdict } from '../matrix/auth/verdict.ts'
-import { type Refusal, refusal } from '../matrix/errors.ts'
 import type { RoomEvent } from '../matrix/event.ts'
 import type { RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
+import { type Refusal, refusal } from '../matrix/refusal.ts'
 import { type RoomVersion, roomVersion } from '../matrix/room-versions.ts'
+import type { ClosedRoom, OpenRoom } from './open-room.ts'
 import type { Handover } from './ports/homeserver.ts'
 import type { DecisionFacts, Membership, RoomHead, RoomStore } from './ports/rooms.ts'
 import { knockableVersion, type RoomFacts } from './room-facts.ts'
-import type { ClosedRoom, OpenRoom } from './rooms.ts'
 
 /** A room that a server may ask about: we are in it, its state is whole, and its ACL lets the server in. */
 export interface AdmittedRoom extends Membership {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Pdu, RoomEvent } from '../../src/matrix/event.ts'
-import { answerNow, createKnockJudge, type KnockToPlace } from '../../src/store/kept-knock.ts'
+import { answerNow, createKnockJudge, type KnockToPlace } from '../../src/store/knock-fate.ts'
 import { CAROL, event, id, member } from './sample-room.ts'
 
 /** A member of so many, each of whom came after the one before, at depths from 1. */

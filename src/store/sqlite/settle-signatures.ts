@@ -2,8 +2,8 @@
 import { WRONGLY_SIGNED } from '../flaw-reasons.ts'
 import { parsePdu } from '../stored-pdu.ts'
 import type { Database } from './database.ts'
-import type { Handlers } from './jobs.ts'
 import { createJoinedServers } from './joined-servers.ts'
+import type { Handlers } from './writer-jobs.ts'
 
 interface EventRow {
   readonly event: number

@@ -3,8 +3,8 @@
  * meets 429 backs off from the whole homeserver. docs/decisions/0016-limits-that-are-on.md
  */
 import { LRUCache } from 'lru-cache'
-import { type Refusal, refusal } from '../matrix/errors.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
+import { type Refusal, refusal } from '../matrix/refusal.ts'
 import { canonicalHost } from '../matrix/server-spellings.ts'
 import type { Clock } from './ports/rooms.ts'
 

@@ -1,5 +1,5 @@
 /** The gate before any room: servers that the operator does not let in, and our own, which has other ways. */
-import { refusal } from '../matrix/errors.ts'
+import { refusal } from '../matrix/refusal.ts'
 import type { ServerAcl } from '../matrix/server-acl.ts'
 import { compileServerList } from '../matrix/server-list.ts'
 
