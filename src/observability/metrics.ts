@@ -59,7 +59,7 @@ export function createMetrics({ queue, holdings, clock }: MetricsOptions): Metri
     labelNames: ['status'],
     registers,
   })
-  for (const status of ['401', '429', '500']) harmful.inc({ status }, 0)
+  for (const status of ['401', '429', '500', '504']) harmful.inc({ status }, 0)
   const failures = new Counter({
     name: 'matrix_knock_authentication_failures_total',
     help: 'Requests that were not let in, by reason; keys_unavailable is no fault of the signature, own_lack none of the remote',
@@ -82,6 +82,7 @@ export function createMetrics({ queue, holdings, clock }: MetricsOptions): Metri
     labelNames: ['outcome'],
     registers,
   })
+  for (const outcome of ['read', 'failed']) roomReads.inc({ outcome }, 0)
   const attempts = new Gauge({
     name: 'matrix_knock_handover_attempts',
     help: 'Knocks that were given to the homeserver and have not been seen in their room',

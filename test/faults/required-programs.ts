@@ -1,11 +1,12 @@
 /** What the fault tests need beside Node. Without one of these there is nothing to say, so that is a failure. */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { requireNginx } from '../interop/support/install.ts'
+import { requireNginx, requirePromtool } from '../interop/support/install.ts'
 import { findPostgres } from '../support/postgres-binaries.ts'
 
 export async function setup(): Promise<void> {
   await requireNginx()
+  await requirePromtool()
   await (await findPostgres()).discard()
   for (const program of ['prlimit', 'setpriv']) {
     await promisify(execFile)(program, ['--version']).catch(() => {

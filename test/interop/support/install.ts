@@ -1,9 +1,9 @@
 /**
- * Installs the real programs that the interoperability tests run: Synapse, Dendrite and nginx. What is there already
+ * Installs the real programs that tests run: Synapse, Dendrite, nginx and the rule checker of Prometheus. What is there already
  * costs nothing; what cannot be had fails the run with its remedy, so that nothing counts as passed that did not run.
  */
 import { execFile, spawn } from 'node:child_process'
-import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { access, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -16,6 +16,7 @@ const CACHE = fileURLToPath(new URL('../../../.cache/interop/', import.meta.url)
 const CONSTRAINTS = fileURLToPath(new URL('./synapse-constraints.txt', import.meta.url))
 const SYNAPSE = join(CACHE, `synapse-${SYNAPSE_VERSION}`)
 const DENDRITE = join(CACHE, `dendrite-${DENDRITE_VERSION}`)
+const PROMETHEUS = join(CACHE, 'prometheus')
 const DENDRITE_MODULE = 'github.com/matrix-org/dendrite'
 
 /** The Python that has Synapse. */
@@ -24,6 +25,9 @@ export const SYNAPSE_PYTHON = join(SYNAPSE, 'bin', 'python')
 export const DENDRITE_PROGRAM = process.env.DENDRITE_BIN ?? join(DENDRITE, 'dendrite')
 /** The nginx program. */
 export const NGINX_PROGRAM = process.env.NGINX_BIN ?? '/usr/sbin/nginx'
+
+/** The rule checker of Prometheus. */
+export const PROMTOOL_PROGRAM = process.env.PROMTOOL_BIN ?? join(PROMETHEUS, 'usr', 'bin', 'promtool')
 
 /** Installs what is missing, one line for each program. Vitest calls it once before the tests. */
 export async function setup(): Promise<void> {
@@ -41,6 +45,12 @@ export async function setup(): Promise<void> {
 export async function requireNginx(): Promise<void> {
   await mkdir(CACHE, { recursive: true })
   await step('nginx', NGINX_PROGRAM, installNginx)
+}
+
+/** Unpacks promtool alone where it is missing. @throws Error with the remedy where it cannot be had */
+export async function requirePromtool(): Promise<void> {
+  await mkdir(CACHE, { recursive: true })
+  await step('promtool', PROMTOOL_PROGRAM, unpackPrometheus)
 }
 
 async function step(what: string, program: string, install: () => Promise<void>): Promise<void> {
@@ -92,6 +102,17 @@ async function installNginx(): Promise<void> {
   await run('apt-get', ['install', '-qq', '-y', '--no-install-recommends', 'nginx-light'], remedy)
   // The package starts a server of its own where the machine allows it; the tests have no use for that one.
   await promisify(execFile)('service', ['nginx', 'stop']).catch(() => undefined)
+}
+
+/** The package is not installed: it would start a server. */
+async function unpackPrometheus(): Promise<void> {
+  const remedy = 'install the Debian package prometheus, or name its promtool in PROMTOOL_BIN'
+  await whole(PROMETHEUS, async (directory) => {
+    await run('apt-get', ['update', '-qq'], remedy)
+    await run('apt-get', ['download', '-qq', 'prometheus'], remedy, directory)
+    const [archive = ''] = (await readdir(directory)).filter((name) => name.endsWith('.deb'))
+    await run('dpkg-deb', ['-x', archive, '.'], remedy, directory)
+  })
 }
 
 /** Runs one command below normal priority to its end. @throws Error with what it wrote and the remedy */
