@@ -4,13 +4,17 @@ import { promisify } from 'node:util'
 import { requireNginx, requirePromtool } from '../interop/support/install.ts'
 import { findPostgres } from '../support/postgres-binaries.ts'
 
+const PACKAGES = { prlimit: 'util-linux', setpriv: 'util-linux', 'systemd-analyze': 'systemd' }
+
 export async function setup(): Promise<void> {
   await requireNginx()
   await requirePromtool()
   await (await findPostgres()).discard()
-  for (const program of ['prlimit', 'setpriv']) {
+  for (const [program, debianPackage] of Object.entries(PACKAGES)) {
     await promisify(execFile)(program, ['--version']).catch(() => {
-      throw new Error(`not installed: ${program}. On Debian: apt-get install -y --no-install-recommends util-linux`)
+      throw new Error(
+        `not installed: ${program}. On Debian: apt-get install -y --no-install-recommends ${debianPackage}`,
+      )
     })
   }
 }
