@@ -3,6 +3,7 @@
  * connection that is closed in the middle of an upload loses the answer that says why.
  */
 import type { Readable } from 'node:stream'
+import { giveBack } from './returned-memory.ts'
 
 export type Body =
   | { readonly kind: 'whole'; readonly bytes: Buffer }
@@ -62,7 +63,7 @@ export function discardBody(stream: Readable, limit: number, waitMs: number): Pr
 
 const NOTHING = Buffer.alloc(0)
 
-/** @param keep is given what comes up to the limit */
+/** @param keep is given what comes up to the limit, and copies what it wants of it */
 function readThrough(
   stream: Readable,
   limit: number,
@@ -75,6 +76,7 @@ function readThrough(
     const onData = (chunk: Buffer) => {
       size += chunk.length
       if (size <= limit) keep(chunk)
+      giveBack(chunk)
       if (size > MAX_DISCARDED_BYTES) settle({ kind: 'too large' })
     }
     const onEnd = () => settle(size > limit ? { kind: 'too large' } : { kind: 'whole', bytes: kept() })

@@ -8,6 +8,8 @@ import { type Ed25519, KEY_BYTES, SIGNATURE_BYTES } from '../matrix/ed25519.ts'
 import { createSharedMemory, JUDGED, MESSAGE_BYTES, openPlaces, PLACES, SUBMITTED } from './shared-places.ts'
 
 export interface VerificationThread extends Ed25519 {
+  /** Resolves once the thread verifies, or is lost: while it is loaded, a process that is short of files can lose it. */
+  ready(): Promise<void>
   /** Calls back, with the reason, when the thread ended and nobody had stopped it. */
   onLost(listener: (reason: string) => void): void
   stop(): Promise<void>
@@ -83,7 +85,11 @@ export function startVerificationThread(otherwise: Ed25519, spawn = spawnVerifie
   worker.on('error', (error) => lose(error.message))
   worker.on('exit', (code) => lose(`it ended unasked (exit code ${code})`))
 
-  return {
+  const verification: VerificationThread = {
+    async ready() {
+      // Whatever it says of this: then it is there.
+      await verification.verify(new Uint8Array(KEY_BYTES), new Uint8Array(), new Uint8Array(SIGNATURE_BYTES))
+    },
     verify(publicKey, message, signature) {
       const isFull = ((submitted - judged) | 0) === PLACES
       const fits = message.length <= MESSAGE_BYTES && publicKey.length === KEY_BYTES
@@ -111,4 +117,5 @@ export function startVerificationThread(otherwise: Ed25519, spawn = spawnVerifie
       leaveToOther()
     },
   }
+  return verification
 }

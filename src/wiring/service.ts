@@ -104,6 +104,7 @@ export async function startService(parts: ServiceParts): Promise<Service> {
   try {
     const adminAddress = await listen(admin, { host: config.admin.host, port: config.admin.port }, 'admin')
     await homeserver?.start()
+    await verification.ready()
     const address = await listen(server, whereToListen(config), 'listen')
     state = 'serving'
     deliveries.start()

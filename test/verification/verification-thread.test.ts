@@ -1,4 +1,5 @@
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
+import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { afterAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { type Ed25519, nativeEd25519 } from '../../src/matrix/ed25519.ts'
@@ -116,6 +117,21 @@ describe('a thread that verifies, and is lost', () => {
     const lost = vi.fn()
     startThread(nativeEd25519, () => worker).onLost(lost)
     await expect.poll(() => lost.mock.calls).toEqual([['no memory left']])
+  })
+
+  it('is ready when it verifies, and not before; nobody waits for one that is lost', async () => {
+    const worker = new Worker(silent, { eval: true })
+    const ready = vi.fn()
+    const becoming = startThread(nativeEd25519, () => worker)
+      .ready()
+      .then(ready)
+    await once(worker, 'online')
+    expect(ready).not.toHaveBeenCalled()
+    worker.postMessage('end')
+    await becoming
+    const otherwise = counted()
+    await startThread(otherwise).ready()
+    expect(otherwise.verify).not.toHaveBeenCalled()
   })
 
   it('is not missed once it was stopped', async () => {
