@@ -4,9 +4,9 @@
  * https://spec.matrix.org/latest/server-server-api/#calculating-the-reference-hash-for-an-event
  */
 import { canonicalJson } from './canonical-json.ts'
-import type { Pdu } from './event.ts'
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from './json.ts'
 import { type JsonMember, readJsonMembers } from './json-members.ts'
+import type { Pdu } from './pdu.ts'
 import { redact } from './redaction.ts'
 import type { RoomVersion } from './room-versions.ts'
 import { without } from './signed-json.ts'

@@ -4,18 +4,12 @@
  */
 import { TYPES_OF_EVERY_BRANCH } from '../knock/fact-types.ts'
 import { canonicalJsonText } from '../matrix/canonical-json.ts'
-import {
-  eventIdOfSignedForm,
-  isContentHash,
-  MAX_PDU_BYTES,
-  type Pdu,
-  pduFormatFlaw,
-  type RoomEvent,
-} from '../matrix/event.ts'
-import { eventTexts } from '../matrix/event-texts.ts'
+import { MAX_PDU_BYTES, pduFormatFlaw } from '../matrix/event-format.ts'
+import { eventIdOfSignedForm, eventTexts, isContentHash } from '../matrix/event-hashes.ts'
 import { type EventId, parseEventId, parseUserId, type RoomId, type UserId } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../matrix/json.ts'
 import { readPartialEvent } from '../matrix/partial-event.ts'
+import type { Pdu, RoomEvent } from '../matrix/pdu.ts'
 import { redact } from '../matrix/redaction.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
 import { without } from '../matrix/signed-json.ts'

@@ -7,7 +7,7 @@
 import type { Clock, RoomEvent } from '../knock/ports/rooms.ts'
 import type { Store } from '../knock/ports/store.ts'
 import { judgeSignature, type SignaturePorts, type SignedEvent } from '../knock/server-signature.ts'
-import { signedForm } from '../matrix/event.ts'
+import { signedForm } from '../matrix/event-hashes.ts'
 import { parseUserId, type RoomId, type ServerName, serverNameOf, type UserId } from '../matrix/identifiers.ts'
 import { roomVersion } from '../matrix/room-versions.ts'
 import { judgeByStoredKeys, proven, type StoredKeysVerdict } from '../rooms/keys-at-hand.ts'

@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { decodeBase64, encodeBase64 } from '../../src/matrix/base64.ts'
 import { nativeEd25519, signingKeyFromSeed } from '../../src/matrix/ed25519.ts'
-import { contentHash, contentHashHolds, eventId, eventIdOfSignedForm, signedForm } from '../../src/matrix/event.ts'
+import {
+  contentHash,
+  contentHashHolds,
+  eventId,
+  eventIdOfSignedForm,
+  signedForm,
+} from '../../src/matrix/event-hashes.ts'
 import type { KeyId } from '../../src/matrix/identifiers.ts'
 import { oracleCanonicalText } from '../oracle/canonical-json.ts'
 import { oracleContentHash, oracleEventId, oracleSignedForm } from '../oracle/event-hashes.ts'

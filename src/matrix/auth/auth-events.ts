@@ -2,8 +2,8 @@
  * Auth events: which state a knock must cite, and the rules that judge what it does cite.
  * https://spec.matrix.org/latest/server-server-api/#auth-events-selection
  */
-import type { Pdu, RoomEvent } from '../event.ts'
 import type { EventId } from '../identifiers.ts'
+import type { Pdu, RoomEvent } from '../pdu.ts'
 import type { RoomVersion } from '../room-versions.ts'
 import type { KnockAuthState } from './knock-rules.ts'
 import { cite, type Rejected, rejected } from './verdict.ts'

@@ -2,9 +2,9 @@
  * The authorisation rules for `m.room.create`, the first rule of every room version.
  * https://spec.matrix.org/latest/rooms/v12/#authorization-rules and its sisters
  */
-import type { Pdu } from '../event.ts'
 import { parseUserId } from '../identifiers.ts'
 import type { JsonValue } from '../json.ts'
+import type { Pdu } from '../pdu.ts'
 import type { RoomVersion } from '../room-versions.ts'
 import { cite, rejected, type Verdict } from './verdict.ts'
 

@@ -2,9 +2,9 @@
  * The authorisation rules as they judge a knock: an `m.room.member` event with membership `knock`.
  * https://spec.matrix.org/latest/rooms/v10/#authorization-rules and its sisters
  */
-import type { Pdu, RoomEvent } from '../event.ts'
 import { parseUserId, type ServerName, serverNameOf } from '../identifiers.ts'
 import type { JsonValue } from '../json.ts'
+import type { Pdu, RoomEvent } from '../pdu.ts'
 import type { RoomVersion } from '../room-versions.ts'
 import { cite, rejected, type Verdict } from './verdict.ts'
 
