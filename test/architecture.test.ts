@@ -175,6 +175,12 @@ describe('the direction of imports', () => {
     expect(circleIn(edges)).toBeUndefined()
   })
 
+  it('leads the thread that verifies to no more than it verifies with', () => {
+    const loaded = loadedBy('verification/verifier.ts')
+    expect(loaded).toContain('matrix/ed25519.ts')
+    expect(loaded).not.toContain('tweetnacl')
+  })
+
   it('keeps support for tests apart from what is tested', () => {
     for (const folder of ['support', 'oracle']) {
       const files = filesIn(join(here, folder))
@@ -272,6 +278,19 @@ describe('files', () => {
 
 function withoutComments(text: string): string {
   return text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$|\s\/\/ .*$/gm, '')
+}
+
+/** The files and packages that run with a file, itself among them. */
+function loadedBy(path: string): readonly string[] {
+  const loaded = new Set([path])
+  for (const file of loaded) {
+    const source = sources.find((candidate) => candidate.path === file)
+    const running = (source?.imports ?? []).filter(({ typeOnly }) => !typeOnly)
+    for (const imported of running) {
+      loaded.add(source !== undefined && isOurs(imported) ? targetOf(source, imported) : packageOf(imported.specifier))
+    }
+  }
+  return [...loaded]
 }
 
 /** A path that ends where it began, or undefined. */
