@@ -14,8 +14,11 @@ import { redact } from '../matrix/redaction.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
 import { without } from '../matrix/signed-json.ts'
 
+/** An event that a room can be built of. */
+export type SoundEvent = ComputedEvent | BareEvent
+
 /** An event whose id was computed, and whose hash holds or whose redacted form stands for it. */
-export interface SoundEvent extends RoomEvent {
+export interface ComputedEvent extends RoomEvent {
   readonly sender: UserId
   /** What its signatures cover. */
   readonly signedBytes: Uint8Array
@@ -24,9 +27,14 @@ export interface SoundEvent extends RoomEvent {
   /**
    * `whole`: its content hash holds. `redacted`: it came redacted, or no more of it can be read: only its signatures can
    * tell whether it was changed. `altered`: it came with something that its hash does not cover, which was left out.
-   * `named`: no more is known of it than its id and its depth.
    */
-  readonly form: 'whole' | 'redacted' | 'altered' | 'named'
+  readonly form: 'whole' | 'redacted' | 'altered'
+}
+
+/** A last event of a room of which no more is known than its id and its depth: its PDU says nothing else. */
+export interface BareEvent extends RoomEvent {
+  readonly json: string
+  readonly form: 'named'
 }
 
 /** An event that cannot be used: at most its own place in the state is closed by that. */
@@ -77,15 +85,15 @@ export function readRoomEvent(bytes: Uint8Array, roomId: RoomId, version: RoomVe
  * A last event of a room that cannot be read: who builds upon it names it, and needs no more. It stands among the others
  * with the id that no event of these versions carries, and with nothing else.
  */
-export function namedEvent(eventId: EventId, depth: number): SoundEvent {
+export function namedEvent(eventId: EventId, depth: number): BareEvent {
   const nothing = { type: '', sender: '', content: {}, prev_events: [], auth_events: [], signatures: {} }
   const pdu: Pdu = { ...nothing, event_id: eventId, depth, origin_server_ts: 0, hashes: { sha256: '' } }
   const json = canonicalJsonText(pdu)
-  return { eventId, pdu, sender: '' as UserId, signedBytes: new Uint8Array(), json, form: 'named' }
+  return { eventId, pdu, json, form: 'named' }
 }
 
 /** What an export says of such an event. */
-export function readNamedEvent(bytes: Uint8Array): SoundEvent | undefined {
+export function readNamedEvent(bytes: Uint8Array): BareEvent | undefined {
   const json = parseJson(bytes)
   if (!json.ok || !isJsonObject(json.value)) return undefined
   const { type, event_id: id, depth } = json.value
