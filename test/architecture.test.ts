@@ -42,8 +42,18 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   cli: ['matrix', 'knock', 'rooms', 'doctor', 'config', 'observability'],
   'main.ts': ['cli', 'config', 'wiring'],
   wiring: [
-    ...['matrix', 'knock', 'rooms', 'store', 'federation', 'homeserver', 'http', 'doctor', 'config', 'observability'],
-    ...['verification', 'upkeep'],
+    'matrix',
+    'knock',
+    'rooms',
+    'store',
+    'federation',
+    'homeserver',
+    'http',
+    'doctor',
+    'config',
+    'observability',
+    'verification',
+    'upkeep',
   ],
 }
 
@@ -71,8 +81,13 @@ const PURE: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>
   matrix: {
     'node:buffer': ['isUtf8'],
     'node:crypto': [
-      ...['createHash', 'timingSafeEqual', 'sign', 'verify'],
-      ...['createPrivateKey', 'createPublicKey', 'KeyObject'],
+      'createHash',
+      'timingSafeEqual',
+      'sign',
+      'verify',
+      'createPrivateKey',
+      'createPublicKey',
+      'KeyObject',
     ],
     'node:net': ['isIPv4', 'isIPv6'],
   },

@@ -34,7 +34,7 @@ export interface FairSlotsOptions {
 interface Entrant {
   readonly causes: readonly string[]
   /** Ends the wait; undefined where it will never run. */
-  readonly admit: (task: Running | undefined) => void
+  readonly letIn: (task: Running | undefined) => void
 }
 
 interface Running {
@@ -97,7 +97,7 @@ export function createFairSlots(options: FairSlotsOptions): FairSlots {
   /** Lets those in whose turn it is, and sees to it that what keeps the others out ends in time. */
   function advance(): void {
     clearTimeout(impatience)
-    for (let entrant = next(); entrant !== undefined; entrant = next()) admit(entrant)
+    for (let entrant = next(); entrant !== undefined; entrant = next()) letIn(entrant)
     if (waiting.size === 0) return
     const [first] = holders()
     if (first !== undefined) impatience = setTimeout(endSlow, Math.ceil(first.until - performance.now()))
@@ -113,12 +113,12 @@ export function createFairSlots(options: FairSlotsOptions): FairSlots {
     advance()
   }
 
-  function admit(entrant: Entrant): void {
+  function letIn(entrant: Entrant): void {
     leaveQueue(entrant)
     const task = { causes: entrant.causes, until: performance.now() + patienceMs, controller: new AbortController() }
     running.add(task)
     count(runningFor, task.causes, 1)
-    entrant.admit(task)
+    entrant.letIn(task)
   }
 
   function end(task: Running): void {
@@ -139,14 +139,14 @@ export function createFairSlots(options: FairSlotsOptions): FairSlots {
     }
     if (chosen === undefined) return
     leaveQueue(chosen)
-    chosen.admit(undefined)
+    chosen.letIn(undefined)
   }
 
   function enter(causes: readonly string[], waitMs: number): Promise<Running | undefined> {
     return new Promise((resolve) => {
       const entrant: Entrant = {
         causes,
-        admit(task) {
+        letIn(task) {
           clearTimeout(timer)
           resolve(task)
         },
@@ -164,12 +164,12 @@ export function createFairSlots(options: FairSlotsOptions): FairSlots {
 
   return {
     async run(causes, task, waitMs) {
-      const admitted = await enter(causes, waitMs)
-      if (admitted === undefined) return undefined
+      const entered = await enter(causes, waitMs)
+      if (entered === undefined) return undefined
       try {
-        return await task(admitted.controller.signal)
+        return await task(entered.controller.signal)
       } finally {
-        end(admitted)
+        end(entered)
         advance()
       }
     },

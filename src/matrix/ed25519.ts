@@ -77,7 +77,7 @@ const SMALL_ORDER_Y = new Set([
 
 /**
  * Whether a public key is a point of small order: such a key has signatures that hold for any message, so it is
- * refused when a key is admitted.
+ * refused when a key is taken over.
  * @param publicKey 32 bytes
  */
 export function isSmallOrder(publicKey: Uint8Array): boolean {

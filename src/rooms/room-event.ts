@@ -86,8 +86,18 @@ export function readRoomEvent(bytes: Uint8Array, roomId: RoomId, version: RoomVe
  * with the id that no event of these versions carries, and with nothing else.
  */
 export function namedEvent(eventId: EventId, depth: number): BareEvent {
-  const nothing = { type: '', sender: '', content: {}, prev_events: [], auth_events: [], signatures: {} }
-  const pdu: Pdu = { ...nothing, event_id: eventId, depth, origin_server_ts: 0, hashes: { sha256: '' } }
+  const pdu: Pdu = {
+    event_id: eventId,
+    depth,
+    type: '',
+    sender: '',
+    content: {},
+    origin_server_ts: 0,
+    prev_events: [],
+    auth_events: [],
+    hashes: { sha256: '' },
+    signatures: {},
+  }
   const json = canonicalJsonText(pdu)
   return { eventId, pdu, json, form: 'named' }
 }

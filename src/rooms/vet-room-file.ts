@@ -41,7 +41,7 @@ export interface VettingResult {
 
 const MAX_WARNINGS = 20
 
-/** @param version of the room @param refuseAll `--strict`: what would be warned of refuses the file */
+/** @param version of the room @param tolerance `refuse`: what would be warned of refuses the file */
 export function vetRoomFile(
   ports: VettingPorts,
   events: AsyncIterable<EventBatch | EventFlaw>,
