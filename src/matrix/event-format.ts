@@ -39,7 +39,10 @@ export interface WellFormedPdu {
   readonly texts: EventTexts
 }
 
-/** The same of an event of any size. @returns what is wrong with its format, naming the key; undefined where nothing is */
+/**
+ * What is wrong with the format of an event, whatever its size.
+ * @returns a sentence that names the key, or undefined where nothing is wrong
+ */
 export function pduFormatFlaw(object: JsonObject, version: RoomVersion): string | undefined {
   const isCreate = object.type === 'm.room.create' && object.state_key === ''
   for (const key of ['type', 'sender', 'room_id', 'state_key', 'event_id'] as const) {

@@ -44,7 +44,7 @@ interface ReadValues {
   readonly told: JsonObject
 }
 
-/** @param counts whether redaction keeps a key: others are not looked into, of which an object can have thousands */
+/** @param counts whether redaction keeps a key. Others are not looked into: an object can have thousands of them. */
 function readValues(members: readonly JsonMember[], counts: (key: string) => boolean): ReadValues {
   const values: Record<string, JsonValue> = Object.create(null)
   const told: Record<string, JsonValue> = Object.create(null)

@@ -41,7 +41,7 @@ export interface BareEvent extends RoomEvent {
 export interface FlawedEvent {
   /** For the operator. */
   readonly reason: string
-  /** Its place in the state, as far as it can be told; undefined for an event that is no state, or of which nothing can be read. */
+  /** Its place in the state. Undefined where it is no state event, or where its place cannot be read. */
   readonly slot: Slot | undefined
   /** It can be told that it has no place in the state. */
   readonly stateless?: true
@@ -82,8 +82,8 @@ export function readRoomEvent(bytes: Uint8Array, roomId: RoomId, version: RoomVe
 }
 
 /**
- * A last event of a room that cannot be read: who builds upon it names it, and needs no more. It stands among the others
- * with the id that no event of these versions carries, and with nothing else.
+ * A last event of a room that cannot be read. Whoever builds upon it has to name it, and no more. Its PDU holds its id,
+ * which no other PDU of these versions does, and its depth.
  */
 export function namedEvent(eventId: EventId, depth: number): BareEvent {
   const pdu: Pdu = {

@@ -88,7 +88,7 @@ function factsAmong(events: ReadonlySet<SoundEvent>): readonly string[] {
   return [...events].flatMap(({ pdu }) => (isFact(pdu) ? [pdu.type] : []))
 }
 
-/** Why a file with these events is no copy of a room, which no homeserver would have handed out so. */
+/** Why no homeserver can have handed out a file with these events. */
 function refusal({ list, events, flaws }: EventBatch, version: RoomVersion): string | undefined {
   const foreign = flaws.find((flaw) => flaw.foreign)
   if (foreign !== undefined) return foreign.reason
