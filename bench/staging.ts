@@ -1,8 +1,8 @@
 /** Brings rooms, keys and knocks into a store without the program: quicker than by its commands. */
 import type { Decision } from '../src/knock/ports/rooms.ts'
 import type { Store } from '../src/knock/ports/store.ts'
-import type { Pdu, RoomEvent } from '../src/matrix/event.ts'
 import type { EventId, KeyId, RoomId, ServerName, UserId } from '../src/matrix/identifiers.ts'
+import type { Pdu, RoomEvent } from '../src/matrix/pdu.ts'
 import type { SignedEvent } from '../test/support/events.ts'
 import { ROOM_VERSION, type Signer } from './native-signing.ts'
 import { type BenchRoom, type Knocker, knockOn } from './rooms.ts'

@@ -42,8 +42,18 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   cli: ['matrix', 'knock', 'rooms', 'doctor', 'config', 'observability'],
   'main.ts': ['cli', 'config', 'wiring'],
   wiring: [
-    ...['matrix', 'knock', 'rooms', 'store', 'federation', 'homeserver', 'http', 'doctor', 'config', 'observability'],
-    ...['verification', 'upkeep'],
+    'matrix',
+    'knock',
+    'rooms',
+    'store',
+    'federation',
+    'homeserver',
+    'http',
+    'doctor',
+    'config',
+    'observability',
+    'verification',
+    'upkeep',
   ],
 }
 
@@ -71,8 +81,13 @@ const PURE: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>
   matrix: {
     'node:buffer': ['isUtf8'],
     'node:crypto': [
-      ...['createHash', 'timingSafeEqual', 'sign', 'verify'],
-      ...['createPrivateKey', 'createPublicKey', 'KeyObject'],
+      'createHash',
+      'timingSafeEqual',
+      'sign',
+      'verify',
+      'createPrivateKey',
+      'createPublicKey',
+      'KeyObject',
     ],
     'node:net': ['isIPv4', 'isIPv6'],
   },
@@ -165,14 +180,20 @@ describe('the direction of imports', () => {
     expect(offences(isOurs, (source, imported) => paths.has(targetOf(source, imported)))).toEqual([])
   })
 
-  it('has no circles', () => {
+  it('has no circles, of types alone neither', () => {
     const edges = new Map(
       sources.map((source) => {
-        const running = source.imports.filter((imported) => isOurs(imported) && !imported.typeOnly)
-        return [source.path, running.map((imported) => targetOf(source, imported))] as const
+        const ours = source.imports.filter(isOurs)
+        return [source.path, ours.map((imported) => targetOf(source, imported))] as const
       }),
     )
     expect(circleIn(edges)).toBeUndefined()
+  })
+
+  it('leads the thread that verifies to no more than it verifies with', () => {
+    const loaded = loadedBy('verification/verifier.ts')
+    expect(loaded).toContain('matrix/ed25519.ts')
+    expect(loaded).not.toContain('tweetnacl')
   })
 
   it('keeps support for tests apart from what is tested', () => {
@@ -272,6 +293,19 @@ describe('files', () => {
 
 function withoutComments(text: string): string {
   return text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$|\s\/\/ .*$/gm, '')
+}
+
+/** The files and packages that run with a file, itself among them. */
+function loadedBy(path: string): readonly string[] {
+  const loaded = new Set([path])
+  for (const file of loaded) {
+    const source = sources.find((candidate) => candidate.path === file)
+    const running = (source?.imports ?? []).filter(({ typeOnly }) => !typeOnly)
+    for (const imported of running) {
+      loaded.add(source !== undefined && isOurs(imported) ? targetOf(source, imported) : packageOf(imported.specifier))
+    }
+  }
+  return [...loaded]
 }
 
 /** A path that ends where it began, or undefined. */

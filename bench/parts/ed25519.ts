@@ -1,6 +1,7 @@
 /** The two providers of Ed25519: why signatures are checked by Node's own, and what the other would cost. */
 import { performance } from 'node:perf_hooks'
-import { type Ed25519, nativeEd25519, portableEd25519 } from '../../src/matrix/ed25519.ts'
+import { type Ed25519, nativeEd25519 } from '../../src/matrix/ed25519.ts'
+import { portableEd25519 } from '../../src/matrix/portable-ed25519.ts'
 import type { Figure, Part } from '../figures.ts'
 import { createSigner, signText } from '../native-signing.ts'
 

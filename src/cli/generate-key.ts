@@ -1,7 +1,7 @@
 /** `generate-key`: a new signing key in the format of Synapse. */
 import { randomBytes, randomInt } from 'node:crypto'
-import { signingKeyFromSeed } from '../matrix/ed25519.ts'
 import { parseKeyId } from '../matrix/identifiers.ts'
+import { signingKeyFromSeed } from '../matrix/portable-ed25519.ts'
 import { writeSigningKeyFile } from '../matrix/signing-key-file.ts'
 import type { ExitCode, Output } from './outcome.ts'
 import { FILE_MODES, type WriteOptions, writeGenerated } from './write-file.ts'

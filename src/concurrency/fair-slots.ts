@@ -5,8 +5,8 @@
 
 export interface FairSlots {
   /**
-   * Runs the task when a slot is free and it is its turn: next is whose causes have the fewest that run, all its causes
-   * together, among equals whose causes have the fewest that wait, and among these who came first.
+   * Runs the task when a slot is free and it is the task's turn. Next is the task whose causes, counted together, have the
+   * fewest tasks that run. Among equals it is the one whose causes have the fewest that wait, and then the one that came first.
    * @param causes whom the task is for, or against: it counts as one of each
    * @param task must end soon after its signal is aborted: somebody else has its slot then
    * @param waitMs longest wait for a slot, in milliseconds
@@ -21,8 +21,8 @@ export interface FairSlotsOptions {
   /** Of them those that share a cause, at least 1. */
   readonly perCause: number
   /**
-   * The last free slots, of which a cause has one only while it has fewer than there are: whoever comes next finds some.
-   * Default 0.
+   * Slots that are spared for newcomers. While no more than these are free, a cause gets one only where fewer of its tasks
+   * run than slots are free. Default 0.
    */
   readonly spare?: number
   /** Tasks that wait. Beyond it the newest of the cause with the most waiting never runs. */
@@ -34,7 +34,7 @@ export interface FairSlotsOptions {
 interface Entrant {
   readonly causes: readonly string[]
   /** Ends the wait; undefined where it will never run. */
-  readonly admit: (task: Running | undefined) => void
+  readonly letIn: (task: Running | undefined) => void
 }
 
 interface Running {
@@ -82,7 +82,7 @@ export function createFairSlots(options: FairSlotsOptions): FairSlots {
     return [...running].filter(({ causes }) => causes.some((cause) => full.has(cause)))
   }
 
-  /** Of those that have had their time the one whose causes have the most that run: one that is alone is slow, not a flood. */
+  /** Of the tasks that have had their time, the one whose causes have the most that run. A task alone is slow, and no flood. */
   function overdue(held: readonly Running[], now: number): Running | undefined {
     let chosen: Running | undefined
     let greatest = -1
@@ -97,13 +97,13 @@ export function createFairSlots(options: FairSlotsOptions): FairSlots {
   /** Lets those in whose turn it is, and sees to it that what keeps the others out ends in time. */
   function advance(): void {
     clearTimeout(impatience)
-    for (let entrant = next(); entrant !== undefined; entrant = next()) admit(entrant)
+    for (let entrant = next(); entrant !== undefined; entrant = next()) letIn(entrant)
     if (waiting.size === 0) return
     const [first] = holders()
     if (first !== undefined) impatience = setTimeout(endSlow, Math.ceil(first.until - performance.now()))
   }
 
-  /** By the timer alone: what was let in a moment ago has begun by then. */
+  /** Called by the timer alone. By then a task that was let in a moment ago has begun. */
   function endSlow(): void {
     const slow = overdue(holders(), performance.now())
     if (slow !== undefined) {
@@ -113,12 +113,12 @@ export function createFairSlots(options: FairSlotsOptions): FairSlots {
     advance()
   }
 
-  function admit(entrant: Entrant): void {
+  function letIn(entrant: Entrant): void {
     leaveQueue(entrant)
     const task = { causes: entrant.causes, until: performance.now() + patienceMs, controller: new AbortController() }
     running.add(task)
     count(runningFor, task.causes, 1)
-    entrant.admit(task)
+    entrant.letIn(task)
   }
 
   function end(task: Running): void {
@@ -139,14 +139,14 @@ export function createFairSlots(options: FairSlotsOptions): FairSlots {
     }
     if (chosen === undefined) return
     leaveQueue(chosen)
-    chosen.admit(undefined)
+    chosen.letIn(undefined)
   }
 
   function enter(causes: readonly string[], waitMs: number): Promise<Running | undefined> {
     return new Promise((resolve) => {
       const entrant: Entrant = {
         causes,
-        admit(task) {
+        letIn(task) {
           clearTimeout(timer)
           resolve(task)
         },
@@ -164,12 +164,12 @@ export function createFairSlots(options: FairSlotsOptions): FairSlots {
 
   return {
     async run(causes, task, waitMs) {
-      const admitted = await enter(causes, waitMs)
-      if (admitted === undefined) return undefined
+      const entered = await enter(causes, waitMs)
+      if (entered === undefined) return undefined
       try {
-        return await task(admitted.controller.signal)
+        return await task(entered.controller.signal)
       } finally {
-        end(admitted)
+        end(entered)
         advance()
       }
     },

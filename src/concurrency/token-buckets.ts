@@ -24,7 +24,7 @@ export interface TokenBucketsOptions {
 const MAX_CAUSES = 10_000
 
 export function createTokenBuckets({ inAll, perCause }: TokenBucketsOptions): TokenBuckets {
-  /** For each the moment from which on nothing of its burst is used any more, in milliseconds of the process. */
+  /** By cause, the moment at which its burst is whole again, in milliseconds of the process. */
   const fullAt = new Map<string, number>()
   let allFullAt = 0
 

@@ -12,6 +12,7 @@ import { canonicalJson } from '../matrix/canonical-json.ts'
 import type { Ed25519, SigningKey } from '../matrix/ed25519.ts'
 import type { ServerName } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, parseJson } from '../matrix/json.ts'
+import { retryAfterMs } from '../matrix/retry-after.ts'
 import { authorizationOf } from '../matrix/x-matrix.ts'
 
 export interface Answered {
@@ -195,16 +196,11 @@ interface WantedRequest {
 /** However little a homeserver asks for: it is asked no more often than this. */
 const SHORTEST_WAIT_MS = 100
 
-/**
- * How long the homeserver asks to wait, in milliseconds; undefined where it says nothing of that.
- * https://spec.matrix.org/latest/client-server-api/#rate-limiting
- */
+/** How long the homeserver asks to wait, in milliseconds; undefined where it says nothing of that. */
 function askedToWait({ status, body, header }: Answered, now: number): number | undefined {
   if (status !== 429) return undefined
-  const told = header('retry-after')
-  const inBody = body?.retry_after_ms
-  const waitMs = told === undefined ? inBody : /^\d+$/.test(told) ? 1_000 * Number(told) : Date.parse(told) - now
-  return typeof waitMs === 'number' && waitMs >= 0 ? Math.max(waitMs, SHORTEST_WAIT_MS) : undefined
+  const waitMs = retryAfterMs(header('retry-after'), body, now)
+  return waitMs === undefined ? undefined : Math.max(waitMs, SHORTEST_WAIT_MS)
 }
 
 function streamOf(body: AsyncIterable<Uint8Array>): ByteStream {

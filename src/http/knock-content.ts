@@ -1,6 +1,6 @@
 /** The body of a send_knock as the event that it should be, or why it is none. Its sender may still be anybody. */
 import { canonicalJson } from '../matrix/canonical-json.ts'
-import { MAX_PDU_BYTES } from '../matrix/event.ts'
+import { MAX_PDU_BYTES } from '../matrix/event-format.ts'
 import { isJsonObject, type JsonObject, parseJson } from '../matrix/json.ts'
 import { isLongerThan } from '../matrix/json-length.ts'
 import { type Refusal, refusal } from '../matrix/refusal.ts'

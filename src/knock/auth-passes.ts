@@ -5,7 +5,7 @@
 import { checkAuthEvents, unknownAuthEvent } from '../matrix/auth/auth-events.ts'
 import { authoriseKnock, type KnockToJudge } from '../matrix/auth/knock-rules.ts'
 import type { Verdict } from '../matrix/auth/verdict.ts'
-import { authEventIds, type Pdu, prevEventIds, type RoomEvent } from '../matrix/event.ts'
+import { authEventIds, type Pdu, prevEventIds, type RoomEvent } from '../matrix/pdu.ts'
 import { type Refusal, refusal } from '../matrix/refusal.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
 import type { Branch, KnockContext } from './ports/rooms.ts'

@@ -2,8 +2,8 @@
  * Shapes that the event format allows and that homeservers drop all the same, because their parsers expect more. What one
  * of them drops is lost: `/send` says nothing of it. docs/homeservers.md, "Events that homeservers drop"
  */
-import type { Pdu } from '../matrix/event.ts'
 import { isJsonObject, type JsonObject, type JsonValue } from '../matrix/json.ts'
+import type { Pdu } from '../matrix/pdu.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
 
 /** What a value must be where it is there. `null` counts as absent, as it does for the parsers. */

@@ -1,6 +1,7 @@
 /** The copy of a knock that is judged, recorded, handed over and delivered: what its sender's server signed, and no more. */
 import { decodeBase64, encodeBase64 } from '../matrix/base64.ts'
-import { isContentHash, type Pdu, type RoomEvent } from '../matrix/event.ts'
+import { isContentHash } from '../matrix/event-hashes.ts'
+import type { Pdu, RoomEvent } from '../matrix/pdu.ts'
 import { redact } from '../matrix/redaction.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
 import { without } from '../matrix/signed-json.ts'

@@ -2,7 +2,7 @@
  * The state that a knock reads beside memberships: what decides it, and what its answer shows of the room.
  * https://spec.matrix.org/latest/client-server-api/#stripped-state
  */
-import type { Pdu } from '../matrix/event.ts'
+import type { Pdu } from '../matrix/pdu.ts'
 
 /** Types of state with an empty state key that make up the facts of a room. */
 export const FACT_TYPES = [

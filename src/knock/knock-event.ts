@@ -2,8 +2,8 @@
  * What a submitted knock must be before any rule of the room is asked: its format, its shape, its ids.
  * https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv1send_knockroomideventid
  */
-import { checkPduFormat, eventIdOfSignedForm, type Pdu } from '../matrix/event.ts'
-import type { EventTexts } from '../matrix/event-texts.ts'
+import { checkPduFormat } from '../matrix/event-format.ts'
+import { type EventTexts, eventIdOfSignedForm } from '../matrix/event-hashes.ts'
 import {
   type EventId,
   parseUserId,
@@ -13,6 +13,7 @@ import {
   type UserId,
 } from '../matrix/identifiers.ts'
 import type { JsonObject } from '../matrix/json.ts'
+import type { Pdu } from '../matrix/pdu.ts'
 import { type Refusal, refusal } from '../matrix/refusal.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
 import { droppedShape } from './dropped-shapes.ts'

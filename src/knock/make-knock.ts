@@ -3,7 +3,7 @@
  * https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1make_knockroomiduserid
  */
 import { selectAuthEvents } from '../matrix/auth/auth-events.ts'
-import { MAX_AUTH_EVENTS, MAX_DEPTH, MAX_PREV_EVENTS } from '../matrix/event.ts'
+import { MAX_AUTH_EVENTS, MAX_DEPTH, MAX_PREV_EVENTS } from '../matrix/event-format.ts'
 import { type EventId, type RoomId, type ServerName, serverNameOf, type UserId } from '../matrix/identifiers.ts'
 import type { JsonObject, JsonValue } from '../matrix/json.ts'
 import { type Refusal, refusal } from '../matrix/refusal.ts'

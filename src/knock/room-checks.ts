@@ -4,8 +4,8 @@
  */
 import { authoriseKnock, type KnockToJudge, membershipOf } from '../matrix/auth/knock-rules.ts'
 import type { Verdict } from '../matrix/auth/verdict.ts'
-import type { RoomEvent } from '../matrix/event.ts'
 import type { RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
+import type { RoomEvent } from '../matrix/pdu.ts'
 import { type Refusal, refusal } from '../matrix/refusal.ts'
 import { type RoomVersion, roomVersion } from '../matrix/room-versions.ts'
 import type { ClosedRoom, OpenRoom } from './open-room.ts'

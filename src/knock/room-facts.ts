@@ -2,9 +2,9 @@
  * What a knock reads of a room beside members and extremities, decoded once per change of the room's facts.
  * https://spec.matrix.org/latest/server-server-api/#knocking-upon-a-room
  */
-import type { RoomEvent } from '../matrix/event.ts'
 import { parseServerName, type ServerName } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject } from '../matrix/json.ts'
+import type { RoomEvent } from '../matrix/pdu.ts'
 import { type RoomVersion, roomVersion } from '../matrix/room-versions.ts'
 import { compileServerAcl, type ServerAcl } from '../matrix/server-acl.ts'
 import { knockRoomState } from '../matrix/stripped-state.ts'

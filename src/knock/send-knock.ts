@@ -3,8 +3,8 @@
  * https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv1send_knockroomideventid
  */
 import { membershipOf } from '../matrix/auth/knock-rules.ts'
-import { authEventIds, type Pdu, prevEventIds, type RoomEvent } from '../matrix/event.ts'
 import { parseUserId, type UserId } from '../matrix/identifiers.ts'
+import { authEventIds, type Pdu, prevEventIds, type RoomEvent } from '../matrix/pdu.ts'
 import { type Refusal, refusal } from '../matrix/refusal.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
 import { authoriseInRoom } from './auth-passes.ts'

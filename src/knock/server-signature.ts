@@ -3,8 +3,8 @@
  * https://spec.matrix.org/latest/server-server-api/#validating-hashes-and-signatures-on-received-events
  */
 import type { Ed25519 } from '../matrix/ed25519.ts'
-import type { Pdu } from '../matrix/event.ts'
 import { type KeyId, parseKeyId, type ServerName } from '../matrix/identifiers.ts'
+import type { Pdu } from '../matrix/pdu.ts'
 import { allVerify, signaturesBy } from '../matrix/signed-json.ts'
 import type { Keyring, VerifyKey } from './ports/rooms.ts'
 

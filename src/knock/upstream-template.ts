@@ -4,7 +4,7 @@
  * https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1make_knockroomiduserid
  */
 import { canonicalJson } from '../matrix/canonical-json.ts'
-import { MAX_PDU_BYTES } from '../matrix/event.ts'
+import { MAX_PDU_BYTES } from '../matrix/event-format.ts'
 import type { RoomId, UserId } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject } from '../matrix/json.ts'
 import { type Refusal, refusal } from '../matrix/refusal.ts'

@@ -1,9 +1,8 @@
 /**
- * Ed25519 by two providers of one contract: Node's OpenSSL, and tweetnacl where OpenSSL offers none.
+ * Ed25519 as Node's OpenSSL does it, and the contract that it shares with the provider of portable-ed25519.ts.
  * https://spec.matrix.org/latest/appendices/#signing-details
  */
 import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
-import nacl from 'tweetnacl'
 import type { KeyId } from './identifiers.ts'
 
 /** A server's own signing key, derived from its 32-byte seed. */
@@ -30,12 +29,6 @@ export const KEY_BYTES = 32
 export const SIGNATURE_BYTES = 64
 const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
-
-/** The key pair of a seed. @param seed 32 bytes */
-export function signingKeyFromSeed(keyId: KeyId, seed: Uint8Array): SigningKey {
-  const pair = nacl.sign.keyPair.fromSeed(seed)
-  return { keyId, seed, publicKey: pair.publicKey, secretKey: pair.secretKey }
-}
 
 /** OpenSSL, verifying on Node's thread pool. */
 export const nativeEd25519: Ed25519 = {
@@ -71,29 +64,6 @@ function publicKeyObject(publicKey: Uint8Array): KeyObject {
   return made
 }
 
-/** tweetnacl, in plain JavaScript on the calling thread. */
-export const portableEd25519: Ed25519 = {
-  async verify(publicKey, message, signature) {
-    if (publicKey.length !== KEY_BYTES || signature.length !== SIGNATURE_BYTES) return false
-    return isReducedScalar(signature.subarray(KEY_BYTES)) && nacl.sign.detached.verify(message, signature, publicKey)
-  },
-  sign(key, message) {
-    return nacl.sign.detached(message, key.secretKey)
-  },
-}
-
-/** The group order L = 2^252 + 27742317777372353535851937790883648493, little-endian. */
-const GROUP_ORDER = Buffer.from('edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010', 'hex')
-
-/** tweetnacl takes S + L for S as well, so that anyone could make a second signature from a first: RFC 8032 5.1.7. */
-function isReducedScalar(scalar: Uint8Array): boolean {
-  for (let at = KEY_BYTES - 1; at >= 0; at--) {
-    const difference = (scalar[at] ?? 0) - (GROUP_ORDER[at] ?? 0)
-    if (difference !== 0) return difference < 0
-  }
-  return false
-}
-
 /** The y coordinates of the eight points of small order, little-endian, with their non-canonical encodings. */
 const SMALL_ORDER_Y = new Set([
   '0000000000000000000000000000000000000000000000000000000000000000',
@@ -107,7 +77,7 @@ const SMALL_ORDER_Y = new Set([
 
 /**
  * Whether a public key is a point of small order: such a key has signatures that hold for any message, so it is
- * refused when a key is admitted.
+ * refused when a key is taken over.
  * @param publicKey 32 bytes
  */
 export function isSmallOrder(publicKey: Uint8Array): boolean {

@@ -1,4 +1,4 @@
-/** Where a JSON value ends, found without reading what it says: whatever it holds, and however deep, it can be passed over. */
+/** Finds where a JSON value ends without reading it: any value can be passed over, whatever it holds and however deep it is. */
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c

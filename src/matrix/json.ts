@@ -74,6 +74,9 @@ const ESCAPES: Readonly<Record<string, string>> = {
   t: '\t',
 }
 
+/** `frac` and `exp` of a number, and no more that looks like a number. https://www.rfc-editor.org/rfc/rfc8259#section-6 */
+const FRACTION_AND_EXPONENT = /(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![0-9.eE+-])/y
+
 /** What is empty is one and the same: a text can hold many thousands of them. */
 const NO_KEYS: JsonObject = Object.freeze(Object.create(null))
 const NO_ITEMS: readonly JsonValue[] = Object.freeze([])
@@ -199,12 +202,17 @@ class Reader {
     const digits = this.#digits()
     if (digits === 0 || (first === ZERO && digits > 1)) throw this.#syntax('a number is malformed')
     const next = this.#text[this.#at]
-    if (next === '.' || next === 'e' || next === 'E') {
-      throw new Flaw('M_BAD_JSON', 'a number has a fraction or an exponent')
-    }
+    if (next === '.' || next === 'e' || next === 'E') throw this.#noInteger()
     const value = Number(this.#text.slice(start, this.#at))
     if (!Number.isSafeInteger(value)) throw new Flaw('M_BAD_JSON', 'an integer is beyond 2^53 - 1')
     return value === 0 ? 0 : value
+  }
+
+  /** Behind the digits of a number that goes on. One that RFC 8259 does not know is not JSON at all. */
+  #noInteger(): Flaw {
+    FRACTION_AND_EXPONENT.lastIndex = this.#at
+    if (!FRACTION_AND_EXPONENT.test(this.#text)) return this.#syntax('a number is malformed')
+    return new Flaw('M_BAD_JSON', 'a number has a fraction or an exponent')
   }
 
   #digits(): number {

@@ -4,9 +4,9 @@
  * https://spec.matrix.org/latest/server-server-api/#calculating-the-reference-hash-for-an-event
  */
 import { canonicalJson } from './canonical-json.ts'
-import type { Pdu } from './event.ts'
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from './json.ts'
 import { type JsonMember, readJsonMembers } from './json-members.ts'
+import type { Pdu } from './pdu.ts'
 import { redact } from './redaction.ts'
 import type { RoomVersion } from './room-versions.ts'
 import { without } from './signed-json.ts'
@@ -44,7 +44,7 @@ interface ReadValues {
   readonly told: JsonObject
 }
 
-/** @param counts whether redaction keeps a key: others are not looked into, of which an object can have thousands */
+/** @param counts whether redaction keeps a key. Others are not looked into: an object can have thousands of them. */
 function readValues(members: readonly JsonMember[], counts: (key: string) => boolean): ReadValues {
   const values: Record<string, JsonValue> = Object.create(null)
   const told: Record<string, JsonValue> = Object.create(null)

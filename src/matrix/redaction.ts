@@ -2,8 +2,8 @@
  * The redaction algorithm of each room version: what of an event its signatures and its id cover.
  * https://spec.matrix.org/latest/rooms/v11/#redactions and its sisters
  */
-import type { Pdu } from './event.ts'
 import { isJsonObject, type JsonObject, type JsonValue } from './json.ts'
+import type { Pdu } from './pdu.ts'
 import type { RoomVersion } from './room-versions.ts'
 
 /** A copy of an event with only the keys that its room version protects. `unsigned` goes, `content` stays an object. */

@@ -13,10 +13,16 @@ export interface RoomVersion {
   readonly enforceKeyValidity: boolean
   /** Join rules under which a user may knock. v7: `knock`; v10 adds `knock_restricted`. */
   readonly knockJoinRules: readonly string[]
-  /** Citation of the member rule for knocks, as the version numbers it; undefined where it has none. */
-  readonly knockRule: string | undefined
-  /** Number of the rule that judges `m.room.member` events: 4, or 5 in version 12. */
+  /** Number of the authorisation rule that binds the room id to the create event; undefined where there is none. */
+  readonly roomIdRule: number | undefined
+  /** Number of the rule that considers the event's `auth_events`. */
+  readonly authEventsRule: number
+  /** Number of the rule on `m.federate`. */
+  readonly federateRule: number
+  /** Number of the rule that judges `m.room.member` events. */
   readonly memberRule: number
+  /** Number of its part on knocks; undefined where it has none. */
+  readonly knockRule: string | undefined
   /** `join_authorised_via_users_server` must be signed for. https://spec.matrix.org/latest/rooms/v8/#authorization-rules */
   readonly authorisingUserSignature: boolean
   /** The room id is the create event's hash, and `auth_events` never lists it. https://spec.matrix.org/latest/rooms/v12/ */
@@ -107,8 +113,11 @@ const V1: RoomVersion = {
   strictCanonicalJson: false,
   enforceKeyValidity: false,
   knockJoinRules: [],
-  knockRule: undefined,
+  roomIdRule: undefined,
+  authEventsRule: 2,
+  federateRule: 3,
   memberRule: 4,
+  knockRule: undefined,
   authorisingUserSignature: false,
   hashRoomId: false,
   createNamesCreator: true,
@@ -129,7 +138,16 @@ const V8: RoomVersion = {
 const V9: RoomVersion = { ...V8, id: '9', redaction: REDACTION_V9 }
 const V10: RoomVersion = { ...V9, id: '10', knockJoinRules: ['knock', 'knock_restricted'] }
 const V11: RoomVersion = { ...V10, id: '11', createNamesCreator: false, redaction: REDACTION_V11 }
-const V12: RoomVersion = { ...V11, id: '12', hashRoomId: true, memberRule: 5, knockRule: '5.7' }
+const V12: RoomVersion = {
+  ...V11,
+  id: '12',
+  hashRoomId: true,
+  roomIdRule: 2,
+  authEventsRule: 3,
+  federateRule: 4,
+  memberRule: 5,
+  knockRule: '5.7',
+}
 
 const VERSIONS: ReadonlyMap<string, RoomVersion> = new Map(
   [V1, { ...V1, id: '2' }, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12].map((version) => [

@@ -40,7 +40,7 @@ export type ServerKeysResult =
 
 /**
  * Whether an object is what a server says about its own keys.
- * Keys of other algorithms are passed over; keys that must not be admitted (small order, denied) are left out and do
+ * Keys of other algorithms are passed over; keys that must not be used (small order, denied) are left out and do
  * not count as signers. Which of its keys sign is not specified: at least one must, and no signature may be wrong.
  * @param server who was asked about; compared case-sensitively with `server_name`
  * @param denied keys that the operator refuses
@@ -61,15 +61,15 @@ export async function checkKeyObject(
   if (typeof current === 'string') return unusable(`verify_keys: ${current}`)
   const retired = readKeys(object.old_verify_keys ?? {}, MAX_OLD_VERIFY_KEYS, (entry) => entry.expired_ts)
   if (typeof retired === 'string') return unusable(`old_verify_keys: ${retired}`)
-  const admitted = ({ key }: ReadKey) => !isSmallOrder(key) && !denied(key)
-  const signers = current.filter(admitted)
+  const isAllowed = ({ key }: ReadKey) => !isSmallOrder(key) && !denied(key)
+  const signers = current.filter(isAllowed)
   if (!(await signedByItself(object, server, signers, ed25519))) {
     return unusable('it is not signed by a verify key of its own, or a signature is wrong')
   }
   const listed = new Set(signers.map(({ keyId }) => keyId))
   const keys = [
     ...signers.map((key) => ({ ...key, old: false })),
-    ...retired.filter((key) => admitted(key) && !listed.has(key.keyId)).map((key) => ({ ...key, old: true })),
+    ...retired.filter((key) => isAllowed(key) && !listed.has(key.keyId)).map((key) => ({ ...key, old: true })),
   ]
   return { ok: true, keys: { server, validUntil, keys } }
 }

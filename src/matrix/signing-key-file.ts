@@ -3,8 +3,9 @@
  * https://spec.matrix.org/latest/appendices/#signing-details
  */
 import { decodeBase64, encodeBase64 } from './base64.ts'
-import { type SigningKey, signingKeyFromSeed } from './ed25519.ts'
+import type { SigningKey } from './ed25519.ts'
 import { parseKeyId } from './identifiers.ts'
+import { signingKeyFromSeed } from './portable-ed25519.ts'
 
 export type SigningKeyFile =
   | { readonly ok: true; readonly key: SigningKey }

@@ -2,8 +2,8 @@
  * What of a room's state a knocking server is shown: `knock_room_state`, full PDUs with the create event always there.
  * https://spec.matrix.org/latest/client-server-api/#stripped-state
  */
-import type { RoomEvent } from './event.ts'
 import type { JsonObject } from './json.ts'
+import type { RoomEvent } from './pdu.ts'
 import { without } from './signed-json.ts'
 
 /** The types shown, each with an empty state key, where the room has them; nothing else of the room is. */

@@ -23,8 +23,8 @@ export async function judgeByStoredKeys(
 }
 
 /**
- * A verdict as far as it is proved: a signature is wrong where the server had said, when the event came to be, that its keys
- * are those which do not verify it.
+ * A verdict as far as it is proved. A signature is proved wrong only where the server's keys were fetched before the event
+ * was made, and one under the id of its key, which does not verify it, was current then.
  * @param stored what was stored of the server's keys before anybody asked for them anew
  */
 export function proven(

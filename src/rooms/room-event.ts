@@ -4,24 +4,21 @@
  */
 import { TYPES_OF_EVERY_BRANCH } from '../knock/fact-types.ts'
 import { canonicalJsonText } from '../matrix/canonical-json.ts'
-import {
-  eventIdOfSignedForm,
-  isContentHash,
-  MAX_PDU_BYTES,
-  type Pdu,
-  pduFormatFlaw,
-  type RoomEvent,
-} from '../matrix/event.ts'
-import { eventTexts } from '../matrix/event-texts.ts'
+import { MAX_PDU_BYTES, pduFormatFlaw } from '../matrix/event-format.ts'
+import { eventIdOfSignedForm, eventTexts, isContentHash } from '../matrix/event-hashes.ts'
 import { type EventId, parseEventId, parseUserId, type RoomId, type UserId } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../matrix/json.ts'
 import { readPartialEvent } from '../matrix/partial-event.ts'
+import type { Pdu, RoomEvent } from '../matrix/pdu.ts'
 import { redact } from '../matrix/redaction.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
 import { without } from '../matrix/signed-json.ts'
 
+/** An event that a room can be built of. */
+export type SoundEvent = ComputedEvent | BareEvent
+
 /** An event whose id was computed, and whose hash holds or whose redacted form stands for it. */
-export interface SoundEvent extends RoomEvent {
+export interface ComputedEvent extends RoomEvent {
   readonly sender: UserId
   /** What its signatures cover. */
   readonly signedBytes: Uint8Array
@@ -30,16 +27,21 @@ export interface SoundEvent extends RoomEvent {
   /**
    * `whole`: its content hash holds. `redacted`: it came redacted, or no more of it can be read: only its signatures can
    * tell whether it was changed. `altered`: it came with something that its hash does not cover, which was left out.
-   * `named`: no more is known of it than its id and its depth.
    */
-  readonly form: 'whole' | 'redacted' | 'altered' | 'named'
+  readonly form: 'whole' | 'redacted' | 'altered'
+}
+
+/** A last event of a room of which no more is known than its id and its depth: its PDU says nothing else. */
+export interface BareEvent extends RoomEvent {
+  readonly json: string
+  readonly form: 'named'
 }
 
 /** An event that cannot be used: at most its own place in the state is closed by that. */
 export interface FlawedEvent {
   /** For the operator. */
   readonly reason: string
-  /** Its place in the state, as far as it can be told; undefined for an event that is no state, or of which nothing can be read. */
+  /** Its place in the state. Undefined where it is no state event, or where its place cannot be read. */
   readonly slot: Slot | undefined
   /** It can be told that it has no place in the state. */
   readonly stateless?: true
@@ -80,18 +82,28 @@ export function readRoomEvent(bytes: Uint8Array, roomId: RoomId, version: RoomVe
 }
 
 /**
- * A last event of a room that cannot be read: who builds upon it names it, and needs no more. It stands among the others
- * with the id that no event of these versions carries, and with nothing else.
+ * A last event of a room that cannot be read. Whoever builds upon it has to name it, and no more. Its PDU holds its id,
+ * which no other PDU of these versions does, and its depth.
  */
-export function namedEvent(eventId: EventId, depth: number): SoundEvent {
-  const nothing = { type: '', sender: '', content: {}, prev_events: [], auth_events: [], signatures: {} }
-  const pdu: Pdu = { ...nothing, event_id: eventId, depth, origin_server_ts: 0, hashes: { sha256: '' } }
+export function namedEvent(eventId: EventId, depth: number): BareEvent {
+  const pdu: Pdu = {
+    event_id: eventId,
+    depth,
+    type: '',
+    sender: '',
+    content: {},
+    origin_server_ts: 0,
+    prev_events: [],
+    auth_events: [],
+    hashes: { sha256: '' },
+    signatures: {},
+  }
   const json = canonicalJsonText(pdu)
-  return { eventId, pdu, sender: '' as UserId, signedBytes: new Uint8Array(), json, form: 'named' }
+  return { eventId, pdu, json, form: 'named' }
 }
 
 /** What an export says of such an event. */
-export function readNamedEvent(bytes: Uint8Array): SoundEvent | undefined {
+export function readNamedEvent(bytes: Uint8Array): BareEvent | undefined {
   const json = parseJson(bytes)
   if (!json.ok || !isJsonObject(json.value)) return undefined
   const { type, event_id: id, depth } = json.value

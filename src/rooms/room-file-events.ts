@@ -31,7 +31,7 @@ export interface EventFlaw {
 /** So many events, or bytes of events, are staged together. */
 const BATCH = 200
 const BATCH_BYTES = 256 * 1024
-/** After so many bytes of events others get their turn: the dearest of them take some milliseconds, and so one alone does. */
+/** After so many bytes of events others get their turn. At worst they take some milliseconds, as one large event does. */
 const BREATH_BYTES = 32 * 1024
 
 /** @param chunks of a file whose header was read */

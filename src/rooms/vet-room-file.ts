@@ -6,11 +6,11 @@ import { isFact } from '../knock/fact-types.ts'
 import type { Clock, KeyStore } from '../knock/ports/rooms.ts'
 import { judgeSignature, keyIdsOf, type SignaturePorts } from '../knock/server-signature.ts'
 import { authoriseCreate } from '../matrix/auth/create-rules.ts'
-import { authEventIds } from '../matrix/event.ts'
 import { type EventId, type ServerName, serverNameOf } from '../matrix/identifiers.ts'
+import { authEventIds } from '../matrix/pdu.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
 import { judgeByStoredKeys } from './keys-at-hand.ts'
-import type { FlawedEvent, SoundEvent } from './room-event.ts'
+import type { ComputedEvent, FlawedEvent, SoundEvent } from './room-event.ts'
 import type { EventBatch, EventFlaw } from './room-file-events.ts'
 import { isAnybodys } from './stage-room.ts'
 
@@ -41,7 +41,7 @@ export interface VettingResult {
 
 const MAX_WARNINGS = 20
 
-/** @param version of the room @param refuseAll `--strict`: what would be warned of refuses the file */
+/** @param version of the room @param tolerance `refuse`: what would be warned of refuses the file */
 export function vetRoomFile(
   ports: VettingPorts,
   events: AsyncIterable<EventBatch | EventFlaw>,
@@ -88,7 +88,7 @@ function factsAmong(events: ReadonlySet<SoundEvent>): readonly string[] {
   return [...events].flatMap(({ pdu }) => (isFact(pdu) ? [pdu.type] : []))
 }
 
-/** Why a file with these events is no copy of a room, which no homeserver would have handed out so. */
+/** Why no homeserver can have handed out a file with these events. */
 function refusal({ list, events, flaws }: EventBatch, version: RoomVersion): string | undefined {
   const foreign = flaws.find((flaw) => flaw.foreign)
   if (foreign !== undefined) return foreign.reason
@@ -134,6 +134,7 @@ interface Judgement {
 const USED: Judgement = { verdict: 'used' }
 
 async function judge(ports: VettingPorts, event: SoundEvent, list: EventBatch['list']): Promise<Judgement> {
+  if (event.form === 'named') return USED
   const { type, state_key: stateKey } = event.pdu
   const server = serverNameOf(event.sender)
   if (server === ports.serverName) return judgeOwn(ports, event, server)
@@ -145,7 +146,7 @@ async function judge(ports: VettingPorts, event: SoundEvent, list: EventBatch['l
 }
 
 /** All keys of ours are known: what none of them verifies is wrong. */
-async function judgeOwn(ports: VettingPorts, event: SoundEvent, server: ServerName): Promise<Judgement> {
+async function judgeOwn(ports: VettingPorts, event: ComputedEvent, server: ServerName): Promise<Judgement> {
   const verdict = await judgeSignature(ports, event, server, ports.clock())
   if (verdict === 'good') return USED
   const warning =
@@ -160,7 +161,7 @@ function keysOf({ pdu }: SoundEvent, server: ServerName): string {
   return ids.length === 0 ? 'a key of another kind' : ids.join(', ')
 }
 
-async function judgeByKeysAtHand(ports: VettingPorts, event: SoundEvent, server: ServerName): Promise<Judgement> {
+async function judgeByKeysAtHand(ports: VettingPorts, event: ComputedEvent, server: ServerName): Promise<Judgement> {
   const verdict = await judgeByStoredKeys(await ports.store.readServerKeys(server), event, server, ports.ed25519)
   if (verdict === 'doubtful') {
     const warning = `no key of ${server} that is known here verifies its signature on ${shown(event)}; an earlier one may`

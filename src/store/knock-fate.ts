@@ -1,7 +1,7 @@
 /**
  * What becomes of knocks that were accepted here when their room is imported again. docs/decisions/0004-kept-knocks-and-bans.md
  */
-import { authEventIds, type Pdu, prevEventIds } from '../matrix/event.ts'
+import { authEventIds, type Pdu, prevEventIds } from '../matrix/pdu.ts'
 
 /** A knock that was accepted here and is its sender's membership, and what the imported file says to it. */
 export interface KnockToPlace {

@@ -1,6 +1,6 @@
 /** PDUs as the store keeps them: canonical JSON, read back by the strict reader. */
-import type { Pdu } from '../matrix/event.ts'
 import { parseJson } from '../matrix/json.ts'
+import type { Pdu } from '../matrix/pdu.ts'
 
 /** A PDU that this store wrote. */
 export function parsePdu(json: string | Buffer): Pdu {

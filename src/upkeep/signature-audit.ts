@@ -7,8 +7,8 @@
 import type { Clock, RoomEvent } from '../knock/ports/rooms.ts'
 import type { Store } from '../knock/ports/store.ts'
 import { judgeSignature, type SignaturePorts, type SignedEvent } from '../knock/server-signature.ts'
-import { signedForm } from '../matrix/event.ts'
-import { parseUserId, type RoomId, type ServerName, serverNameOf, type UserId } from '../matrix/identifiers.ts'
+import { signedForm } from '../matrix/event-hashes.ts'
+import { parseUserId, type RoomId, type ServerName, serverNameOf } from '../matrix/identifiers.ts'
 import { roomVersion } from '../matrix/room-versions.ts'
 import { judgeByStoredKeys, proven, type StoredKeysVerdict } from '../rooms/keys-at-hand.ts'
 
@@ -81,7 +81,8 @@ export function createSignatureAudit(ports: SignatureAuditPorts, everyMs = ROUND
 }
 
 async function judge(ports: SignatureAuditPorts, roomId: RoomId, { pdu }: RoomEvent): Promise<StoredKeysVerdict> {
-  const sender = parseUserId(pdu.sender) as UserId
+  const sender = parseUserId(pdu.sender)
+  if (sender === undefined) return 'unknown'
   const room = await ports.store.readRoom(roomId, sender)
   const version = room && roomVersion(room.head.version)
   if (version === undefined) return 'unknown'

@@ -1,7 +1,7 @@
 /** Two processes on one PostgreSQL database, as behind one reverse proxy. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Pdu } from '../../src/matrix/event.ts'
 import type { EventId, RoomId, ServerName } from '../../src/matrix/identifiers.ts'
+import type { Pdu } from '../../src/matrix/pdu.ts'
 import { openPostgresStore } from '../../src/store/postgres/postgres-store.ts'
 import { idOf, type SignedEvent } from '../support/events.ts'
 import { exchange } from '../support/http-client.ts'

@@ -1,8 +1,8 @@
 import { createHash, createHmac } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { markerOf } from '../../src/homeserver/homeserver-client.ts'
-import { signingKeyFromSeed } from '../../src/matrix/ed25519.ts'
 import type { KeyId, ServerName } from '../../src/matrix/identifiers.ts'
+import { signingKeyFromSeed } from '../../src/matrix/portable-ed25519.ts'
 
 const serverName = 'resident.example' as ServerName
 const url = 'http://127.0.0.1:8008'

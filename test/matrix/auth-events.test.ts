@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { checkAuthEvents, selectAuthEvents, unknownAuthEvent } from '../../src/matrix/auth/auth-events.ts'
-import type { RoomEvent } from '../../src/matrix/event.ts'
 import type { EventId } from '../../src/matrix/identifiers.ts'
+import type { RoomEvent } from '../../src/matrix/pdu.ts'
 import type { OracleObject } from '../oracle/json-value.ts'
 import { knockFields, pduOf, version } from './given.ts'
 

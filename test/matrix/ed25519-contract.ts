@@ -1,8 +1,9 @@
 /** What every provider of Ed25519 must do, whoever computes. */
 import { describe, expect, it } from 'vitest'
 import { decodeBase64, encodeBase64 } from '../../src/matrix/base64.ts'
-import { type Ed25519, signingKeyFromSeed } from '../../src/matrix/ed25519.ts'
+import type { Ed25519 } from '../../src/matrix/ed25519.ts'
 import type { KeyId } from '../../src/matrix/identifiers.ts'
+import { signingKeyFromSeed } from '../../src/matrix/portable-ed25519.ts'
 import { vectors } from './given.ts'
 
 export const SEED = decodeBase64(

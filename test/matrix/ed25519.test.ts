@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { encodeBase64 } from '../../src/matrix/base64.ts'
-import { isSmallOrder, nativeEd25519, portableEd25519, signingKeyFromSeed } from '../../src/matrix/ed25519.ts'
+import { isSmallOrder, nativeEd25519 } from '../../src/matrix/ed25519.ts'
 import type { KeyId } from '../../src/matrix/identifiers.ts'
+import { portableEd25519, signingKeyFromSeed } from '../../src/matrix/portable-ed25519.ts'
 import { changed, ed25519Contract, KEY, MESSAGE, ORDER, SEED, withScalar } from './ed25519-contract.ts'
 import { vectors } from './given.ts'
+
+const NODE_MAJOR = Number.parseInt(process.versions.node, 10)
 
 describe('Ed25519', () => {
   ed25519Contract('native provider', nativeEd25519)
@@ -57,10 +60,18 @@ describe('Ed25519', () => {
   it('needs that refusal: with the identity as key, one signature holds for every message', async () => {
     const identity = Buffer.from(SMALL[0] ?? '', 'hex')
     const forged = Buffer.concat([identity, Buffer.alloc(32)])
-    for (const message of ['a', 'b']) {
-      expect(await nativeEd25519.verify(identity, Buffer.from(message), forged)).toBe(true)
-      expect(await portableEd25519.verify(identity, Buffer.from(message), forged)).toBe(true)
-    }
+    const messages = ['a', 'b'].map((text) => Buffer.from(text))
+    for (const message of messages) expect(await portableEd25519.verify(identity, message, forged)).toBe(true)
+    const native = await Promise.all(messages.map((message) => nativeEd25519.verify(identity, message, forged)))
+    // From some version 24 on Node refuses such a key by itself, for every message.
+    const verdicts =
+      NODE_MAJOR < 24
+        ? [[true, true]]
+        : [
+            [true, true],
+            [false, false],
+          ]
+    expect(verdicts).toContainEqual(native)
   })
 
   it('refuses the group order itself for S, where the equation holds', async () => {

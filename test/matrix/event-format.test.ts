@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { canonicalJson } from '../../src/matrix/canonical-json.ts'
-import { authEventIds, checkPduFormat, contentHashHolds, MAX_PDU_BYTES, prevEventIds } from '../../src/matrix/event.ts'
+import { checkPduFormat, MAX_PDU_BYTES } from '../../src/matrix/event-format.ts'
+import { contentHashHolds } from '../../src/matrix/event-hashes.ts'
+import { authEventIds, prevEventIds } from '../../src/matrix/pdu.ts'
 import type { OracleJson, OracleObject } from '../oracle/json-value.ts'
 import { bare, knockFields, pduOf, version } from './given.ts'
 

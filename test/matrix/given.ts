@@ -1,7 +1,7 @@
 /** What the tests of the pure layer start from: vectors from files, and values in the shape that the reader gives. */
 import { readFileSync } from 'node:fs'
-import type { Pdu } from '../../src/matrix/event.ts'
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../src/matrix/json.ts'
+import type { Pdu } from '../../src/matrix/pdu.ts'
 import { type RoomVersion, roomVersion } from '../../src/matrix/room-versions.ts'
 import type { OracleJson, OracleObject } from '../oracle/json-value.ts'
 

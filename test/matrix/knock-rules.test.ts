@@ -5,8 +5,8 @@ import {
   type KnockToJudge,
   membershipOf,
 } from '../../src/matrix/auth/knock-rules.ts'
-import type { RoomEvent } from '../../src/matrix/event.ts'
 import type { EventId } from '../../src/matrix/identifiers.ts'
+import type { RoomEvent } from '../../src/matrix/pdu.ts'
 import { ROOM_VERSIONS } from '../../src/matrix/room-versions.ts'
 import type { OracleJson, OracleObject } from '../oracle/json-value.ts'
 import { knockFields, pduOf, vectors, version } from './given.ts'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { encodeBase64 } from '../../src/matrix/base64.ts'
-import { contentHash, eventId, signedForm } from '../../src/matrix/event.ts'
+import { contentHash, eventId, signedForm } from '../../src/matrix/event-hashes.ts'
 import { redact } from '../../src/matrix/redaction.ts'
 import { oracleCanonicalText } from '../oracle/canonical-json.ts'
 import { oracleContentHash, oracleEventId, oracleSignedForm } from '../oracle/event-hashes.ts'

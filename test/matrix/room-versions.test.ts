@@ -40,16 +40,19 @@ describe('room versions', () => {
   )
 
   it.each([
-    ['6', undefined, 4],
-    ['7', '4.6', 4],
-    ['8', '4.7', 4],
-    ['9', '4.7', 4],
-    ['10', '4.7', 4],
-    ['11', '4.7', 4],
-    ['12', '5.7', 5],
-  ])('version %s numbers its rule for knocks %s', (id, knockRule, memberRule) => {
-    expect(version(id)).toMatchObject({ knockRule, memberRule })
-  })
+    ['6', undefined, 4, 3, 2, undefined],
+    ['7', '4.6', 4, 3, 2, undefined],
+    ['8', '4.7', 4, 3, 2, undefined],
+    ['9', '4.7', 4, 3, 2, undefined],
+    ['10', '4.7', 4, 3, 2, undefined],
+    ['11', '4.7', 4, 3, 2, undefined],
+    ['12', '5.7', 5, 4, 3, 2],
+  ])(
+    'version %s numbers its rule for knocks %s',
+    (id, knockRule, memberRule, federateRule, authEventsRule, roomIdRule) => {
+      expect(version(id)).toMatchObject({ knockRule, memberRule, federateRule, authEventsRule, roomIdRule })
+    },
+  )
 
   it('exactly the versions with a join rule for knocks have a rule for knocks', () => {
     for (const id of ROOM_VERSIONS) {

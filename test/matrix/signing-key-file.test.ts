@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { encodeBase64 } from '../../src/matrix/base64.ts'
-import { signingKeyFromSeed } from '../../src/matrix/ed25519.ts'
 import type { KeyId } from '../../src/matrix/identifiers.ts'
+import { signingKeyFromSeed } from '../../src/matrix/portable-ed25519.ts'
 import { parseSigningKeyFile, writeSigningKeyFile } from '../../src/matrix/signing-key-file.ts'
 
 const SEED = 'YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { RoomEvent } from '../../src/matrix/event.ts'
 import type { EventId } from '../../src/matrix/identifiers.ts'
+import type { RoomEvent } from '../../src/matrix/pdu.ts'
 import { refusal } from '../../src/matrix/refusal.ts'
 import { KNOCK_ROOM_STATE_TYPES, knockRoomState } from '../../src/matrix/stripped-state.ts'
 import { bare, knockFields, pduOf } from './given.ts'

@@ -30,7 +30,12 @@ describe('a sound room file', () => {
     })
     const roomId = room.roomId as RoomId
     expect(await store.roomSummary(roomId)).toMatchObject({
-      ...{ version, members: 2, servers: 2, resident: true, name: 'Garden', extremities: 1 },
+      version,
+      members: 2,
+      servers: 2,
+      resident: true,
+      name: 'Garden',
+      extremities: 1,
     })
     const facts = await store.readFacts(roomId)
     for (const { eventId, pdu } of facts?.state ?? []) expect(room.state(pdu.type)?.eventId).toBe(eventId)

@@ -47,7 +47,10 @@ export function importStage(
         for (let at = 0; at < bytes.length; at += 1000) yield bytes.subarray(at, at + 1000)
       }
       const ports = {
-        ...{ store, keyring, ed25519: nativeEd25519, serverName: HERE.name as ServerName },
+        store,
+        keyring,
+        ed25519: nativeEd25519,
+        serverName: HERE.name as ServerName,
         clock,
       }
       return importRoom(ports, { open, discardKnocks, tolerance })

@@ -1,8 +1,8 @@
 /** Contract of stores: copying a room out. */
 import { describe, expect, it } from 'vitest'
 import type { RoomEventList } from '../../src/knock/ports/store.ts'
-import type { RoomEvent } from '../../src/matrix/event.ts'
 import type { RoomId, UserId } from '../../src/matrix/identifiers.ts'
+import type { RoomEvent } from '../../src/matrix/pdu.ts'
 import type { StoreUnderTest } from './contract.ts'
 import {
   accept,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { Pdu, RoomEvent } from '../../src/matrix/event.ts'
+import type { Pdu, RoomEvent } from '../../src/matrix/pdu.ts'
 import { answerNow, createKnockJudge, type KnockToPlace } from '../../src/store/knock-fate.ts'
 import { CAROL, event, id, member } from './sample-room.ts'
 

@@ -2,8 +2,8 @@
 import fc from 'fast-check'
 import { expect } from 'vitest'
 import type { RoomImport } from '../../src/knock/ports/store.ts'
-import type { RoomEvent } from '../../src/matrix/event.ts'
 import type { RoomId, UserId } from '../../src/matrix/identifiers.ts'
+import type { RoomEvent } from '../../src/matrix/pdu.ts'
 import { DAY, type TestStore } from './contract.ts'
 import { ALICE, accept, branchOf, HERE, id, knock, member, nameOf, sampleState } from './sample-room.ts'
 

@@ -1,8 +1,8 @@
 /** A made-up room in the shape of version 10: events with ids and links, unsigned, for tests of stores. */
 import type { Decision, KnockCommit } from '../../src/knock/ports/rooms.ts'
 import type { ImportHeader, ImportOutcome, SlotFlaw, Store } from '../../src/knock/ports/store.ts'
-import type { Pdu, RoomEvent } from '../../src/matrix/event.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
+import type { Pdu, RoomEvent } from '../../src/matrix/pdu.ts'
 
 export const HERE = 'here.test' as ServerName
 export const ROOM = '!room:here.test' as RoomId

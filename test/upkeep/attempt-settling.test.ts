@@ -55,7 +55,15 @@ async function settlingStage(pace = QUICK, changes: Partial<AttemptSettlingPorts
     return store.beginAttempt(attempt)
   }
   return {
-    ...{ store, settling, begin, looks, lookedAt, settled, counts, failures, play },
+    store,
+    settling,
+    begin,
+    looks,
+    lookedAt,
+    settled,
+    counts,
+    failures,
+    play,
     tell: () => tell(),
     cameIn: (name: string) => void present.add(id(name)),
     pass(ms: number) {

@@ -4,9 +4,11 @@
  */
 import { encodeBase64 } from '../../matrix/base64.ts'
 import { nativeEd25519 } from '../../matrix/ed25519.ts'
-import { checkPduFormat, contentHash, contentHashHolds, eventId, type Pdu, signedForm } from '../../matrix/event.ts'
+import { checkPduFormat } from '../../matrix/event-format.ts'
+import { contentHash, contentHashHolds, eventId, signedForm } from '../../matrix/event-hashes.ts'
 import type { EventId, RoomId, UserId } from '../../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, type JsonValue } from '../../matrix/json.ts'
+import type { Pdu } from '../../matrix/pdu.ts'
 import { redact } from '../../matrix/redaction.ts'
 import { type RoomVersion, roomVersion } from '../../matrix/room-versions.ts'
 import { without } from '../../matrix/signed-json.ts'

@@ -5,12 +5,7 @@
 import type { OutgoingEvent } from '../../knock/ports/deliveries.ts'
 import { canonicalJsonText } from '../../matrix/canonical-json.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
-
-/** Canonical JSON in pieces, made as they are asked for, as often as they are. */
-export interface CanonicalContent extends Iterable<Uint8Array> {
-  /** Bytes in all. */
-  readonly length: number
-}
+import type { CanonicalContent } from '../http/signed-client.ts'
 
 /** Pieces are about as large: large enough to be few, small enough that no connection holds much. */
 const PIECE_BYTES = 64 * 1024

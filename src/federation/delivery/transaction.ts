@@ -6,8 +6,8 @@
 import type { OutgoingTransaction } from '../../knock/ports/deliveries.ts'
 import type { Clock } from '../../knock/ports/rooms.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
-import { isJsonObject, parseJson } from '../../matrix/json.ts'
-import type { OutboundResponse } from '../http/agent.ts'
+import { parseJson } from '../../matrix/json.ts'
+import { retryAfterMs } from '../../matrix/retry-after.ts'
 import type { FederationClient, FederationResponse } from '../http/signed-client.ts'
 import { transactionContent } from './transaction-body.ts'
 
@@ -59,8 +59,9 @@ function resultOf(response: FederationResponse, now: number): DeliveryResult {
   const reason = `the server answers ${response.status}`
   if (response.status !== undefined && isRefusal(response.status)) return { kind: 'refused', reason }
   if (response.kind === 'failed') return { kind: 'failed', reason: response.reason }
-  const limited = response.status === 429 || response.status === 503
-  const wait = limited ? retryAfter(response, now) : undefined
+  if (response.status !== 429 && response.status !== 503) return { kind: 'failed', reason }
+  const json = parseJson(response.body)
+  const wait = retryAfterMs(response.headers['retry-after'], json.ok ? json.value : undefined, now)
   return wait === undefined ? { kind: 'failed', reason } : { kind: 'failed', reason, retryAfterMs: wait }
 }
 
@@ -69,21 +70,4 @@ const NOT_OF_EVENTS = [401, 403, 404, 408, 429]
 
 function isRefusal(status: number): boolean {
   return status >= 400 && status < 500 && !NOT_OF_EVENTS.includes(status)
-}
-
-/** `Retry-After` in seconds or as a date, else `retry_after_ms` of the error body. */
-function retryAfter(
-  { headers, body }: Extract<OutboundResponse, { kind: 'response' }>,
-  now: number,
-): number | undefined {
-  const header = headers['retry-after']?.trim() ?? ''
-  const date = Date.parse(header)
-  const wait = /^\d+$/.test(header) ? Number(header) * 1000 : Number.isNaN(date) ? retryAfterMs(body) : date - now
-  return wait === undefined || wait < 0 ? undefined : wait
-}
-
-function retryAfterMs(body: Uint8Array): number | undefined {
-  const json = parseJson(body)
-  const wait = json.ok && isJsonObject(json.value) ? json.value.retry_after_ms : undefined
-  return typeof wait === 'number' ? wait : undefined
 }

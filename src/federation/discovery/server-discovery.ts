@@ -4,11 +4,10 @@
  */
 import { type ServerName, type ServerNameParts, splitServerName } from '../../matrix/identifiers.ts'
 import { type Failure, failure, type Lack } from '../failure.ts'
-import type { Target } from '../http/agent.ts'
 import type { AddressFilter } from './address-filter.ts'
 import type { Resolver, ServiceRecord } from './resolver.ts'
 import { orderServices } from './service-order.ts'
-import { targetAt } from './targets.ts'
+import { type Target, targetAt } from './targets.ts'
 import type { WellKnown } from './well-known.ts'
 
 export type DiscoveryResult =

@@ -1,9 +1,21 @@
 /**
- * How the parts of a server name become the Host header, SNI and certificate name of a connection.
+ * Where and as whom a server is reached: what the parts of its name become as Host header, SNI and certificate name.
  * https://spec.matrix.org/latest/server-server-api/#resolving-server-names
  */
 import type { ServerNameParts } from '../../matrix/identifiers.ts'
-import type { Target } from '../http/agent.ts'
+
+/** Where and as whom to reach a server. */
+export interface Target {
+  /** IP literal without brackets. */
+  readonly address: string
+  readonly port: number
+  /** The `Host` header. */
+  readonly host: string
+  /** SNI; undefined for IP literals, which TLS does not name. */
+  readonly servername: string | undefined
+  /** The host name or IP literal that the certificate must be for. */
+  readonly certificateName: string
+}
 
 /** The name in the shape that certificates have it: without the dot of an absolute DNS name. */
 export function certificateNameOf(host: string): string {

@@ -4,9 +4,9 @@
  */
 import { isIP } from 'node:net'
 import { type Failure, failure } from '../failure.ts'
-import type { HttpAgent, Target } from '../http/agent.ts'
+import type { HttpAgent } from '../http/agent.ts'
 import type { Resolver } from './resolver.ts'
-import { certificateNameOf } from './targets.ts'
+import { certificateNameOf, type Target } from './targets.ts'
 
 export interface WellKnownAnswer {
   readonly status: number

@@ -9,21 +9,9 @@ import type { FairSlots } from '../../concurrency/fair-slots.ts'
 import type { Clock } from '../../knock/ports/rooms.ts'
 import { networkOf } from '../../matrix/ip-address.ts'
 import type { AddressFilter } from '../discovery/address-filter.ts'
+import type { Target } from '../discovery/targets.ts'
 import { type Failure, failure, isMissing } from '../failure.ts'
 import { type Connections, createConnectionPools } from './pools.ts'
-
-/** Where and as whom to reach a server. */
-export interface Target {
-  /** IP literal without brackets. */
-  readonly address: string
-  readonly port: number
-  /** The `Host` header. */
-  readonly host: string
-  /** SNI; undefined for IP literals, which TLS does not name. */
-  readonly servername: string | undefined
-  /** The host name or IP literal that the certificate must be for. */
-  readonly certificateName: string
-}
 
 export interface OutboundRequest {
   readonly method: 'GET' | 'POST' | 'PUT'

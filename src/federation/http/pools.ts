@@ -1,7 +1,7 @@
 /** Connections by target: kept for the next request to it, and bounded in number, idle ones included. */
 import type tls from 'node:tls'
 import { buildConnector, Pool } from 'undici'
-import type { Target } from './agent.ts'
+import type { Target } from '../discovery/targets.ts'
 import { type Allowance, createAllowance } from './allowance.ts'
 
 export interface ConnectionPoolsOptions {

@@ -6,9 +6,14 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { Ed25519, SigningKey } from '../../matrix/ed25519.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import { authorizationOf, authorizationOfCanonical } from '../../matrix/x-matrix.ts'
-import type { CanonicalContent } from '../delivery/transaction-body.ts'
 import type { Discovery } from '../discovery/server-discovery.ts'
 import type { HttpAgent, OutboundResponse } from './agent.ts'
+
+/** Canonical JSON in pieces, made as they are asked for, as often as they are. */
+export interface CanonicalContent extends Iterable<Uint8Array> {
+  /** Bytes in all. */
+  readonly length: number
+}
 
 export interface FederationRequest {
   readonly method: 'GET' | 'POST' | 'PUT'

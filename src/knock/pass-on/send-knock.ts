@@ -3,7 +3,7 @@
  * which decides by the room's rules. Its 200 is ours.
  * https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv1send_knockroomideventid
  */
-import { contentHashHolds } from '../../matrix/event.ts'
+import { contentHashHolds } from '../../matrix/event-hashes.ts'
 import { parseUserId } from '../../matrix/identifiers.ts'
 import type { Refusal } from '../../matrix/refusal.ts'
 import { TAKING } from '../hand-over.ts'

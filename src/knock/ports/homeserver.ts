@@ -1,8 +1,8 @@
 /** What the use cases need of a homeserver next door, where there is one: its rooms, and that it takes knocks into them. */
 
-import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId, RoomId, ServerName } from '../../matrix/identifiers.ts'
 import type { JsonObject } from '../../matrix/json.ts'
+import type { RoomEvent } from '../../matrix/pdu.ts'
 import type { Refusal } from '../../matrix/refusal.ts'
 
 /**

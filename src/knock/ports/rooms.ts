@@ -2,10 +2,10 @@
  * What the use cases need from the world, in their own words: rooms, keys, time. The adapters implement these.
  * Every method is asynchronous, so that a store may live in this process, on another thread or across a network.
  */
-import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId, KeyId, RoomId, ServerName, UserId } from '../../matrix/identifiers.ts'
+import type { RoomEvent } from '../../matrix/pdu.ts'
 
-export type { RoomEvent } from '../../matrix/event.ts'
+export type { RoomEvent } from '../../matrix/pdu.ts'
 
 /** Milliseconds since the Unix epoch. */
 export type Clock = () => number

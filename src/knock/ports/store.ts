@@ -1,6 +1,6 @@
 /** A whole store: what the use cases need of it, and what operators' commands and upkeep need beside. */
-import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../matrix/identifiers.ts'
+import type { RoomEvent } from '../../matrix/pdu.ts'
 import type { DeliveryAdministration, DeliveryQueue } from './deliveries.ts'
 import type { AttemptStore, Decision, Holdings, KeyStore, RoomHead, RoomStore } from './rooms.ts'
 

@@ -2,8 +2,8 @@
  * Auth events: which state a knock must cite, and the rules that judge what it does cite.
  * https://spec.matrix.org/latest/server-server-api/#auth-events-selection
  */
-import type { Pdu, RoomEvent } from '../event.ts'
 import type { EventId } from '../identifiers.ts'
+import type { Pdu, RoomEvent } from '../pdu.ts'
 import type { RoomVersion } from '../room-versions.ts'
 import type { KnockAuthState } from './knock-rules.ts'
 import { cite, type Rejected, rejected } from './verdict.ts'
@@ -28,8 +28,8 @@ export function selectAuthEvents(candidates: AuthEventCandidates, version: RoomV
 export type AuthEventsResult = { readonly allowed: true; readonly state: KnockAuthState } | Rejected
 
 /**
- * Judges the auth events of a knock by themselves and lays them out as state (rules 2.1 to 2.5; 3.1 to 3.5 in v12).
- * That none of them was rejected (2.3, 3.3) is the store's promise: it keeps accepted events only.
+ * Judges the auth events of a knock by themselves and lays them out as state (rules 2.1 to 2.5; in version 12, whose
+ * numbers stand in brackets, 3.1 to 3.5). Rule 2.3 is not asked here: the store promises to keep accepted events alone.
  * @param knock an `m.room.member` event whose state key is its sender
  * @param authEvents what the ids in `auth_events` stand for, in their order
  * @param roomCreate the room's accepted create event: version 12 implies it
@@ -40,10 +40,13 @@ export function checkAuthEvents(
   roomCreate: RoomEvent,
   version: RoomVersion,
 ): AuthEventsResult {
-  const rule = version.memberRule - 2
+  const rule = version.authEventsRule
+  // 2.1 (3.1): If there are duplicate entries for a given type and state_key pair, reject.
   if (namesAPairTwice(authEvents)) {
     return rejected(version, `${rule}.1`, 'auth_events names two events of one type and state key')
   }
+  // 2.2 (3.2): If there are entries whose type and state_key don't match those specified by the auth events selection
+  // algorithm, reject.
   const chosen = new Map<string, RoomEvent>()
   for (const event of authEvents) {
     const slot = slotOf(event.pdu, knock.sender, version)
@@ -52,8 +55,10 @@ export function checkAuthEvents(
     }
     chosen.set(slot, event)
   }
+  // 2.4 (not in version 12): If there is no m.room.create event among the entries, reject.
   const create = version.hashRoomId ? roomCreate : chosen.get('m.room.create')
   if (create === undefined) return rejected(version, `${rule}.4`, 'auth_events does not name the create event')
+  // 2.5 (3.5): If any event in auth_events has a room_id which does not match that of the event being authorised, reject.
   if (authEvents.some((event) => event.pdu.room_id !== knock.room_id)) {
     return rejected(version, `${rule}.5`, 'auth_events names an event of another room')
   }
@@ -83,11 +88,14 @@ function slotOf(pdu: Pdu, sender: string, version: RoomVersion): string | undefi
   }
 }
 
-/** Rejects a knock with an auth event that nobody here can name: it cannot be shown to have been accepted. */
+/**
+ * Rejects a knock with an auth event that nobody here can name: it cannot be shown to have been accepted.
+ * 2.3 (3.3): If there are entries which were themselves rejected under the checks performed on receipt of a PDU, reject.
+ */
 export function unknownAuthEvent(version: RoomVersion): Rejected {
   return {
     allowed: false,
-    rule: cite(version, `${version.memberRule - 2}.3`),
+    rule: cite(version, `${version.authEventsRule}.3`),
     reason: 'auth_events names an event that is not known here',
   }
 }

@@ -1,14 +1,8 @@
 /** `matrix-knock/x-matrix`: signing and checking JSON and federation requests, and the keys that they are signed with. */
 export { decodeBase64, encodeBase64 } from '../base64.ts'
-export {
-  type Ed25519,
-  isSmallOrder,
-  nativeEd25519,
-  portableEd25519,
-  type SigningKey,
-  signingKeyFromSeed,
-} from '../ed25519.ts'
+export { type Ed25519, isSmallOrder, nativeEd25519, type SigningKey } from '../ed25519.ts'
 export { type KeyId, parseKeyId, parseServerName, type ServerName } from '../identifiers.ts'
+export { portableEd25519, signingKeyFromSeed } from '../portable-ed25519.ts'
 export {
   cappedValidity,
   checkKeyObject,

@@ -2,8 +2,8 @@
 import type { DeliveryAdministration, DeliveryQueue } from '../../knock/ports/deliveries.ts'
 import type { Clock, Held } from '../../knock/ports/rooms.ts'
 import { canonicalJson } from '../../matrix/canonical-json.ts'
-import type { RoomEvent } from '../../matrix/event.ts'
 import type { RoomId, ServerName } from '../../matrix/identifiers.ts'
+import type { RoomEvent } from '../../matrix/pdu.ts'
 import { EXPANDED_SERVERS } from '../outgoing-transaction.ts'
 import { addRow, createTransactions, type Destinations, type Waiting } from './outbox-transactions.ts'
 

@@ -2,8 +2,8 @@
 import { FACT_TYPES } from '../../knock/fact-types.ts'
 import type { Branch, Clock, FactFlaw, KnockContext, KnockQuestion, RoomStore } from '../../knock/ports/rooms.ts'
 import type { FlawFilter, RoomFlaw, RoomSummary } from '../../knock/ports/store.ts'
-import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId, RoomId } from '../../matrix/identifiers.ts'
+import type { RoomEvent } from '../../matrix/pdu.ts'
 import { selectExtremities } from '../extremity-selection.ts'
 import { headOf, holds, inUse, type MemoryRoom, membershipAt, stateAt, stateKeyOf } from './room-state.ts'
 

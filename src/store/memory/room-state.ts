@@ -4,8 +4,8 @@
  */
 import type { Extremity, Membership, RoomHead } from '../../knock/ports/rooms.ts'
 import type { SlotFlaw } from '../../knock/ports/store.ts'
-import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId, RoomId, ServerName } from '../../matrix/identifiers.ts'
+import type { RoomEvent } from '../../matrix/pdu.ts'
 import { createExtremitySet, type ExtremitySet } from './extremity-set.ts'
 
 /** A value of one state key, from a revision on. Revision 0: since the snapshot is in use. */

@@ -1,7 +1,7 @@
 /** Late signature checks on rooms in memory. */
 import type { SignatureAudit } from '../../knock/ports/store.ts'
-import type { RoomEvent } from '../../matrix/event.ts'
 import type { RoomId } from '../../matrix/identifiers.ts'
+import type { RoomEvent } from '../../matrix/pdu.ts'
 import { WRONGLY_SIGNED } from '../flaw-reasons.ts'
 import { inUse, type MemoryRoom, removeJoined, type Snapshot, stateKeyOf } from './room-state.ts'
 

@@ -3,8 +3,8 @@
  * asks, and the auth events. https://spec.matrix.org/latest/server-server-api/#checks-performed-on-receipt-of-a-pdu
  */
 import type { Branch, Clock, KnockContext, KnockQuestion } from '../../knock/ports/rooms.ts'
-import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId } from '../../matrix/identifiers.ts'
+import type { RoomEvent } from '../../matrix/pdu.ts'
 import { bytes } from './bytea.ts'
 import type { Database, Statement } from './database.ts'
 import type { EventReader } from './event-reader.ts'

@@ -1,8 +1,8 @@
 /** Stored events by row, decoded once: a row never changes its event, while one event id can have several copies. */
 import { LRUCache } from 'lru-cache'
 import type { OutgoingEvent } from '../../knock/ports/deliveries.ts'
-import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId } from '../../matrix/identifiers.ts'
+import type { RoomEvent } from '../../matrix/pdu.ts'
 import { parsePdu } from '../stored-pdu.ts'
 import { text } from './bytea.ts'
 import type { Run, Statement } from './database.ts'

@@ -2,14 +2,19 @@
  * All that send_knock reads of a room beside its facts: the state after each known `prev_events` id, as far as a knock
  * asks, and the auth events. https://spec.matrix.org/latest/server-server-api/#checks-performed-on-receipt-of-a-pdu
  */
-import type { Branch, KnockContext, KnockQuestion } from '../../knock/ports/rooms.ts'
-import type { RoomEvent } from '../../matrix/event.ts'
+import type { Branch, Clock, KnockContext, KnockQuestion } from '../../knock/ports/rooms.ts'
 import type { EventId, RoomId } from '../../matrix/identifiers.ts'
+import type { RoomEvent } from '../../matrix/pdu.ts'
 import type { Database } from './database.ts'
 import type { EventReader } from './event-reader.ts'
-import type { HeadReader, ReaderOptions } from './room-reader.ts'
+import type { HeadReader } from './head-reader.ts'
 
 export type ContextReader = (question: KnockQuestion) => KnockContext | undefined
+
+export interface ReaderOptions {
+  readonly clock: Clock
+  readonly historyMs: number
+}
 
 interface BranchRow {
   readonly snapshot: number

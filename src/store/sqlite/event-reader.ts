@@ -1,7 +1,7 @@
 /** Stored events by row, decoded once: a row never changes its event, while one event id can have several copies. */
 import { LRUCache } from 'lru-cache'
-import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId } from '../../matrix/identifiers.ts'
+import type { RoomEvent } from '../../matrix/pdu.ts'
 import { parsePdu } from '../stored-pdu.ts'
 import type { Database } from './database.ts'
 

@@ -2,7 +2,7 @@
  * Knocks accepted here that an import's file cannot know stay in the room: they are taken over into the new snapshot,
  * in chunks while it stages, the last of them inside the swap. docs/architecture.md, "What is kept of a room".
  */
-import { type Pdu, prevEventIds } from '../../matrix/event.ts'
+import { type Pdu, prevEventIds } from '../../matrix/pdu.ts'
 import { answerNow, createKnockJudge, type Fate, shallowestOf } from '../knock-fate.ts'
 import { parsePdu } from '../stored-pdu.ts'
 import type { Database } from './database.ts'

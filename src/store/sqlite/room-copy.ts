@@ -1,7 +1,7 @@
 /** A room as it was at one revision, page by page: what is written meanwhile does not show. */
 import type { RoomCopy, RoomEventList, SlotFlaw } from '../../knock/ports/store.ts'
-import type { RoomEvent } from '../../matrix/event.ts'
 import type { EventId, RoomId } from '../../matrix/identifiers.ts'
+import type { RoomEvent } from '../../matrix/pdu.ts'
 import { COPY_PAGE, copyEnded } from '../room-copy.ts'
 import { parsePdu } from '../stored-pdu.ts'
 import type { Database } from './database.ts'

@@ -3,12 +3,13 @@
  * docs/architecture.md, "What is kept of a room".
  */
 import { FACT_TYPES } from '../../knock/fact-types.ts'
-import type { Clock, ExtremitySelection, FactFlaw, RoomFactsRecord, UserInRoom } from '../../knock/ports/rooms.ts'
+import type { ExtremitySelection, FactFlaw, RoomFactsRecord, UserInRoom } from '../../knock/ports/rooms.ts'
 import type { RoomId, ServerName, UserId } from '../../matrix/identifiers.ts'
-import { type ContextReader, createContextReader } from './context-reader.ts'
+import { type ContextReader, createContextReader, type ReaderOptions } from './context-reader.ts'
 import type { Database } from './database.ts'
-import type { EventReader, StoredEvent } from './event-reader.ts'
+import type { EventReader } from './event-reader.ts'
 import { createExtremityReader } from './extremity-reader.ts'
+import { createHeadReader } from './head-reader.ts'
 
 export interface RoomReader {
   room(roomId: RoomId, userId: UserId): UserInRoom | undefined
@@ -16,24 +17,6 @@ export interface RoomReader {
   extremities(roomId: RoomId): ExtremitySelection | undefined
   hasJoinedMember(roomId: RoomId, server: ServerName): boolean
   readonly context: ContextReader
-}
-
-interface HeadColumns {
-  readonly version: string
-  readonly revision: number
-  readonly factsRevision: number
-  readonly resident: number
-}
-
-/** The user's member event, where there is one. */
-type MemberColumns = ({ readonly member: null } | ({ readonly member: number } & StoredEvent)) & {
-  /** Of a place in the state without an event. */
-  readonly flaw: string | null
-}
-
-export interface ReaderOptions {
-  readonly clock: Clock
-  readonly historyMs: number
 }
 
 export function createRoomReader(db: Database, events: EventReader, options: ReaderOptions): RoomReader {
@@ -66,29 +49,6 @@ export function createRoomReader(db: Database, events: EventReader, options: Rea
     extremities: (roomId) => together(() => extremities(roomId)),
     hasJoinedMember: (roomId, server) => readServer.get(roomId, server) !== undefined,
     context: (question) => together(() => context(question)),
-  }
-}
-
-export type HeadReader = (roomId: RoomId, userId: UserId) => UserInRoom | undefined
-
-/** One statement, so that it sees one instant without a transaction of its own: every request begins with it. */
-function createHeadReader(db: Database, events: EventReader): HeadReader {
-  const read = db.prepare(`
-    SELECT r.version, r.revision, r.facts_revision AS factsRevision, r.resident,
-      e.event AS member, e.event_id AS eventId, e.json, (SELECT f.reason FROM flaws f
-        WHERE f.snapshot = r.snapshot AND f.type = 'm.room.member' AND f.state_key = ?1) AS flaw
-    FROM rooms r LEFT JOIN events e ON e.event = (
-      SELECT s.event FROM state s
-      WHERE s.snapshot = r.snapshot AND s.type = 'm.room.member' AND s.state_key = ?1
-      ORDER BY s.from_revision DESC LIMIT 1)
-    WHERE r.room_id = ?2 AND r.snapshot IS NOT NULL`)
-  return (roomId, userId) => {
-    const row = read.get(userId, roomId) as (HeadColumns & MemberColumns) | undefined
-    if (row === undefined) return undefined
-    const { version, revision, factsRevision, resident } = row
-    const head = { roomId, version, revision, factsRevision, resident: resident === 1 }
-    if (row.member === null) return { head, member: undefined, memberFlaw: row.flaw ?? undefined }
-    return { head, member: events(row.member, row), memberFlaw: undefined }
   }
 }
 

@@ -2,7 +2,7 @@
 import type { Clock, CommitOutcome, KnockCommit } from '../../knock/ports/rooms.ts'
 import type { Store } from '../../knock/ports/store.ts'
 import { canonicalJsonText } from '../../matrix/canonical-json.ts'
-import { prevEventIds } from '../../matrix/event.ts'
+import { prevEventIds } from '../../matrix/pdu.ts'
 import { createAttempts } from '../attempts.ts'
 import { createDecisionQueue } from '../decision-queue.ts'
 import { type Maintenance, startMaintenance } from '../maintenance.ts'

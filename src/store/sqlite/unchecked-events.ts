@@ -1,6 +1,6 @@
 /** Events in use whose signatures could not be checked when they were imported. */
-import type { RoomEvent } from '../../matrix/event.ts'
 import type { RoomId } from '../../matrix/identifiers.ts'
+import type { RoomEvent } from '../../matrix/pdu.ts'
 import type { Database } from './database.ts'
 import type { EventReader } from './event-reader.ts'
 

@@ -4,12 +4,8 @@ import { createServer as createTlsServer } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createFairSlots } from '../../../src/concurrency/fair-slots.ts'
 import { createAddressFilter, parseNetwork } from '../../../src/federation/discovery/address-filter.ts'
-import {
-  createHttpAgent,
-  type HttpAgent,
-  type OutboundRequest,
-  type Target,
-} from '../../../src/federation/http/agent.ts'
+import type { Target } from '../../../src/federation/discovery/targets.ts'
+import { createHttpAgent, type HttpAgent, type OutboundRequest } from '../../../src/federation/http/agent.ts'
 import { createCertificateAuthority } from '../../support/certificates.ts'
 import { startTlsServer, type TlsServer } from '../../support/tls-server.ts'
 

@@ -1,44 +1,12 @@
 /**
- * Persistent data units (PDUs): their format check, size limits, hashes and ids.
+ * The format of events, as each room version has it, and their size limits.
  * https://spec.matrix.org/latest/server-server-api/#pdus
  */
-import { createHash, timingSafeEqual } from 'node:crypto'
-import { decodeBase64, encodeBase64, encodeBase64Url } from './base64.ts'
-import { canonicalJson } from './canonical-json.ts'
-import { type EventTexts, eventTexts } from './event-texts.ts'
-import type { EventId } from './identifiers.ts'
+import { type EventTexts, eventTexts } from './event-hashes.ts'
 import { isJsonObject, type JsonObject, type JsonValue } from './json.ts'
-import { redact } from './redaction.ts'
+import type { Pdu } from './pdu.ts'
 import { type Refusal, refusal } from './refusal.ts'
 import type { RoomVersion } from './room-versions.ts'
-import { signedBytes, without } from './signed-json.ts'
-
-/**
- * An event in the format of its room version, every key as it was received. The named keys have passed the format
- * check; a version 12 create event has no `room_id`.
- */
-export interface Pdu extends JsonObject {
-  readonly room_id?: string
-  readonly sender: string
-  readonly type: string
-  readonly state_key?: string
-  readonly content: JsonObject
-  readonly origin_server_ts: number
-  readonly depth: number
-  /** Event ids; in versions 1 and 2 pairs of id and hashes: read them with prevEventIds. */
-  readonly prev_events: readonly JsonValue[]
-  readonly auth_events: readonly JsonValue[]
-  readonly hashes: JsonObject & { readonly sha256: string }
-  readonly signatures: { readonly [server: string]: { readonly [keyId: string]: string } }
-}
-
-/** One event of a room: its id beside its PDU, because PDUs of version 3 and later do not carry one. */
-export interface RoomEvent {
-  readonly eventId: EventId
-  readonly pdu: Pdu
-  /** The PDU as canonical JSON, where it is at hand. */
-  readonly json?: string
-}
 
 /** A whole event, signatures included, as canonical JSON. https://spec.matrix.org/latest/client-server-api/#size-limits */
 export const MAX_PDU_BYTES = 65_536
@@ -71,7 +39,10 @@ export interface WellFormedPdu {
   readonly texts: EventTexts
 }
 
-/** The same of an event of any size. @returns what is wrong with its format, naming the key; undefined where nothing is */
+/**
+ * What is wrong with the format of an event, whatever its size.
+ * @returns a sentence that names the key, or undefined where nothing is wrong
+ */
 export function pduFormatFlaw(object: JsonObject, version: RoomVersion): string | undefined {
   const isCreate = object.type === 'm.room.create' && object.state_key === ''
   for (const key of ['type', 'sender', 'room_id', 'state_key', 'event_id'] as const) {
@@ -125,56 +96,4 @@ function signaturesFlaw(signatures: JsonValue | undefined): string | undefined {
     (byKey) => isJsonObject(byKey) && Object.values(byKey).every((signature) => typeof signature === 'string'),
   )
   return wellFormed ? undefined : 'signatures must map servers to key ids to strings'
-}
-
-/** The ids that `prev_events` names, in every room version. */
-export function prevEventIds(pdu: Pdu): readonly EventId[] {
-  return pdu.prev_events.map(referencedId)
-}
-
-/** The ids that `auth_events` names, in every room version. */
-export function authEventIds(pdu: Pdu): readonly EventId[] {
-  return pdu.auth_events.map(referencedId)
-}
-
-function referencedId(reference: JsonValue): EventId {
-  return (Array.isArray(reference) ? reference[0] : reference) as EventId
-}
-
-/**
- * The bytes that signatures and the reference hash of an event cover: its redacted form without `signatures` and
- * `unsigned`. https://spec.matrix.org/latest/server-server-api/#signing-events
- */
-export function signedForm(pdu: Pdu, version: RoomVersion): Buffer {
-  return signedBytes(redact(pdu, version))
-}
-
-/** The event id that belongs to a signed form. https://spec.matrix.org/latest/server-server-api/#calculating-the-reference-hash-for-an-event */
-export function eventIdOfSignedForm(bytes: Uint8Array, version: RoomVersion): EventId {
-  const hash = createHash('sha256').update(bytes).digest()
-  return `$${version.eventId === 'hash-base64' ? encodeBase64(hash) : encodeBase64Url(hash)}` as EventId
-}
-
-/** An event's id: computed, or in versions 1 and 2 as the PDU says. */
-export function eventId(pdu: Pdu, version: RoomVersion): EventId {
-  if (version.eventId === 'in-pdu') return pdu.event_id as EventId
-  return eventIdOfSignedForm(signedForm(pdu, version), version)
-}
-
-/** The SHA-256 of an event without `unsigned`, `signatures` and `hashes`. https://spec.matrix.org/latest/server-server-api/#calculating-the-content-hash-for-an-event */
-export function contentHash(object: JsonObject): Buffer {
-  return createHash('sha256')
-    .update(canonicalJson(without(object, ['unsigned', 'signatures', 'hashes'])))
-    .digest()
-}
-
-/** Whether `hashes.sha256` is the event's content hash. Where it is not, only the redacted copy may be used. */
-export function contentHashHolds(pdu: Pdu): boolean {
-  return isContentHash(pdu, contentHash(pdu))
-}
-
-/** Whether `hashes.sha256` is this hash, the event's. */
-export function isContentHash(pdu: Pdu, hash: Uint8Array): boolean {
-  const claimed = decodeBase64(pdu.hashes.sha256)
-  return claimed?.length === hash.length && timingSafeEqual(claimed, hash)
 }
