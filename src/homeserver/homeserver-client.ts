@@ -4,7 +4,6 @@
  */
 import { createHmac, randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
-import { rootCertificates } from 'node:tls'
 import { Agent, type Dispatcher } from 'undici'
 import { MARKER_HEADER, type OriginalRequest } from '../knock/ports/homeserver.ts'
 import type { Clock } from '../knock/ports/rooms.ts'
@@ -14,6 +13,7 @@ import type { ServerName } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, parseJson } from '../matrix/json.ts'
 import { retryAfterMs } from '../matrix/retry-after.ts'
 import { authorizationOf } from '../matrix/x-matrix.ts'
+import { trustingContext } from '../tls/trusting-context.ts'
 
 export interface Answered {
   readonly kind: 'answered'
@@ -96,7 +96,7 @@ export function markerOf({
 export function createHomeserverClient(options: HomeserverClientOptions): HomeserverClient {
   const { url, serverName, signingKey, ed25519, clock, marker, caCertificates } = options
   const { origin } = new URL(url)
-  const connect = caCertificates.length > 0 ? { ca: [...rootCertificates, ...caCertificates] } : {}
+  const connect = { secureContext: trustingContext(caCertificates) }
   const usually = { headersTimeout: 0, bodyTimeout: 0, connect }
   const short = new Agent({ ...usually, connections: CONNECTIONS })
   const long = new Agent({ ...usually, connections: STREAM_CONNECTIONS })
