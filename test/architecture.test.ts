@@ -41,8 +41,8 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   // What it counts and logs of a request is described where requests are answered.
   observability: ['matrix', 'knock/ports/rooms.ts', 'knock/ports/deliveries.ts', 'http/answered-request.ts'],
   doctor: ['matrix', 'knock', 'homeserver'],
-  cli: ['matrix', 'knock', 'rooms', 'doctor', 'config', 'observability'],
-  'main.ts': ['cli', 'config', 'wiring'],
+  cli: ['matrix', 'knock', 'rooms', 'doctor', 'config', 'observability', 'wiring'],
+  'main.ts': ['cli'],
   wiring: [
     'matrix',
     'knock',
