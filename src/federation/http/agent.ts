@@ -7,7 +7,8 @@ import { Readable } from 'node:stream'
 import type { FairSlots } from '../../concurrency/fair-slots.ts'
 import type { Clock } from '../../knock/ports/rooms.ts'
 import { networkOf } from '../../matrix/ip-address.ts'
-import { trustingContext } from '../../tls/trusting-context.ts'
+import { readAtMost } from '../../transport/read-at-most.ts'
+import { trustingContext } from '../../transport/trusting-context.ts'
 import type { AddressFilter } from '../discovery/address-filter.ts'
 import type { Target } from '../discovery/targets.ts'
 import { type Failure, failure, isMissing } from '../failure.ts'
@@ -183,24 +184,6 @@ async function exchange(
   } finally {
     allowance.end()
   }
-}
-
-/** The body, or undefined where it is too long: then its connection is ended and no more of it is read. */
-async function readAtMost(
-  body: AsyncIterable<Uint8Array> & { destroy(): unknown },
-  maxBytes: number,
-): Promise<Buffer | undefined> {
-  const chunks: Uint8Array[] = []
-  let length = 0
-  for await (const chunk of body) {
-    length += chunk.length
-    if (length > maxBytes) {
-      body.destroy()
-      return undefined
-    }
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
 }
 
 function flatten(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
