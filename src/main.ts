@@ -4,39 +4,13 @@ import { readFileSync } from 'node:fs'
 import { CommanderError } from 'commander'
 import { type ExitCode, errFault, visibleOutput } from './cli/outcome.ts'
 import { createProgram } from './cli/program.ts'
-import type { Config } from './config/schema.ts'
-import type { ConfiguredDoctor } from './wiring/doctor.ts'
-import type { ConfiguredImport } from './wiring/import.ts'
-import type { ServiceParts } from './wiring/service.ts'
-import { moveStore, openConfiguredStore } from './wiring/store.ts'
 
-const clock = Date.now
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 
 const output = visibleOutput({
   out: (line) => void process.stdout.write(`${line}\n`),
   err: (line) => void process.stderr.write(`${line}\n`),
 })
-
-const context = {
-  output,
-  environment: process.env,
-  openStore: (config: Config, warn: (message: string) => void) => openConfiguredStore(config, clock, warn),
-  // Commands beside a running service need none of its libraries, and should not wait for them.
-  async loadService() {
-    const { startService } = await import('./wiring/service.ts')
-    return (parts: Omit<ServiceParts, 'clock'>) => startService({ ...parts, clock })
-  },
-  moveStore,
-  async loadImport() {
-    const { importConfiguredRoom } = await import('./wiring/import.ts')
-    return (order: Omit<ConfiguredImport, 'clock'>) => importConfiguredRoom({ ...order, clock })
-  },
-  async loadDoctor() {
-    const { runConfiguredDoctor } = await import('./wiring/doctor.ts')
-    return (order: Omit<ConfiguredDoctor, 'clock'>) => runConfiguredDoctor({ ...order, clock })
-  },
-}
 
 function finish(code: ExitCode): void {
   process.exitCode = code
@@ -54,7 +28,7 @@ process.on('uncaughtException', (error) => {
 })
 
 try {
-  await createProgram(context, version, finish).parseAsync()
+  await createProgram({ output, environment: process.env, clock: Date.now }, version, finish).parseAsync()
 } catch (error) {
   if (error instanceof CommanderError) {
     // Help and version end with 0; everything else that commander ends is wrong usage, which it has explained.

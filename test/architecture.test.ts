@@ -12,6 +12,7 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
   matrix: [],
   knock: ['matrix'],
   concurrency: [],
+  transport: [],
   verification: ['matrix/ed25519.ts', 'concurrency'],
   rooms: ['matrix', 'knock'],
   upkeep: ['matrix', 'knock', 'rooms'],
@@ -23,7 +24,7 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
     'knock/fact-types.ts',
     'concurrency',
   ],
-  federation: ['matrix', 'knock/ports/rooms.ts', 'knock/ports/deliveries.ts', 'concurrency'],
+  federation: ['matrix', 'knock/ports/rooms.ts', 'knock/ports/deliveries.ts', 'concurrency', 'transport'],
   homeserver: [
     'matrix',
     'knock/ports/rooms.ts',
@@ -32,15 +33,16 @@ const DIRECTIONS: Readonly<Record<string, readonly string[]>> = {
     'knock/fact-types.ts',
     'rooms',
     'concurrency',
+    'transport',
   ],
   http: ['matrix', 'knock', 'concurrency'],
   // The networks of the configuration are those that the address filter takes: one reader for both.
-  config: ['matrix', 'federation/discovery/address-filter.ts'],
+  config: ['matrix', 'federation/discovery/address-filter.ts', 'transport/certificate-bundle.ts'],
   // What it counts and logs of a request is described where requests are answered.
   observability: ['matrix', 'knock/ports/rooms.ts', 'knock/ports/deliveries.ts', 'http/answered-request.ts'],
   doctor: ['matrix', 'knock', 'homeserver'],
-  cli: ['matrix', 'knock', 'rooms', 'doctor', 'config', 'observability'],
-  'main.ts': ['cli', 'config', 'wiring'],
+  cli: ['matrix', 'knock', 'rooms', 'doctor', 'config', 'observability', 'transport', 'wiring'],
+  'main.ts': ['cli'],
   wiring: [
     'matrix',
     'knock',

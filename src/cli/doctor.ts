@@ -1,22 +1,8 @@
 /** `doctor`: what works and what does not, with the line to change. */
-import { loadOperatorFiles, type OperatorFiles } from '../config/operator-files.ts'
-import type { Config } from '../config/schema.ts'
+import { loadOperatorFiles } from '../config/operator-files.ts'
 import type { Checked } from '../doctor/check.ts'
-import type { Store } from '../knock/ports/store.ts'
 import { type ExitCode, misconfigured, outJson } from './outcome.ts'
 import { type CommandContext, type ConfigOption, withStore } from './with-config.ts'
-
-export interface DoctorOrder {
-  readonly config: Config
-  readonly files: OperatorFiles
-  readonly store: Store
-  readonly publicUrl: string | undefined
-}
-
-export interface DoctorContext extends CommandContext {
-  /** Loads what the checks need, which takes a while. */
-  readonly loadDoctor: () => Promise<(order: DoctorOrder) => Promise<readonly Checked[]>>
-}
 
 export interface DoctorOptions extends ConfigOption {
   readonly publicUrl?: string
@@ -24,8 +10,8 @@ export interface DoctorOptions extends ConfigOption {
 }
 
 /** @returns 1 where anything failed */
-export function doctor(context: DoctorContext, options: DoctorOptions): Promise<ExitCode> {
-  const { output } = context
+export function doctor(context: CommandContext, options: DoctorOptions): Promise<ExitCode> {
+  const { output, clock } = context
   if (options.publicUrl !== undefined && !isBase(options.publicUrl)) {
     output.err(`--public-url ${JSON.stringify(options.publicUrl)}: expected http(s)://HOST[:PORT] without a path`)
     return Promise.resolve(2)
@@ -33,9 +19,10 @@ export function doctor(context: DoctorContext, options: DoctorOptions): Promise<
   return withStore(context, options, async (store, config, line, warnings) => {
     const files = await loadOperatorFiles(config)
     if (!files.ok) return misconfigured(output, files.problems.map(line))
-    const run = await context.loadDoctor()
+    // What the checks need takes a while to load.
+    const { runConfiguredDoctor } = await import('../wiring/doctor.ts')
     const known = { ...files.value, warnings: [...warnings, ...files.value.warnings] }
-    const checked = await run({ config, files: known, store, publicUrl: options.publicUrl })
+    const checked = await runConfiguredDoctor({ config, files: known, store, clock, publicUrl: options.publicUrl })
     if (options.json === true) outJson(output, checked)
     else for (const text of checked.flatMap(told)) output.out(text)
     return checked.some(({ outcome }) => outcome === 'failed') ? 1 : 0

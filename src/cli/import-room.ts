@@ -1,31 +1,15 @@
 /** `rooms import`: brings room files into the store, beside a service that may be using it. */
-import { loadOperatorFiles, type OperatorFiles } from '../config/operator-files.ts'
+import { loadOperatorFiles } from '../config/operator-files.ts'
 import type { Config } from '../config/schema.ts'
-import type { RoomSummary, Store } from '../knock/ports/store.ts'
+import type { RoomSummary } from '../knock/ports/store.ts'
 import { reasonToClose } from '../knock/room-facts.ts'
 import { printable } from '../observability/visible.ts'
 import type { RoomImportReport } from '../rooms/import-room.ts'
+import type { ConfiguredImport } from '../wiring/import.ts'
 import { type ExitCode, misconfigured, type Output } from './outcome.ts'
 import { type CommandContext, type ConfigOption, withStore } from './with-config.ts'
 
-export interface ImportOrder {
-  readonly config: Config
-  readonly files: OperatorFiles
-  readonly store: Store
-  readonly file: string
-  readonly discardKnocks: boolean
-  /** What becomes of a file that is to be warned of. */
-  readonly tolerance: 'warn' | 'refuse'
-}
-
 type Imported = Extract<RoomImportReport, { kind: 'imported' }>
-
-export type ImportRoom = (order: ImportOrder) => Promise<RoomImportReport>
-
-export interface ImportContext extends CommandContext {
-  /** Loads what importing needs, which takes a while. */
-  readonly loadImport: () => Promise<ImportRoom>
-}
 
 export interface ImportOptions extends ConfigOption {
   readonly discardKnocks?: boolean
@@ -34,21 +18,20 @@ export interface ImportOptions extends ConfigOption {
 
 /** One after the other; a file that is refused keeps none of the others out. */
 export function importRoomFiles(
-  context: ImportContext,
+  context: CommandContext,
   paths: readonly string[],
   options: ImportOptions,
 ): Promise<ExitCode> {
-  const { output } = context
+  const { output, clock } = context
   return withStore(context, options, async (store, config, line) => {
     const files = await loadOperatorFiles(config)
     if (!files.ok) return misconfigured(output, files.problems.map(line))
-    const importRoom = await context.loadImport()
     let code: ExitCode = 0
     for (const file of paths) {
       const tolerance = options.strict === true ? 'refuse' : 'warn'
       const discardKnocks = options.discardKnocks === true
-      const order: ImportOrder = { config, files: files.value, store, file, discardKnocks, tolerance }
-      const report = await attemptImport(importRoom, order)
+      const order: ConfiguredImport = { config, files: files.value, store, clock, file, discardKnocks, tolerance }
+      const report = await attemptImport(order)
       if (report.kind === 'imported') await tell(output, order, report)
       else {
         output.err(`${file}: ${report.reason}. Nothing was changed.`)
@@ -60,15 +43,17 @@ export function importRoomFiles(
 }
 
 /** An import whose failure is told like a refusal: the file was not there, or the store could not be written. */
-export async function attemptImport(importRoom: ImportRoom, order: ImportOrder): Promise<RoomImportReport> {
+export async function attemptImport(order: ConfiguredImport): Promise<RoomImportReport> {
   try {
-    return await importRoom(order)
+    // What importing needs takes a while to load.
+    const { importConfiguredRoom } = await import('../wiring/import.ts')
+    return await importConfiguredRoom(order)
   } catch (error) {
     return { kind: 'refused', reason: (error as Error).message }
   }
 }
 
-async function tell(output: Output, { store, config }: ImportOrder, report: Imported): Promise<void> {
+async function tell(output: Output, { store, config }: ConfiguredImport, report: Imported): Promise<void> {
   // It is imported, whatever the store can still tell of it.
   const summary = await store.roomSummary(report.header.roomId).catch(() => undefined)
   const facts = await store.readFacts(report.header.roomId).catch(() => undefined)

@@ -1,4 +1,5 @@
 /** `store migrate`: copies a whole SQLite store into an empty PostgreSQL database. docs/storage.md */
+import { moveStore } from '../wiring/store.ts'
 import type { ExitCode, Output } from './outcome.ts'
 
 export interface MigrationOptions {
@@ -6,27 +7,17 @@ export interface MigrationOptions {
   readonly to: string
 }
 
-/** Copies everything, or nothing. */
-export type MoveStore = (order: {
-  readonly path: string
-  readonly url: string
-  readonly warn: (message: string) => void
-}) => Promise<
-  | { readonly kind: 'migrated'; readonly rows: ReadonlyMap<string, number> }
-  | { readonly kind: 'refused'; readonly reason: string }
->
-
 const FROM = /^sqlite:(.+)$/
 const TO = /^(?:postgres:)?(postgres(?:ql)?:\/\/.+)$/
 
-export async function runMigration({ from, to }: MigrationOptions, move: MoveStore, output: Output): Promise<ExitCode> {
+export async function runMigration({ from, to }: MigrationOptions, output: Output): Promise<ExitCode> {
   const path = FROM.exec(from)?.[1]
   const url = TO.exec(to)?.[1]
   if (path === undefined || url === undefined) {
     output.err('expected --from sqlite:PATH and --to postgres://USER@HOST:PORT/DATABASE')
     return 2
   }
-  const moved = await move({ path, url, warn: (message) => output.err(`warning: ${message}`) })
+  const moved = await moveStore({ path, url, warn: (message) => output.err(`warning: ${message}`) })
   if (moved.kind === 'refused') {
     output.err(`${moved.reason}. Nothing was copied.`)
     return 1

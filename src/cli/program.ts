@@ -16,18 +16,17 @@ import { type DoctorOptions, doctor } from './doctor.ts'
 import { type ExplainOptions, explain } from './explain.ts'
 import { addGenerators } from './generators.ts'
 import { health } from './health.ts'
-import { type ImportContext, type ImportOptions, importRoomFiles } from './import-room.ts'
+import { type ImportOptions, importRoomFiles } from './import-room.ts'
 import { knockCommand } from './knock/command.ts'
 import { type KnockListOptions, listKnocks } from './knocks.ts'
 import type { MigrationOptions } from './migrate-store.ts'
 import type { ExitCode, Output } from './outcome.ts'
 import { type ListOptions, listRooms, showRoom } from './rooms.ts'
-import type { RunContext } from './run.ts'
 import { type CommandContext, type ConfigOption, withStore } from './with-config.ts'
 import type { WriteOptions } from './write-file.ts'
 
 /** @param finish takes the exit code of the command that ran */
-export function createProgram(context: RunContext, version: string, finish: (code: ExitCode) => void): Command {
+export function createProgram(context: CommandContext, version: string, finish: (code: ExitCode) => void): Command {
   const program = new Command('matrix-knock')
     .description('Answers Matrix federation knocks beside any homeserver.')
     .version(version)
@@ -67,7 +66,7 @@ function through({ out, err }: Output): OutputConfiguration {
   return { writeOut: by(out), writeErr: by(err) }
 }
 
-function addRooms(program: Command, context: ImportContext, finish: (code: ExitCode) => void): void {
+function addRooms(program: Command, context: CommandContext, finish: (code: ExitCode) => void): void {
   const rooms = program.command('rooms').description('the rooms in the store')
   configured(rooms.command('import'), 'bring rooms in, or replace their state')
     .argument('<files...>', 'room files, JSON')
@@ -148,7 +147,7 @@ function addDeliveries(program: Command, context: CommandContext, finish: (code:
     )
 }
 
-function addStore(program: Command, context: RunContext, finish: (code: ExitCode) => void): void {
+function addStore(program: Command, context: CommandContext, finish: (code: ExitCode) => void): void {
   const store = program.command('store').description('the store itself')
   configured(store.command('check'), 'look for damage, and for rows that do not agree with each other').action(
     async (options: ConfigOption) =>
@@ -162,7 +161,7 @@ function addStore(program: Command, context: RunContext, finish: (code: ExitCode
     .requiredOption('--to <store>', 'postgres://USER@HOST:PORT/DATABASE; a password may be in PGPASSWORD')
     .action(async (options: MigrationOptions) => {
       const { runMigration } = await import('./migrate-store.ts')
-      finish(await runMigration(options, context.moveStore, context.output))
+      finish(await runMigration(options, context.output))
     })
 }
 

@@ -7,37 +7,16 @@ import type { Config } from '../config/schema.ts'
 import { listProblems } from '../config/server-lists.ts'
 import type { Store } from '../knock/ports/store.ts'
 import { type Log, type OpenLog, openLog } from '../observability/log.ts'
-import type { DoctorContext } from './doctor.ts'
-import { attemptImport, type ImportContext, warningsOf } from './import-room.ts'
-import type { MoveStore } from './migrate-store.ts'
+import type { Service } from '../wiring/service.ts'
+import { openConfiguredStore } from '../wiring/store.ts'
+import { attemptImport, warningsOf } from './import-room.ts'
 import { type ExitCode, misconfigured } from './outcome.ts'
-import { type ConfigOption, storeProblem, withConfig } from './with-config.ts'
-
-/** A running service, as far as this command cares. */
-export interface Running {
-  readonly address: string
-  readonly adminAddress: string
-  stop(): Promise<void>
-}
-
-export type StartService = (parts: {
-  config: Config
-  files: OperatorFiles
-  store: Store
-  logging: OpenLog
-}) => Promise<Running>
-
-export interface RunContext extends ImportContext, DoctorContext {
-  /** Loads what serving needs, which takes a while. */
-  readonly loadService: () => Promise<StartService>
-  /** Copies a store into another one. */
-  readonly moveStore: MoveStore
-}
+import { type CommandContext, type ConfigOption, storeProblem, withConfig } from './with-config.ts'
 
 /** Beyond the longest request: deliveries under way, and the store's last commit. */
 const MARGIN_MS = 10_000
 
-export function run(context: RunContext, option: ConfigOption): Promise<ExitCode> {
+export function run(context: CommandContext, option: ConfigOption): Promise<ExitCode> {
   return withConfig(context, option, async (config, line, warnings) => {
     const files = await loadOperatorFiles(config)
     const problems = [...requireHandover(config), ...(files.ok ? [] : files.problems)]
@@ -60,16 +39,17 @@ interface Checked {
 }
 
 async function serve(
-  context: RunContext,
+  context: CommandContext,
   { config, files, line, warnings }: Checked,
   logging: OpenLog,
 ): Promise<ExitCode> {
   const { log, flush } = logging
   for (const warning of [...warnings, ...files.warnings, ...listProblems(config).map(line)]) log.warn(warning)
-  const loading = context.loadService()
+  // Loading what serving needs takes a while, and so does opening the store.
+  const loading = import('../wiring/service.ts')
   let store: Store
   try {
-    store = await context.openStore(config, (message) => log.warn(message))
+    store = await openConfiguredStore(config, context.clock, (message) => log.warn(message))
   } catch (error) {
     context.output.err(line(storeProblem(config, error)))
     return 1
@@ -79,10 +59,10 @@ async function serve(
     await store.close()
     return misconfigured(context.output, [line({ key: 'store.import', what: flaw })])
   }
-  let service: Running
+  let service: Service
   try {
-    const startService = await loading
-    service = await startService({ config, files, store, logging })
+    const { startService } = await loading
+    service = await startService({ config, files, store, logging, clock: context.clock })
   } catch (error) {
     context.output.err((error as Error).message)
     return 1
@@ -97,24 +77,23 @@ async function serve(
 
 /** Reads the room files of a memory store. @returns why one was refused */
 async function importAll(
-  context: RunContext,
+  context: CommandContext,
   config: Config,
   files: OperatorFiles,
   store: Store,
   log: Log,
 ): Promise<string | undefined> {
   if (config.store.import.length === 0) return undefined
-  const importRoom = await context.loadImport()
   for (const file of config.store.import) {
-    const order = { config, files, store, file, discardKnocks: false, tolerance: 'warn' } as const
-    const outcome = await attemptImport(importRoom, order)
+    const order = { config, files, store, clock: context.clock, file, discardKnocks: false, tolerance: 'warn' } as const
+    const outcome = await attemptImport(order)
     if (outcome.kind === 'refused') return `${file}: ${outcome.reason}`
     for (const warning of warningsOf(outcome)) log.warn({ file }, warning)
   }
   return undefined
 }
 
-function announce(log: Log, config: Config, { signingKey }: OperatorFiles, { address, adminAddress }: Running): void {
+function announce(log: Log, config: Config, { signingKey }: OperatorFiles, { address, adminAddress }: Service): void {
   log.info({ server_name: config.server_name, address, admin: adminAddress, store: config.store.kind }, 'listening')
   const { handover, url } = config.homeserver
   log.info({ handover, url }, WHOSE_ROOMS[signingKey === undefined ? 'unread' : (handover ?? 'none')])
@@ -133,7 +112,7 @@ const WHOSE_ROOMS = {
 /** Ends with the process: by a signal with code 0, by an uncaught exception or with the store with code 1. */
 function untilStopped(
   config: Config,
-  service: Running,
+  service: Service,
   store: Pick<Store, 'onLost'>,
   log: Log,
   flush: () => void,

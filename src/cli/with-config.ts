@@ -2,14 +2,14 @@
 import { loadConfig } from '../config/load-config.ts'
 import type { Problem } from '../config/problem.ts'
 import type { Config } from '../config/schema.ts'
+import type { Clock } from '../knock/ports/rooms.ts'
 import type { Store } from '../knock/ports/store.ts'
 import { type ExitCode, misconfigured, type Output } from './outcome.ts'
 
 export interface CommandContext {
   readonly output: Output
   readonly environment: Readonly<Record<string, string | undefined>>
-  /** Opens the store that a configuration names, and tells what the operator should mend although it works. */
-  readonly openStore: (config: Config, warn: (message: string) => void) => Promise<Store>
+  readonly clock: Clock
 }
 
 export interface ConfigOption {
@@ -52,12 +52,13 @@ export function withStore(
 }
 
 async function open(
-  { openStore, output }: CommandContext,
+  { clock, output }: CommandContext,
   config: Config,
   line: (problem: Problem) => string,
 ): Promise<Store | undefined> {
   try {
-    return await openStore(config, (message) => output.err(`warning: ${message}`))
+    const { openConfiguredStore } = await import('../wiring/store.ts')
+    return await openConfiguredStore(config, clock, (message) => output.err(`warning: ${message}`))
   } catch (error) {
     output.err(line(storeProblem(config, error)))
     return undefined

@@ -83,27 +83,27 @@ export function createFederation(options: FederationOptions): Federation {
   const hosts = createHostsFile(options.hostsPath ?? '/etc/hosts', clock)
   const resolver = createResolver({ hosts, clock, ...(dnsServers && { servers: dnsServers }) })
   const filter = createAddressFilter(options.allowedNetworks)
-  const guarded = { filter, clock, caCertificates: options.caCertificates }
-  const agent = createHttpAgent({ ...guarded, turns: createFairSlots(LOOK_UP_EXCHANGES) })
+  const guard = { filter, clock, caCertificates: options.caCertificates }
+  const agent = createHttpAgent({ ...guard, turns: createFairSlots(LOOK_UP_EXCHANGES) })
   // Deliveries have connections of their own, as many as lanes: no look-up of keys has to wait for one.
-  const deliveryAgent = createHttpAgent({ ...guarded, maxTargets: options.maxDeliveries ?? 32, perTarget: 1 })
+  const deliveryAgent = createHttpAgent({ ...guard, maxTargets: options.maxDeliveries ?? 32, perTarget: 1 })
   const wellKnown = createWellKnown({ resolver, agent, clock, port: ports.wellKnown })
   const discovery = createDiscovery({ resolver, wellKnown, filter, random, defaultPort: ports.federation })
-  const speaking = { serverName, signingKey, ed25519, discovery }
-  const client = createFederationClient({ ...speaking, agent })
-  const deliveryClient = createFederationClient({ ...speaking, agent: deliveryAgent })
+  const sender = { serverName, signingKey, ed25519, discovery }
+  const client = createFederationClient({ ...sender, agent })
+  const deliveryClient = createFederationClient({ ...sender, agent: deliveryAgent })
 
   const deniedKeys = new Set(options.deniedKeys?.map((key) => Buffer.from(key).toString('base64')))
   const denied = (key: Uint8Array): boolean =>
     deniedKeys.size > 0 && deniedKeys.has(Buffer.from(key).toString('base64'))
-  const asking = { discovery, agent, ed25519, clock, denied }
+  const lookUp = { discovery, agent, ed25519, clock, denied }
   const keyring = createKeyring({
     serverName,
     signingKey,
     oldVerifyKeys: options.oldVerifyKeys,
     store: options.keyStore,
-    direct: createKeyClient(asking),
-    notaries: options.trustedKeyServers.map((notary) => createNotary(notary, asking)),
+    direct: createKeyClient(lookUp),
+    notaries: options.trustedKeyServers.map((notary) => createNotary(notary, lookUp)),
     denied,
     clock,
     ...options.keyLimits,

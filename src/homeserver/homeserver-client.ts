@@ -4,7 +4,6 @@
  */
 import { createHmac, randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
-import { rootCertificates } from 'node:tls'
 import { Agent, type Dispatcher } from 'undici'
 import { MARKER_HEADER, type OriginalRequest } from '../knock/ports/homeserver.ts'
 import type { Clock } from '../knock/ports/rooms.ts'
@@ -14,6 +13,8 @@ import type { ServerName } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, parseJson } from '../matrix/json.ts'
 import { retryAfterMs } from '../matrix/retry-after.ts'
 import { authorizationOf } from '../matrix/x-matrix.ts'
+import { readAtMost } from '../transport/read-at-most.ts'
+import { trustingContext } from '../transport/trusting-context.ts'
 
 export interface Answered {
   readonly kind: 'answered'
@@ -96,7 +97,7 @@ export function markerOf({
 export function createHomeserverClient(options: HomeserverClientOptions): HomeserverClient {
   const { url, serverName, signingKey, ed25519, clock, marker, caCertificates } = options
   const { origin } = new URL(url)
-  const connect = caCertificates.length > 0 ? { ca: [...rootCertificates, ...caCertificates] } : {}
+  const connect = { secureContext: trustingContext(caCertificates) }
   const usually = { headersTimeout: 0, bodyTimeout: 0, connect }
   const short = new Agent({ ...usually, connections: CONNECTIONS })
   const long = new Agent({ ...usually, connections: STREAM_CONNECTIONS })
@@ -224,20 +225,13 @@ function streamOf(body: AsyncIterable<Uint8Array>): ByteStream {
 }
 
 async function read({ statusCode: status, headers, body }: Dispatcher.ResponseData): Promise<HomeserverAnswer> {
-  const chunks: Uint8Array[] = []
-  let size = 0
+  let bytes: Buffer | undefined
   try {
-    for await (const chunk of body as AsyncIterable<Uint8Array>) {
-      size += chunk.length
-      if (size > MAX_ANSWER_BYTES) {
-        return { kind: 'failed', reason: `the answer is longer than ${MAX_ANSWER_BYTES} bytes` }
-      }
-      chunks.push(chunk)
-    }
+    bytes = await readAtMost(body, MAX_ANSWER_BYTES)
   } catch (error) {
     return { kind: 'failed', reason: describe(error) }
   }
-  const bytes = Buffer.concat(chunks)
+  if (bytes === undefined) return { kind: 'failed', reason: `the answer is longer than ${MAX_ANSWER_BYTES} bytes` }
   const json = parseJson(bytes)
   return {
     kind: 'answered',

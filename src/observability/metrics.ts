@@ -4,7 +4,7 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { AnsweredRequest } from '../http/answered-request.ts'
-import type { DeliveryQueue } from '../knock/ports/deliveries.ts'
+import type { DeliveryQueue, QueueDepth } from '../knock/ports/deliveries.ts'
 import type { Clock, Holdings } from '../knock/ports/rooms.ts'
 
 export interface Metrics {
@@ -88,8 +88,8 @@ export function createMetrics({ queue, holdings, clock }: MetricsOptions): Metri
     help: 'Knocks that were given to the homeserver and have not been seen in their room',
     registers,
   })
-  const atHand = new Map<string, ReturnType<typeof requests.labels>>()
-  const durations = new Map<string, ReturnType<typeof seconds.labels>>()
+  const atHand = new Map<string, Counter.Internal>()
+  const durations = new Map<string, Histogram.Internal<'route'>>()
 
   return {
     answered({ route, status, errcode = '', failure, milliseconds }) {
@@ -187,7 +187,7 @@ function deliveryMetrics(registry: Registry) {
     help: 'Age of the oldest knock that waits for delivery',
     registers,
   })
-  const show = (depth: Awaited<ReturnType<DeliveryQueue['depth']>>): void => {
+  const show = (depth: QueueDepth): void => {
     waiting.set(depth.waiting)
     failing.set(depth.failing)
     oldest.set(depth.oldestAge / 1000)

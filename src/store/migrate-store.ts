@@ -26,7 +26,7 @@ export type Migration =
 const STATEMENT_TIMEOUT_MS = 60_000
 const PATIENCE_MS = 5_000
 
-/** Copies everything, or nothing. The file stays as it is, and nobody else can open it meanwhile. */
+/** Copies everything, or nothing. The file keeps what it holds; nobody else can open it meanwhile. */
 export async function migrateStore({ path, url, warn }: MigrationOrder): Promise<Migration> {
   if (!existsSync(path)) return { kind: 'refused', reason: `${path} is not there` }
   let from: Database

@@ -5,10 +5,6 @@ import { join } from 'node:path'
 import { CommanderError } from 'commander'
 import { visibleOutput } from '../../src/cli/outcome.ts'
 import { createProgram } from '../../src/cli/program.ts'
-import type { Config } from '../../src/config/schema.ts'
-import { type ConfiguredDoctor, runConfiguredDoctor } from '../../src/wiring/doctor.ts'
-import { type ConfiguredImport, importConfiguredRoom } from '../../src/wiring/import.ts'
-import { moveStore, openConfiguredStore } from '../../src/wiring/store.ts'
 import { createIdentity, type Identity, type JsonRecord, signingKeyLine } from '../support/signing.ts'
 
 export interface Ran {
@@ -61,13 +57,7 @@ async function runInProcess(...args: readonly string[]): Promise<Ran> {
   const context = {
     output: visibleOutput({ out: (line) => void out.push(`${line}\n`), err: (line) => void err.push(`${line}\n`) }),
     environment: {},
-    openStore: (config: Config, warn: (message: string) => void) => openConfiguredStore(config, Date.now, warn),
-    loadService: () => Promise.reject(new Error('not in this process')),
-    loadDoctor: async () => (order: Omit<ConfiguredDoctor, 'clock'>) =>
-      runConfiguredDoctor({ ...order, clock: Date.now }),
-    moveStore,
-    loadImport: async () => (order: Omit<ConfiguredImport, 'clock'>) =>
-      importConfiguredRoom({ ...order, clock: Date.now }),
+    clock: Date.now,
   }
   const finish = (exitCode: number): void => {
     code = exitCode

@@ -9,6 +9,7 @@ import { nativeEd25519, type SigningKey } from '../../matrix/ed25519.ts'
 import type { ServerName } from '../../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, parseJson } from '../../matrix/json.ts'
 import { authorizationOf } from '../../matrix/x-matrix.ts'
+import { readAtMost } from '../../transport/read-at-most.ts'
 
 /** A server that signs its requests. */
 export interface Requester {
@@ -83,21 +84,14 @@ function exchange(
     })
     sent.on('error', fail)
     sent.on('response', (response) => {
-      const chunks: Buffer[] = []
-      let size = 0
-      response.on('data', (chunk: Buffer) => {
-        size += chunk.length
-        if (size > MAX_ANSWER_BYTES) response.destroy(new Error(`the answer is longer than ${MAX_ANSWER_BYTES} bytes`))
-        else chunks.push(chunk)
-      })
-      response.on('error', fail)
-      response.on('end', () => resolve(answered(response, Buffer.concat(chunks))))
+      readAtMost(response, MAX_ANSWER_BYTES).then((bytes) => resolve(answered(response, bytes)), fail)
     })
     sent.end(body)
   })
 }
 
-function answered({ statusCode: status = 0, headers }: IncomingMessage, bytes: Buffer): Reply {
+function answered({ statusCode: status = 0, headers }: IncomingMessage, bytes: Buffer | undefined): Reply {
+  if (bytes === undefined) return { kind: 'failed', reason: `the answer is longer than ${MAX_ANSWER_BYTES} bytes` }
   const parsed = parseJson(bytes)
   const body = parsed.ok && isJsonObject(parsed.value) ? parsed.value : undefined
   return { kind: 'answered', status, body, challenge: headers['www-authenticate'] }

@@ -7,7 +7,7 @@ import type { JsonObject } from '../../matrix/json.ts'
 import { printable } from '../../observability/visible.ts'
 import { fetchUnsigned, type Reply, type Requester, sendSigned, type Via } from './client.ts'
 import { checkRoomState, checkTemplate, signKnock, type WantedKnock } from './event.ts'
-import { type KeyServerOptions, startKeyServer } from './key-server.ts'
+import { type KeyServer, type KeyServerOptions, startKeyServer } from './key-server.ts'
 
 export interface Knock extends WantedKnock {
   readonly requester: Requester
@@ -28,7 +28,7 @@ export type Tell = (line: string) => void
 export async function knock(order: Knock, now: number, tell: Tell): Promise<0 | 1> {
   const { requester, keyServer } = order
   const onAsked = (address: string): void => tell(`           ${address} asks for our key`)
-  let server: Awaited<ReturnType<typeof startKeyServer>>
+  let server: KeyServer
   try {
     server = await startKeyServer(requester, { ...keyServer, onAsked }, now)
   } catch (error) {

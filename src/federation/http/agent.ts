@@ -4,10 +4,11 @@
  * https://spec.matrix.org/latest/server-server-api/#tls
  */
 import { Readable } from 'node:stream'
-import tls from 'node:tls'
 import type { FairSlots } from '../../concurrency/fair-slots.ts'
 import type { Clock } from '../../knock/ports/rooms.ts'
 import { networkOf } from '../../matrix/ip-address.ts'
+import { readAtMost } from '../../transport/read-at-most.ts'
+import { trustingContext } from '../../transport/trusting-context.ts'
 import type { AddressFilter } from '../discovery/address-filter.ts'
 import type { Target } from '../discovery/targets.ts'
 import { type Failure, failure, isMissing } from '../failure.ts'
@@ -80,7 +81,7 @@ const USER_AGENT = 'matrix-knock'
 
 export function createHttpAgent(options: HttpAgentOptions): HttpAgent {
   const { filter, clock, turns, connectTimeoutMs = 4_000, maxTargets = 128, perTarget = 4 } = options
-  const secureContext = tls.createSecureContext(authorities(options.caCertificates ?? []))
+  const secureContext = trustingContext(options.caCertificates ?? [])
   const pools = createConnectionPools({ secureContext, connectTimeoutMs, maxTargets, perTarget })
 
   async function request(target: Target, wanted: OutboundRequest): Promise<OutboundResponse> {
@@ -148,13 +149,6 @@ async function inTurn(
 
 const GAVE_WAY = new DOMException('gave way', 'GaveWayError')
 
-/** The default authorities stay: giving `ca` alone would replace them. */
-function authorities(extra: readonly string[]): tls.SecureContextOptions {
-  if (extra.length === 0) return {}
-  const modern = tls as typeof tls & { getCACertificates?: (kind: 'default') => string[] }
-  return { ca: [...(modern.getCACertificates?.('default') ?? tls.rootCertificates), ...extra] }
-}
-
 /** undici ends no request before it has a connection: one that is still being made must not hold up its caller. */
 function unconnected(signal: AbortSignal): Promise<OutboundResponse> {
   return new Promise((resolve) => {
@@ -190,24 +184,6 @@ async function exchange(
   } finally {
     allowance.end()
   }
-}
-
-/** The body, or undefined where it is too long: then its connection is ended and no more of it is read. */
-async function readAtMost(
-  body: AsyncIterable<Uint8Array> & { destroy(): unknown },
-  maxBytes: number,
-): Promise<Buffer | undefined> {
-  const chunks: Uint8Array[] = []
-  let length = 0
-  for await (const chunk of body) {
-    length += chunk.length
-    if (length > maxBytes) {
-      body.destroy()
-      return undefined
-    }
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
 }
 
 function flatten(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {

@@ -42,6 +42,16 @@ export interface DeliveryFailure {
   readonly refused?: true
 }
 
+/** Numbers for metrics. */
+export interface QueueDepth {
+  /** Rows. */
+  readonly waiting: number
+  /** Destinations to which the last delivery failed. */
+  readonly failing: number
+  /** Of the oldest row, in milliseconds. */
+  readonly oldestAge: number
+}
+
 /** The durable outbox, seen by the delivery worker. Workers of one process or of several may share one. */
 export interface DeliveryQueue {
   /** Turns accepted knocks into rows per destination, a bounded chunk at a time. True while there is more to do. */
@@ -91,8 +101,7 @@ export interface DeliveryQueue {
    * another id. @returns whether it waited
    */
   dropEvent(destination: ServerName, eventId: EventId): Promise<boolean>
-  /** Numbers for metrics: rows waiting, destinations failing, age of the oldest row in milliseconds. */
-  depth(now: number): Promise<{ readonly waiting: number; readonly failing: number; readonly oldestAge: number }>
+  depth(now: number): Promise<QueueDepth>
   /** Calls back when an accepted knock was recorded by this process, so that delivery starts at once. */
   onEnqueued(listener: () => void): void
 }

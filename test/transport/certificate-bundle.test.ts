@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { parseCertificateBundle } from '../../src/config/certificate-authorities.ts'
+import { parseCertificateBundle } from '../../src/transport/certificate-bundle.ts'
 import { createCertificateAuthority } from '../support/certificates.ts'
 
 describe('certificate bundle', () => {
