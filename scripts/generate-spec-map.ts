@@ -10,22 +10,22 @@ import { ACCEPTANCE } from '../test/spec/acceptance-lines.ts'
 import { createSpecMap, type ListedTest } from '../test/spec/spec-map.ts'
 import { bringUpToDate, complain, root } from './generated-file.ts'
 
-/** Of `npm test` and of `npm run test:faults`. */
-const SUITES = ['vitest.config.ts', 'vitest.faults.config.ts']
+/** The projects of `npm test` and of `npm run test:faults`. */
+const PROJECTS = ['unit', 'postgres', 'e2e', 'faults']
 
-const tests = await Promise.all(SUITES.map(listTests))
-const { page, untested, unknown } = createSpecMap(ACCEPTANCE, tests.flat())
+const { page, untested, unknown } = createSpecMap(ACCEPTANCE, await listTests())
 bringUpToDate('test/spec/README.md', page)
 for (const id of untested) complain(`${id} has no test: no title carries its id`)
 for (const title of unknown) complain(`there is no line ${title}`)
 
-/** Every test of a suite with its full title, tables written out, as the runner itself knows them. */
-async function listTests(config: string): Promise<readonly ListedTest[]> {
+/** Every test of those projects with its full title, tables written out, as the runner itself knows them. */
+async function listTests(): Promise<readonly ListedTest[]> {
   const directory = await mkdtemp(join(tmpdir(), 'matrix-knock-tests-'))
   try {
     const list = join(directory, 'tests.json')
     const vitest = join(root, 'node_modules/vitest/vitest.mjs')
-    const command = [vitest, 'list', '--config', config, `--json=${list}`, '--includeTaskLocation']
+    const projects = PROJECTS.flatMap((name) => ['--project', name])
+    const command = [vitest, 'list', ...projects, `--json=${list}`, '--includeTaskLocation']
     await promisify(execFile)(process.execPath, command, { cwd: root, maxBuffer: 64 * 1024 * 1024 })
     const listed = JSON.parse(await readFile(list, 'utf8')) as readonly RunnerTest[]
     return listed.map(({ file, name, location }) => ({

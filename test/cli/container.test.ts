@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, chown, copyFile, mkdtemp, readdir, readFile, rm, stat, symlink } from 'node:fs/promises'
+import { chmod, chown, copyFile, cp, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,6 +14,11 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const UID = 54_321
 const isRoot = process.getuid?.() === 0
 
+/** What the image needs of package-lock.json: which packages `npm prune --omit=dev` leaves. */
+interface Lock {
+  readonly packages: Readonly<Record<string, { readonly dev?: boolean }>>
+}
+
 /** There is no container engine in the tests: these are the parts of the image, each by itself. */
 describe('the container', { timeout: 60_000 }, () => {
   let image: string
@@ -26,7 +31,7 @@ describe('the container', { timeout: 60_000 }, () => {
     image = await mkdtemp(join(tmpdir(), 'matrix-knock-image-'))
     await chmod(image, 0o755)
     await copyFile(join(root, 'package.json'), join(image, 'package.json'))
-    await symlink(join(root, 'node_modules'), join(image, 'node_modules'))
+    await copyPackages()
     const build = ['scripts/build.mjs', '--out', join(image, 'dist')]
     await promisify(execFile)(process.execPath, build, { cwd: root })
   }, 60_000)
@@ -34,6 +39,13 @@ describe('the container', { timeout: 60_000 }, () => {
     await volume?.remove()
     await rm(image, { recursive: true, force: true })
   })
+
+  /** Copies, since another user may be unable to enter the directory that this project is in. */
+  async function copyPackages(): Promise<void> {
+    const lock = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as Lock
+    const directories = Object.keys(lock.packages).filter((path) => path !== '' && !lock.packages[path]?.dev)
+    for (const path of directories) await cp(join(root, path), join(image, path), { recursive: true })
+  }
 
   /** The words of an instruction in JSON form: `CMD ["run", "-c", "/data/config.yaml"]`. */
   function words(instruction: string): readonly string[] {
