@@ -100,7 +100,7 @@ export function createFairSlots(options: FairSlotsOptions): FairSlots {
     for (let entrant = next(); entrant !== undefined; entrant = next()) letIn(entrant)
     if (waiting.size === 0) return
     const [first] = holders()
-    if (first !== undefined) impatience = setTimeout(endSlow, Math.ceil(first.until - performance.now()))
+    if (first !== undefined) impatience = setTimeout(endSlow, Math.max(Math.ceil(first.until - performance.now()), 0))
   }
 
   /** Called by the timer alone. By then a task that was let in a moment ago has begun. */
@@ -154,7 +154,7 @@ export function createFairSlots(options: FairSlotsOptions): FairSlots {
       const timer = setTimeout(() => {
         leaveQueue(entrant)
         resolve(undefined)
-      }, waitMs)
+      }, Math.max(waitMs, 0))
       waiting.add(entrant)
       count(waitingFor, causes, 1)
       advance()

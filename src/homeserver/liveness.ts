@@ -89,7 +89,7 @@ export function createLiveness({ client, clock }: LivenessOptions): Liveness {
   function askBefore(deadline: number): () => void {
     const leftMs = deadline - clock()
     if (!Number.isFinite(leftMs)) return () => undefined
-    const timer = setTimeout(() => answers(deadline), Math.max(leftMs - LONGEST_ANSWER_MS, leftMs / 2)).unref()
+    const timer = setTimeout(() => answers(deadline), Math.max(leftMs - LONGEST_ANSWER_MS, leftMs / 2, 0)).unref()
     return () => clearTimeout(timer)
   }
 

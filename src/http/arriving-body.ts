@@ -73,7 +73,12 @@ export function createArrivingBodies(): ArrivingBodies {
     }
 
     async function takeArrived<T>(waitMs: number, check: Check<T>): Promise<Box<T> | undefined> {
-      return checked({ kind: 'whole', bytes: (request.read() as Buffer | null) ?? Buffer.alloc(0) }, waitMs, check)
+      const chunks: Buffer[] = []
+      // Newer Node gives them one by one.
+      for (let chunk = request.read(); chunk !== null; chunk = request.read()) chunks.push(chunk)
+      const [first, ...more] = chunks
+      const bytes = first !== undefined && more.length === 0 ? first : Buffer.concat(chunks)
+      return checked({ kind: 'whole', bytes }, waitMs, check)
     }
 
     const discard = (waitMs: number) => discardBody(request, BODY_LIMIT, wholeMs(waitMs))
