@@ -1,7 +1,7 @@
 # The same program as `npm run build` makes, on the current LTS of Node, without npm's development packages.
 #   docker build -t matrix-knock .
 #   docker run --read-only --user 1000 -v /srv/knock:/data -p 127.0.0.1:8450:8450 matrix-knock
-ARG NODE_VERSION=lts
+ARG NODE_VERSION=24
 
 FROM node:${NODE_VERSION}-slim AS build
 WORKDIR /app
