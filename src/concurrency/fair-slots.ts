@@ -151,10 +151,13 @@ export function createFairSlots(options: FairSlotsOptions): FairSlots {
           resolve(task)
         },
       }
-      const timer = setTimeout(() => {
-        leaveQueue(entrant)
-        resolve(undefined)
-      }, Math.max(waitMs, 0))
+      const timer = setTimeout(
+        () => {
+          leaveQueue(entrant)
+          resolve(undefined)
+        },
+        Math.max(waitMs, 0),
+      )
       waiting.add(entrant)
       count(waitingFor, causes, 1)
       advance()
