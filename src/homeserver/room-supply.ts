@@ -5,7 +5,7 @@
 import { LRUCache } from 'lru-cache'
 import type { RoomFreshness, RoomQuestion, RoomSupply } from '../knock/ports/homeserver.ts'
 import type { Clock, RoomStore } from '../knock/ports/rooms.ts'
-import type { RoomId, UserId } from '../matrix/identifiers.ts'
+import type { RoomId } from '../matrix/identifiers.ts'
 import { type RoomStagingPorts, stageRoom } from '../rooms/stage-room.ts'
 import type { HomeserverClient } from './homeserver-client.ts'
 import type { Liveness } from './liveness.ts'
@@ -95,7 +95,7 @@ export function createRoomSupply(options: RoomSupplyOptions): HomeserverRooms {
   async function isThere(roomId: RoomId): Promise<boolean> {
     if (memory.find(roomId) !== undefined) return true
     // Read before the last start, or by another process.
-    return (await store.readRoom(roomId, '' as UserId)) !== undefined
+    return (await store.readRoom(roomId, undefined)) !== undefined
   }
 
   async function look(roomId: RoomId): Promise<RoomFreshness | 'there'> {

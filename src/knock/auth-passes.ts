@@ -20,8 +20,11 @@ export interface KnockInRoom {
   readonly version: RoomVersion
 }
 
+/** The rule that lets the knock in, or the refusal of the first that does not. */
+export type Authorisation = { readonly ok: true; readonly rule: string } | Refusal
+
 /** Runs the passes in the specification's order; the first refusal stands. */
-export function authoriseInRoom(knock: KnockInRoom): { ok: true; rule: string } | Refusal {
+export function authoriseInRoom(knock: KnockInRoom): Authorisation {
   const branches = knownBranches(knock)
   if (!Array.isArray(branches)) return branches
   const deepest = Math.max(...branches.map(({ depth }) => depth))

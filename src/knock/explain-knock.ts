@@ -1,12 +1,13 @@
 /** Why a user could or could not knock now: the checks of make_knock that need no request, on the room as it is. */
 import { type RoomId, serverNameOf, type UserId } from '../matrix/identifiers.ts'
 import type { Refusal } from '../matrix/refusal.ts'
+import { decisionFacts } from './decision.ts'
+import { byRecord } from './landing.ts'
 import type { ClosedRoom, OpenRoom, Rooms } from './open-room.ts'
 import type { DecisionFacts, RoomStore } from './ports/rooms.ts'
 import {
-  admitServer,
   asOpen,
-  decisionFacts,
+  checkServer,
   forbidden,
   judgeCurrentState,
   knockBy,
@@ -39,7 +40,7 @@ async function judge(
   roomId: RoomId,
   userId: UserId,
 ): Promise<KnockExplanation['verdict']> {
-  const room = admitServer(opened, serverNameOf(userId))
+  const room = checkServer(opened, serverNameOf(userId))
   if (!room.ok) return room
   const version = requireKnockableVersion(room.head)
   if (!version.ok) return version
@@ -48,6 +49,6 @@ async function judge(
   const verdict = judgeCurrentState(knockBy(userId, roomId), room.facts, room.member, version.version)
   if (!verdict.allowed) return forbidden(verdict)
   return (
-    (await refusePolicyServer({ store, handover: undefined }, roomId, room.facts)) ?? { ok: true, rule: verdict.rule }
+    (await refusePolicyServer({ store, landing: byRecord }, roomId, room.facts)) ?? { ok: true, rule: verdict.rule }
   )
 }

@@ -1,10 +1,10 @@
 /** The two calls, whoever knows the rooms: this service, or the homeserver alone. */
 import type { Refusal } from '../matrix/refusal.ts'
+import type { KnockPorts } from './knock-ports.ts'
 import { type MakeKnockAnswer, type MakeKnockRequest, makeKnock } from './make-knock.ts'
 import { passOnMakeKnock } from './pass-on/make-knock.ts'
 import type { PassOnPorts } from './pass-on/ports.ts'
 import { passOnSendKnock } from './pass-on/send-knock.ts'
-import type { KnockPorts } from './ports/use-cases.ts'
 import { type SendKnockAnswer, type SendKnockRequest, sendKnock } from './send-knock.ts'
 
 export interface KnockCalls {

@@ -14,7 +14,7 @@ export interface KnockLimit {
   readonly perSeconds: number
 }
 
-export interface KnockLimits {
+export interface ConfiguredLimits {
   readonly perUser?: KnockLimit
   readonly perRoom?: KnockLimit
   /** Per host: its ports and other spellings of its name count with it. */
@@ -27,7 +27,7 @@ export interface Knocker {
   readonly roomId: RoomId
 }
 
-export interface KnockPolicy {
+export interface KnockLimits {
   /** A refusal where one more knock would exceed a limit. Counts nothing. */
   check(knocker: Knocker): Refusal | undefined
   /**
@@ -52,7 +52,7 @@ const MAX_KNOCKS = 10_000
 const PARTS_OF_SPAN = 64
 
 /** Limits that are not given do not apply. */
-export function createKnockPolicy(limits: KnockLimits, clock: Clock): KnockPolicy {
+export function createKnockLimits(limits: ConfiguredLimits, clock: Clock): KnockLimits {
   const counters = [
     { name: 'user', keyOf: (knocker: Knocker) => knocker.userId, limit: limits.perUser },
     { name: 'room', keyOf: (knocker: Knocker) => knocker.roomId, limit: limits.perRoom },

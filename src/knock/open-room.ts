@@ -27,9 +27,10 @@ export interface ClosedRoom {
 export interface Rooms {
   /**
    * The room as it is now, with one user's membership; undefined where we do not know it.
+   * @param userId undefined where nobody's membership is asked for
    * @param question for whom, and how long the homeserver is waited for
    */
-  open(roomId: RoomId, userId: UserId, question: RoomQuestion): Promise<OpenRoom | ClosedRoom | undefined>
+  open(roomId: RoomId, userId: UserId | undefined, question: RoomQuestion): Promise<OpenRoom | ClosedRoom | undefined>
   /** The extremities for a template, as of the head's revision or later. */
   extremities(head: RoomHead): Promise<ExtremitySelection | undefined>
 }

@@ -2,19 +2,18 @@
  * The part of the decision that both endpoints share: may this server and this user knock on the room as it is now?
  * Each check cites its rule. https://spec.matrix.org/latest/server-server-api/#knocking-upon-a-room
  */
-import { authoriseKnock, type KnockToJudge, membershipOf } from '../matrix/auth/knock-rules.ts'
+import { authoriseKnock, type KnockToJudge } from '../matrix/auth/knock-rules.ts'
 import type { Verdict } from '../matrix/auth/verdict.ts'
 import type { RoomId, ServerName, UserId } from '../matrix/identifiers.ts'
 import type { RoomEvent } from '../matrix/pdu.ts'
 import { type Refusal, refusal } from '../matrix/refusal.ts'
 import { type RoomVersion, roomVersion } from '../matrix/room-versions.ts'
 import type { ClosedRoom, OpenRoom } from './open-room.ts'
-import type { Handover } from './ports/homeserver.ts'
-import type { DecisionFacts, Membership, RoomHead, RoomStore } from './ports/rooms.ts'
+import type { Membership, RoomHead, RoomStore } from './ports/rooms.ts'
 import { knockableVersion, type RoomFacts } from './room-facts.ts'
 
 /** A room that a server may ask about: we are in it, its state is whole, and its ACL lets the server in. */
-export interface AdmittedRoom extends Membership {
+export interface KnockableRoom extends Membership {
   readonly ok: true
   readonly head: RoomHead
   readonly facts: RoomFacts
@@ -22,7 +21,7 @@ export interface AdmittedRoom extends Membership {
 }
 
 /** The gate before all else: rooms that we cannot answer for are 404, servers that the ACL denies learn nothing more. */
-export function admitServer(room: OpenRoom | ClosedRoom | undefined, origin: ServerName): AdmittedRoom | Refusal {
+export function checkServer(room: OpenRoom | ClosedRoom | undefined, origin: ServerName): KnockableRoom | Refusal {
   if (room === undefined) return refusal('M_NOT_FOUND', 'Unknown room', 'room known')
   if (room.kind === 'closed') return refuseClosed(room)
   if (!room.head.resident) return refusal('M_NOT_FOUND', 'This server is not in the room', 'resident server')
@@ -100,11 +99,11 @@ export function refuseUnknownMembership({ memberFlaw }: Pick<Membership, 'member
  * homeserver answers the knock and delivers it, asking is its part.
  */
 export async function refusePolicyServer(
-  { store, handover }: { readonly store: RoomStore; readonly handover: Handover | undefined },
+  { store, landing }: { readonly store: RoomStore; readonly landing: { readonly deliveredBy: 'us' | 'homeserver' } },
   roomId: RoomId,
   facts: RoomFacts,
 ): Promise<Refusal | undefined> {
-  if (handover?.homeserverDelivers === true) return undefined
+  if (landing.deliveredBy === 'homeserver') return undefined
   const joined = await Promise.all(facts.policyServers.map((via) => store.hasJoinedMember(roomId, via)))
   if (!joined.includes(true)) return undefined
   return refusal(
@@ -122,19 +121,6 @@ export function forbidden(verdict: { readonly rule: string; readonly reason: str
 /** A template's knock before it exists. */
 export function knockBy(userId: UserId, roomId: RoomId): KnockToJudge {
   return { sender: userId, stateKey: userId, roomId }
-}
-
-/** What a decision rests on, for its record. */
-export function decisionFacts(room: Pick<OpenRoom, 'head' | 'facts' | 'member' | 'ageMs'> | undefined): DecisionFacts {
-  const facts = room === undefined || 'unusable' in room.facts ? undefined : room.facts
-  const joinRule = facts?.joinRules?.pdu.content.join_rule
-  return {
-    roomVersion: room?.head.version,
-    revision: room?.head.revision,
-    joinRule: typeof joinRule === 'string' ? joinRule : undefined,
-    membership: membershipOf(room?.member),
-    ageMs: room?.ageMs,
-  }
 }
 
 /** The room where it could be looked into. */

@@ -4,25 +4,20 @@
  */
 import { membershipOf } from '../matrix/auth/knock-rules.ts'
 import { parseUserId, type UserId } from '../matrix/identifiers.ts'
-import { authEventIds, type Pdu, prevEventIds, type RoomEvent } from '../matrix/pdu.ts'
+import { authEventIds, prevEventIds, type RoomEvent } from '../matrix/pdu.ts'
 import { type Refusal, refusal } from '../matrix/refusal.ts'
 import type { RoomVersion } from '../matrix/room-versions.ts'
-import { authoriseInRoom } from './auth-passes.ts'
+import { type Authorisation, authoriseInRoom } from './auth-passes.ts'
+import { type AskedFor, decisionFacts, decisionOf } from './decision.ts'
 import { eventToKeep } from './event-to-keep.ts'
-import { handOver, notRecorded } from './hand-over.ts'
-import { checkSubmittedKnock, type Submission, type SubmittedKnock } from './knock-event.ts'
+import { checkSubmittedKnock, type Submission } from './knock-event.ts'
+import type { KnockPorts } from './knock-ports.ts'
 import { checkKnockSignatures, type KnockSignatures } from './knock-signatures.ts'
+import { notRecorded } from './landing.ts'
 import type { OriginalRequest } from './ports/homeserver.ts'
-import type { Decision, KnockAttempt, KnockContext } from './ports/rooms.ts'
-import type { KnockPorts } from './ports/use-cases.ts'
+import type { KnockAttempt, KnockContext } from './ports/rooms.ts'
 import { recordKnock } from './record-knock.ts'
-import {
-  type AdmittedRoom,
-  admitServer,
-  decisionFacts,
-  refusePolicyServer,
-  requireKnockableVersion,
-} from './room-checks.ts'
+import { checkServer, type KnockableRoom, refusePolicyServer, requireKnockableVersion } from './room-checks.ts'
 import type { RoomFacts } from './room-facts.ts'
 
 export interface SendKnockRequest extends Submission {
@@ -40,89 +35,118 @@ export interface SendKnockAnswer {
   readonly body: string
 }
 
-type Outcome = SendKnockAnswer | Refusal | 'overtaken'
-
-/** How often a decision is taken anew because the room changed between reading and writing. */
-const MAX_ATTEMPTS = 16
-
-/** Answers one authenticated send_knock. A 200 means that the knock is recorded and will be delivered. */
-export async function sendKnock(ports: KnockPorts, request: SendKnockRequest): Promise<SendKnockAnswer | Refusal> {
-  // The user is needed to look at the room, the room to know the format that says whether the user is one.
-  const userId = typeof request.body.sender === 'string' ? parseUserId(request.body.sender) : undefined
-  const room = await openRoom(ports, request, userId)
-  if (!room.ok) return refuse(ports, request, userId, undefined, room)
-  const version = requireKnockableVersion(room.head)
-  if (!version.ok) return refuse(ports, request, userId, room, version)
-  const knock = checkSubmittedKnock(request, version.version)
-  if (!knock.ok) return refuse(ports, request, userId, room, knock)
-  const signatures = await checkKnockSignatures(ports, knock, version.version, request.keyDeadline)
-  if (!signatures.ok) return refuse(ports, request, userId, room, signatures)
-  const event = eventToKeep(knock, version.version)
-  return decideUntilSettled(ports, request, knock, room, { version: version.version, event, signatures })
+/** What was decided, and the room as the decision saw it; undefined where it could not be looked into. */
+interface Decided {
+  readonly outcome: SendKnockAnswer | Refusal
+  readonly room: KnockableRoom | undefined
 }
 
 /** A knock that is what it says and comes from whom it says: only the room's rules are left to ask. */
 interface AuthenticKnock {
+  readonly ok: true
   readonly version: RoomVersion
+  readonly sender: UserId
+  /** The copy that is judged, recorded, handed over and delivered. */
   readonly event: RoomEvent
   readonly signatures: KnockSignatures
+}
+
+/** How often a decision is taken anew because the room changed between reading and writing. */
+const MAX_ROUNDS = 16
+
+/**
+ * Answers one authenticated send_knock. A 200 means that the knock is recorded and will be delivered; a refusal is recorded
+ * where the body names a user.
+ */
+export async function sendKnock(ports: KnockPorts, request: SendKnockRequest): Promise<SendKnockAnswer | Refusal> {
+  const userId = typeof request.body.sender === 'string' ? parseUserId(request.body.sender) : undefined
+  const { outcome, room } = await decide(ports, request, userId)
+  if (!outcome.ok && userId !== undefined) {
+    const asked = askedFor(request, userId)
+    ports.store.recordDecision(decisionOf(asked, outcome, decisionFacts(room), ports.clock()))
+  }
+  return outcome
+}
+
+/** @param userId looks at the room, which says in which format the event names its sender */
+async function decide(ports: KnockPorts, request: SendKnockRequest, userId: UserId | undefined): Promise<Decided> {
+  const room = await openRoom(ports, request, userId)
+  if (!room.ok) return { outcome: room, room: undefined }
+  const knock = await checkKnock(ports, request, room)
+  if (!knock.ok) return { outcome: knock, room }
+  return takeIn(ports, request, knock, room)
 }
 
 async function openRoom(
   { rooms }: KnockPorts,
   { roomId, origin, deadline }: SendKnockRequest,
   userId: UserId | undefined,
-): Promise<AdmittedRoom | Refusal> {
-  // A sender that is no user id has no membership: any name of that kind serves to look at the room.
-  return admitServer(await rooms.open(roomId, userId ?? ('' as UserId), { origin, deadline }), origin)
+): Promise<KnockableRoom | Refusal> {
+  return checkServer(await rooms.open(roomId, userId, { origin, deadline }), origin)
 }
 
-/** Decides and writes; where the room changed in between, looks again. */
-async function decideUntilSettled(
+/** What the knock says of itself, whatever the rules of the room. */
+async function checkKnock(
   ports: KnockPorts,
   request: SendKnockRequest,
-  knock: SubmittedKnock,
-  opened: AdmittedRoom,
-  authentic: AuthenticKnock,
-): Promise<SendKnockAnswer | Refusal> {
-  let room: AdmittedRoom | Refusal = opened
-  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    if (!room.ok) return refuse(ports, request, knock.sender, undefined, room)
-    const outcome = await decideOnce(ports, request, knock, room, authentic)
-    if (outcome !== 'overtaken') return outcome.ok ? outcome : refuse(ports, request, knock.sender, room, outcome)
-    room = await openRoom(ports, request, knock.sender)
+  { head }: KnockableRoom,
+): Promise<AuthenticKnock | Refusal> {
+  const knockable = requireKnockableVersion(head)
+  if (!knockable.ok) return knockable
+  const { version } = knockable
+  const knock = checkSubmittedKnock(request, version)
+  if (!knock.ok) return knock
+  const signatures = await checkKnockSignatures(ports, knock, version, request.keyDeadline)
+  if (!signatures.ok) return signatures
+  return { ok: true, version, sender: knock.sender, event: eventToKeep(knock, version), signatures }
+}
+
+/** Judges by the room's rules and writes; where the room changed in between, looks again. */
+async function takeIn(
+  ports: KnockPorts,
+  request: SendKnockRequest,
+  knock: AuthenticKnock,
+  opened: KnockableRoom,
+): Promise<Decided> {
+  let room = opened
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const outcome = await takeInOnce(ports, request, knock, room)
+    if (outcome !== 'overtaken') return { outcome, room }
+    const again = await openRoom(ports, request, knock.sender)
+    if (!again.ok) return { outcome: again, room: undefined }
+    room = again
   }
-  const busy = refusal('M_NOT_FOUND', 'The room is changing too fast, try again', 'recording the knock')
-  return refuse(ports, request, knock.sender, opened, busy)
+  return { outcome: CHANGES_TOO_FAST, room: opened }
 }
 
-async function decideOnce(
+const CHANGES_TOO_FAST = refusal('M_NOT_FOUND', 'The room is changing too fast, try again', 'recording the knock')
+
+async function takeInOnce(
   ports: KnockPorts,
   request: SendKnockRequest,
-  { sender }: SubmittedKnock,
-  room: AdmittedRoom,
-  authentic: AuthenticKnock,
-): Promise<Outcome> {
+  knock: AuthenticKnock,
+  room: KnockableRoom,
+): Promise<SendKnockAnswer | Refusal | 'overtaken'> {
   const { roomId, origin, deadline, original } = request
-  const { facts, ageMs } = room
-  const { event } = authentic
-  const context = await readContext(ports, sender, authentic, room)
+  const { facts } = room
+  const { event, sender: userId } = knock
+  const context = await readContext(ports, knock, room)
   if (context === undefined) return 'overtaken'
-  if (context.accepted && !waitsForItsRecord(ports, context)) return repeat(facts, context)
+  if (context.accepted && !ports.landing.waitsForRecord(context)) return repeat(facts, context)
 
-  const authorised = authorise(authentic, sender, room, context)
+  const authorised = authorise(knock, room, context)
   if (!authorised.ok) return authorised
-  const knocker = { origin, userId: sender, roomId }
   const refused = await refusePolicyServer(ports, roomId, facts)
   if (refused !== undefined) return refused
-  const reserved = ports.policy.reserve(knocker, event.eventId)
+  const reserved = ports.limits.reserve({ origin, userId, roomId }, event.eventId)
   if (!reserved.ok) return reserved
-  const isRefusedNow = () => isRefusedInRoom(ports, request, sender, authentic)
-  const grounds = { head: context.head, facts, member: context.member, ageMs }
-  const decision = acceptance(ports, request, { userId: sender, rule: authorised.rule }, grounds)
+  const restsOn = { head: context.head, facts, member: context.member, ageMs: room.ageMs }
+  const accepted = { ok: true, rule: authorised.rule, reason: 'accepted' } as const
+  const decision = decisionOf(askedFor(request, userId), accepted, decisionFacts(restsOn), ports.clock())
+  const isRefusedNow = () => isRefusedInRoom(ports, request, knock)
   const outcome =
-    (await handOver(ports, { roomId, event, original, deadline, isRefusedNow }, decision)) ??
-    (await record(ports, { event, decision }, { facts, context }))
+    (await ports.landing.land({ roomId, event, original, deadline, isRefusedNow }, decision)) ??
+    (await record(ports, { event, decision }, facts, context))
   if (outcome === 'recorded') return { ok: true, body: facts.sendKnockResponse }
   reserved.release()
   return outcome
@@ -131,9 +155,8 @@ async function decideOnce(
 /** What the store has about a knock in a room that was opened; undefined where that is not the room any more. */
 async function readContext(
   { store }: KnockPorts,
-  sender: UserId,
-  { event: { eventId, pdu } }: AuthenticKnock,
-  { head: { roomId }, facts }: AdmittedRoom,
+  { sender, event: { eventId, pdu } }: AuthenticKnock,
+  { head: { roomId }, facts }: KnockableRoom,
 ): Promise<KnockContext | undefined> {
   const prevEvents = prevEventIds(pdu)
   const context = await store.readContext({ roomId, sender, eventId, prevEvents, authEvents: authEventIds(pdu) })
@@ -141,12 +164,13 @@ async function readContext(
 }
 
 function authorise(
-  { version, event: { pdu }, signatures }: AuthenticKnock,
-  sender: UserId,
-  { head: { roomId }, facts }: AdmittedRoom,
+  { version, sender, event: { pdu }, signatures }: AuthenticKnock,
+  { head: { roomId }, facts }: KnockableRoom,
   context: KnockContext,
-): ReturnType<typeof authoriseInRoom> {
-  const authorisingUser = authorisingUserOf(pdu, signatures)
+): Authorisation {
+  const named = pdu.content.join_authorised_via_users_server
+  const authorisingUser =
+    named === undefined ? undefined : { userId: named, signed: signatures.authorisingServerSigned }
   const toJudge = { sender, stateKey: sender, roomId, ...(authorisingUser && { authorisingUser }) }
   return authoriseInRoom({ pdu, toJudge, facts, context, version })
 }
@@ -155,20 +179,14 @@ function authorise(
 async function isRefusedInRoom(
   ports: KnockPorts,
   { roomId, origin, deadline }: SendKnockRequest,
-  sender: UserId,
-  authentic: AuthenticKnock,
+  knock: AuthenticKnock,
 ): Promise<boolean> {
-  const opened = await ports.rooms.open(roomId, sender, { origin, deadline, notBefore: ports.clock() })
+  const opened = await ports.rooms.open(roomId, knock.sender, { origin, deadline, notBefore: ports.clock() })
   if (opened?.kind === 'closed') return false
-  const room = admitServer(opened, origin)
+  const room = checkServer(opened, origin)
   if (!room.ok) return true
-  const context = await readContext(ports, sender, authentic, room)
-  return context !== undefined && !context.accepted && !authorise(authentic, sender, room, context).ok
-}
-
-/** The homeserver has taken the knock into the room, and we have not come to recording it since. */
-function waitsForItsRecord({ handover }: KnockPorts, { recorded, member }: KnockContext): boolean {
-  return handover !== undefined && !recorded && membershipOf(member) === 'knock'
+  const context = await readContext(ports, knock, room)
+  return context !== undefined && !context.accepted && !authorise(knock, room, context).ok
 }
 
 /** An event that was accepted before: the same answer and nothing more, while the user still knocks. */
@@ -177,71 +195,21 @@ function repeat(facts: RoomFacts, { member }: KnockContext): SendKnockAnswer | R
   return refusal('M_FORBIDDEN', 'This knock has been answered since', 'repeated knock')
 }
 
-function authorisingUserOf(pdu: Pdu, { authorisingServerSigned: signed }: KnockSignatures) {
-  const userId = pdu.content.join_authorised_via_users_server
-  return userId === undefined ? undefined : { userId, signed }
-}
-
-/** The record of a knock that comes into the room. */
-function acceptance(
-  ports: KnockPorts,
-  { roomId, origin, eventId }: SendKnockRequest,
-  { userId, rule }: { readonly userId: UserId; readonly rule: string },
-  grounds: Parameters<typeof decisionFacts>[0],
-): Decision {
-  return {
-    time: ports.clock(),
-    endpoint: 'send_knock',
-    roomId,
-    userId,
-    origin,
-    eventId,
-    outcome: 'accepted',
-    status: 200,
-    errcode: undefined,
-    rule,
-    reason: 'accepted',
-    facts: decisionFacts(grounds),
-  }
-}
-
 async function record(
   ports: KnockPorts,
   accepted: KnockAttempt,
-  { facts, context }: { readonly facts: RoomFacts; readonly context: KnockContext },
+  { factsRevision }: RoomFacts,
+  { member }: KnockContext,
 ): Promise<'recorded' | 'overtaken' | Refusal> {
-  const { handover } = ports
-  const read = { factsRevision: facts.factsRevision, membership: membershipOf(context.member) }
-  const deliveredBy = handover?.homeserverDelivers ? 'homeserver' : 'us'
-  const outcome = await recordKnock(ports, accepted, handover ? 'in the room' : read, deliveredBy)
+  const { landing } = ports
+  const read = { factsRevision, membership: membershipOf(member) }
+  const outcome = await recordKnock(ports, accepted, landing.restsOn(read), landing.deliveredBy)
   if (outcome.kind === 'committed') return 'recorded'
   // A duplicate was recorded by another request meanwhile: looking again finds it accepted.
   if (outcome.kind === 'conflict' || outcome.kind === 'duplicate') return 'overtaken'
   return notRecorded()
 }
 
-function refuse(
-  ports: KnockPorts,
-  { origin, roomId, eventId }: SendKnockRequest,
-  userId: UserId | undefined,
-  room: AdmittedRoom | undefined,
-  refused: Refusal,
-): Refusal {
-  if (userId === undefined) return refused
-  const decision: Decision = {
-    time: ports.clock(),
-    endpoint: 'send_knock',
-    roomId,
-    userId,
-    origin,
-    eventId,
-    outcome: 'refused',
-    status: refused.status,
-    errcode: refused.errcode,
-    rule: refused.rule,
-    reason: refused.error,
-    facts: decisionFacts(room),
-  }
-  ports.store.recordDecision(decision)
-  return refused
+function askedFor({ origin, roomId, eventId }: SendKnockRequest, userId: UserId): AskedFor {
+  return { endpoint: 'send_knock', origin, roomId, userId, eventId }
 }

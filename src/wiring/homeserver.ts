@@ -9,10 +9,10 @@ import { listen } from '../http/listen.ts'
 import type { RoomWitness } from '../knock/ports/homeserver.ts'
 import type { Clock } from '../knock/ports/rooms.ts'
 import type { Store } from '../knock/ports/store.ts'
-import type { KnockHomeserver } from '../knock/ports/use-cases.ts'
 import { nativeEd25519 } from '../matrix/ed25519.ts'
 import type { Log } from '../observability/log.ts'
 import type { Metrics } from '../observability/metrics.ts'
+import type { KnockHomeserver } from './knocks.ts'
 
 export interface ConfiguredHomeserver extends KnockHomeserver {
   readonly witness: RoomWitness

@@ -3,13 +3,14 @@
  * else. docs/decisions/0012-one-event-one-slot.md
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { createKnockPolicy } from '../../src/knock/limits.ts'
+import type { KnockPorts } from '../../src/knock/knock-ports.ts'
+import { createKnockLimits } from '../../src/knock/limits.ts'
 import { makeKnock } from '../../src/knock/make-knock.ts'
-import { createKnockPorts, type KnockPorts } from '../../src/knock/ports/use-cases.ts'
 import { sendKnock } from '../../src/knock/send-knock.ts'
 import { nativeEd25519 } from '../../src/matrix/ed25519.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import { exportRoom } from '../../src/rooms/export-room.ts'
+import { createKnockPorts } from '../../src/wiring/knocks.ts'
 import { ALICE, BOB, CAROL, HERE, keyringOf, REMOTE, THERE, usualRoom } from '../knock/stage.ts'
 import { bare } from '../matrix/given.ts'
 import type { OracleObject } from '../oracle/json-value.ts'
@@ -35,7 +36,7 @@ beforeEach(async () => {
       store: world.store,
       keyring: keyringOf([HERE, THERE, REMOTE], []),
       ed25519: nativeEd25519,
-      policy: createKnockPolicy({}, world.now),
+      limits: createKnockLimits({}, world.now),
       clock: world.now,
     },
     { ...world.homeserver, templates: undefined },

@@ -5,14 +5,14 @@ import type { AnsweredRequest } from '../../src/http/answered-request.ts'
 import { createFederationApp, type FederationAppOptions } from '../../src/http/federation-app.ts'
 import { compileAdmission } from '../../src/knock/allowed-servers.ts'
 import { knocksOnKnownRooms } from '../../src/knock/knock-calls.ts'
-import { createKnockPolicy } from '../../src/knock/limits.ts'
+import { createKnockLimits } from '../../src/knock/limits.ts'
 import type { Clock, KeyLookup, Keyring, VerifyKey } from '../../src/knock/ports/rooms.ts'
 import type { Store } from '../../src/knock/ports/store.ts'
-import { createKnockPorts } from '../../src/knock/ports/use-cases.ts'
 import { nativeEd25519 } from '../../src/matrix/ed25519.ts'
 import type { KeyId, RoomId, ServerName } from '../../src/matrix/identifiers.ts'
 import type { RoomEvent } from '../../src/matrix/pdu.ts'
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
+import { createKnockPorts } from '../../src/wiring/knocks.ts'
 import type { SignedEvent } from '../support/events.ts'
 import { createIdentity, type Identity } from '../support/signing.ts'
 import { buildRoom, opening, type Person, person, type TestRoom } from '../support/test-room.ts'
@@ -67,11 +67,11 @@ export async function openListener(changes: ListenerChanges = {}): Promise<Liste
   const answered: AnsweredRequest[] = []
   const failures: unknown[] = []
   const serverName = resident.name as ServerName
-  const policy = createKnockPolicy({}, clock)
+  const limits = createKnockLimits({}, clock)
   const ports = { serverName, keyring: keys, ed25519: nativeEd25519, clock }
   const app = await createFederationApp({
     ports,
-    knocks: knocksOnKnownRooms(createKnockPorts({ ...ports, store, policy }, undefined)),
+    knocks: knocksOnKnownRooms(createKnockPorts({ ...ports, store, limits }, undefined)),
     admission: compileAdmission({ allow: null, deny: [] }),
     keyLookupMs: 10_000,
     requestMs: 25_000,

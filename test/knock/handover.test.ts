@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createKnockPolicy } from '../../src/knock/limits.ts'
+import { createKnockLimits } from '../../src/knock/limits.ts'
 import type {
   Handover,
   HandoverOutcome,
@@ -427,8 +427,8 @@ describe('handing a knock over', () => {
   })
 
   it('counts knocks that were accepted, and no others', async () => {
-    const policy = createKnockPolicy({ perUser: { knocks: 1, perSeconds: 60 } }, () => NOW)
-    const play = await beside(usualRoom(), { policy })
+    const limits = createKnockLimits({ perUser: { knocks: 1, perSeconds: 60 } }, () => NOW)
+    const play = await beside(usualRoom(), { limits })
     play.outcome = { kind: 'unknown', reason: 'late' }
     expect(await play.send(play.knock(CAROL))).toMatchObject({ status: 404 })
     play.outcome = { kind: 'refused', refusal: refusal('M_FORBIDDEN', 'no', 'handover: send') }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createKnockPolicy } from '../../src/knock/limits.ts'
+import { createKnockLimits } from '../../src/knock/limits.ts'
 import type { Store } from '../../src/knock/ports/store.ts'
 import type { RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import { KNOCKABLE_VERSIONS } from '../support/events.ts'
@@ -247,8 +247,8 @@ describe('make_knock', () => {
   })
 
   it("applies the operator's limits without counting", async () => {
-    const policy = createKnockPolicy({ perUser: { knocks: 1, perSeconds: 60 } }, () => NOW)
-    const { make, send, knock } = await stage(usualRoom(), { policy })
+    const limits = createKnockLimits({ perUser: { knocks: 1, perSeconds: 60 } }, () => NOW)
+    const { make, send, knock } = await stage(usualRoom(), { limits })
     expect(await make(CAROL)).toMatchObject({ ok: true })
     expect(await make(CAROL)).toMatchObject({ ok: true })
     expect(await send(knock(CAROL))).toMatchObject({ ok: true })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createKnockPolicy } from '../../src/knock/limits.ts'
+import { createKnockLimits } from '../../src/knock/limits.ts'
 import type { RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import {
   contentHashOf,
@@ -291,8 +291,8 @@ describe('send_knock: the room', () => {
   })
 
   it("counts accepted knocks, and accepted ones alone, against the operator's limits", async () => {
-    const policy = createKnockPolicy({ perServer: { knocks: 1, perSeconds: 60 } }, () => NOW)
-    const { send, knock } = await stage(usualRoom('10', [bans(ALICE, BOB)]), { policy })
+    const limits = createKnockLimits({ perServer: { knocks: 1, perSeconds: 60 } }, () => NOW)
+    const { send, knock } = await stage(usualRoom('10', [bans(ALICE, BOB)]), { limits })
     const dave = { id: '@dave:remote.test', server: REMOTE }
     expect(await send(knock(dave, { depth: 100_000 }))).toMatchObject(INVALID)
     expect(await send(knock(CAROL))).toMatchObject({ ok: true })

@@ -2,16 +2,18 @@
  * The two use cases on a real store, without network: rooms told as stories, signed by the second implementation, and
  * a keyring that knows the servers of the cast.
  */
-import { createKnockPolicy, type KnockPolicy } from '../../src/knock/limits.ts'
+
+import type { KnockPorts } from '../../src/knock/knock-ports.ts'
+import { createKnockLimits, type KnockLimits } from '../../src/knock/limits.ts'
 import { type MakeKnockRequest, makeKnock } from '../../src/knock/make-knock.ts'
 import type { Decision, Keyring, VerifyKey } from '../../src/knock/ports/rooms.ts'
 import type { Store } from '../../src/knock/ports/store.ts'
-import { createKnockPorts, type KnockHomeserver, type KnockPorts } from '../../src/knock/ports/use-cases.ts'
 import { type SendKnockRequest, sendKnock } from '../../src/knock/send-knock.ts'
 import { nativeEd25519 } from '../../src/matrix/ed25519.ts'
 import type { EventId, KeyId, RoomId, ServerName, UserId } from '../../src/matrix/identifiers.ts'
 import type { Pdu, RoomEvent } from '../../src/matrix/pdu.ts'
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
+import { createKnockPorts, type KnockHomeserver } from '../../src/wiring/knocks.ts'
 import { bare, pduOf } from '../matrix/given.ts'
 import type { OracleObject } from '../oracle/json-value.ts'
 import type { SignedEvent } from '../support/events.ts'
@@ -65,7 +67,7 @@ export function keyringOf(identities: readonly Identity[], asked: Asked[], prove
 }
 
 export interface StageOptions {
-  readonly policy?: KnockPolicy
+  readonly limits?: KnockLimits
   readonly identities?: readonly Identity[]
   /** Wraps the store that the use cases see. */
   readonly wrap?: (store: Store) => Store
@@ -140,7 +142,7 @@ export async function stage(room: TestRoom = usualRoom(), options: StageOptions 
       store: seen,
       keyring: keyringOf(options.identities ?? [HERE, THERE, REMOTE], asked),
       ed25519: nativeEd25519,
-      policy: options.policy ?? createKnockPolicy({}, () => NOW),
+      limits: options.limits ?? createKnockLimits({}, () => NOW),
       clock: () => NOW,
     },
     options.homeserver,

@@ -24,8 +24,8 @@ export async function passOnMakeKnock(
   const outcome = await decide(ports, request)
   if (!outcome.ok) {
     const { origin, roomId, userId } = request
-    const version = ports.versions.of(roomId)
-    recordPassedOn(ports, { endpoint: 'make_knock', origin, roomId, userId, eventId: undefined, version }, outcome)
+    const asked = { endpoint: 'make_knock', origin, roomId, userId, eventId: undefined } as const
+    recordPassedOn(ports, asked, outcome, ports.versions.of(roomId))
   }
   return outcome
 }
@@ -33,7 +33,7 @@ export async function passOnMakeKnock(
 async function decide(ports: PassOnPorts, request: MakeKnockRequest): Promise<MakeKnockAnswer | Refusal> {
   const { origin, roomId, userId, versions } = request
   if (serverNameOf(userId) !== origin) return USER_OF_ANOTHER_SERVER
-  const refused = ports.policy.check(request)
+  const refused = ports.limits.check(request)
   if (refused !== undefined) return refused
   const template = await askForTemplate(ports.upstream, request)
   if (!template.ok) return template

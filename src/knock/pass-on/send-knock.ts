@@ -6,16 +6,17 @@
 import { contentHashHolds } from '../../matrix/event-hashes.ts'
 import { parseUserId } from '../../matrix/identifiers.ts'
 import type { Refusal } from '../../matrix/refusal.ts'
-import { TAKING } from '../hand-over.ts'
+import type { Acceptance } from '../decision.ts'
 import { checkSubmittedKnock, type Submission, type SubmittedKnock, WRONG_EVENT_ID } from '../knock-event.ts'
 import { refuseUnsigned } from '../knock-signatures.ts'
+import { TAKING } from '../landing.ts'
 import type { UpstreamAnswer } from '../ports/homeserver.ts'
 import { outOfOrder, unknownOutcome } from '../room-checks.ts'
 import type { SendKnockAnswer, SendKnockRequest } from '../send-knock.ts'
-import { type PassedOnAcceptance, type PassOnPorts, recordPassedOn } from './ports.ts'
+import { type PassOnPorts, recordPassedOn } from './ports.ts'
 import { type SeenVersions, TELLING_VERSIONS } from './seen-versions.ts'
 
-interface Taken extends SendKnockAnswer, PassedOnAcceptance {}
+interface Taken extends SendKnockAnswer, Acceptance {}
 
 /** Answers one authenticated send_knock. A 200 means that the homeserver has answered 200. */
 export async function passOnSendKnock(
@@ -26,8 +27,8 @@ export async function passOnSendKnock(
   const outcome = await decide(ports, request)
   const userId = typeof body.sender === 'string' ? parseUserId(body.sender) : undefined
   if (userId !== undefined) {
-    const version = ports.versions.of(roomId)
-    recordPassedOn(ports, { endpoint: 'send_knock', origin, roomId, userId, eventId, version }, outcome)
+    const asked = { endpoint: 'send_knock', origin, roomId, userId, eventId } as const
+    recordPassedOn(ports, asked, outcome, ports.versions.of(roomId))
   }
   return outcome.ok ? { ok: true, body: outcome.body } : outcome
 }
@@ -38,7 +39,7 @@ async function decide(ports: PassOnPorts, request: SendKnockRequest): Promise<Ta
   if (!knock.ok) return knock
   const unsigned = await refuseUnsigned(ports, knock, request.keyDeadline)
   if (unsigned !== undefined) return unsigned
-  const reserved = ports.policy.reserve({ origin, userId: knock.sender, roomId }, knock.eventId)
+  const reserved = ports.limits.reserve({ origin, userId: knock.sender, roomId }, knock.eventId)
   if (!reserved.ok) return reserved
   const outcome = takenBy(await ports.upstream.passOn(original, deadline), knock)
   if (!outcome.ok) reserved.release()

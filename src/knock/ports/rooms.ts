@@ -71,7 +71,8 @@ export interface Branch extends Membership {
 export interface KnockQuestion {
   readonly roomId: RoomId
   readonly sender: UserId
-  readonly eventId: EventId
+  /** Undefined of an event that has none yet. */
+  readonly eventId: EventId | undefined
   readonly prevEvents: readonly EventId[]
   readonly authEvents: readonly EventId[]
 }
@@ -153,7 +154,7 @@ export interface UserInRoom extends Membership {
 /** Rooms as the knock use cases read and write them. */
 export interface RoomStore {
   /** Newest numbers of a room with the user's place in its state, or undefined for an unknown room. One round trip. */
-  readRoom(roomId: RoomId, userId: UserId): Promise<UserInRoom | undefined>
+  readRoom(roomId: RoomId, userId: UserId | undefined): Promise<UserInRoom | undefined>
   readFacts(roomId: RoomId): Promise<RoomFactsRecord | undefined>
   readExtremities(roomId: RoomId): Promise<ExtremitySelection | undefined>
   /** Whether a server has a user with membership `join` in the room. */

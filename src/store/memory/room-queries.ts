@@ -12,6 +12,8 @@ export type RoomQueries = Pick<
   'readRoom' | 'readFacts' | 'readExtremities' | 'hasJoinedMember' | 'readContext'
 >
 
+const NO_MEMBERSHIP = { member: undefined, memberFlaw: undefined }
+
 export function createRoomQueries(
   rooms: ReadonlyMap<RoomId, MemoryRoom>,
   clock: Clock,
@@ -20,7 +22,9 @@ export function createRoomQueries(
   return {
     async readRoom(roomId, userId) {
       const room = rooms.get(roomId)
-      return room && { head: headOf(room), ...membershipAt(inUse(room), userId) }
+      return (
+        room && { head: headOf(room), ...(userId === undefined ? NO_MEMBERSHIP : membershipAt(inUse(room), userId)) }
+      )
     },
     async readFacts(roomId) {
       const room = rooms.get(roomId)
@@ -71,11 +75,13 @@ function contextOf(room: MemoryRoom, question: KnockQuestion, cutoff: number): K
     const event = eventOf(room, id)
     if (event !== undefined) authEvents.set(id, event)
   }
+  const { eventId } = question
+  const recorded = eventId !== undefined && room.accepted.has(eventId)
   return {
     head: headOf(room),
     ...membershipAt(inUse(room), question.sender),
-    accepted: room.accepted.has(question.eventId) || holds(inUse(room), question.eventId),
-    recorded: room.accepted.has(question.eventId),
+    accepted: recorded || (eventId !== undefined && holds(inUse(room), eventId)),
+    recorded,
     branches,
     authEvents,
   }

@@ -86,7 +86,7 @@ export function createContextReader(
       const [row] = await run<ContextRow>(CONTEXT, [
         bytes(roomId),
         bytes(sender),
-        bytes(eventId),
+        eventId === undefined ? null : bytes(eventId),
         prevEvents.map(bytes),
         authEvents.map(bytes),
         Math.floor(clock() - historyMs),

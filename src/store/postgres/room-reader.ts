@@ -94,7 +94,10 @@ export function createRoomReader(
 ): Pick<RoomStore, 'readRoom' | 'readFacts' | 'readExtremities' | 'hasJoinedMember'> {
   return {
     async readRoom(roomId, userId) {
-      const [row] = await run<HeadRow & FlawColumn & Nullable<EventRow>>(HEAD, [bytes(roomId), bytes(userId)])
+      const [row] = await run<HeadRow & FlawColumn & Nullable<EventRow>>(HEAD, [
+        bytes(roomId),
+        userId === undefined ? null : bytes(userId),
+      ])
       if (row === undefined) return undefined
       const head = headOf(roomId, row)
       if (isThere(row)) return { head, member: events.decode(row), memberFlaw: undefined }

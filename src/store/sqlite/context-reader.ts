@@ -38,7 +38,7 @@ export function createContextReader(
   return ({ roomId, sender, eventId, prevEvents, authEvents }) => {
     const room = sources.readRoom(roomId, sender)
     if (room === undefined) return undefined
-    const { snapshot } = readAccepted.get(roomId, eventId) as { snapshot: number | null }
+    const { snapshot } = readAccepted.get(roomId, eventId ?? null) as { snapshot: number | null }
     const branchAt = readBranches(roomId, sender)
     return {
       ...room,

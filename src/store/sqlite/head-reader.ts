@@ -17,7 +17,7 @@ type MemberColumns = ({ readonly member: null } | ({ readonly member: number } &
   readonly flaw: string | null
 }
 
-export type HeadReader = (roomId: RoomId, userId: UserId) => UserInRoom | undefined
+export type HeadReader = (roomId: RoomId, userId: UserId | undefined) => UserInRoom | undefined
 
 /** One statement, so that it sees one instant without a transaction of its own. */
 export function createHeadReader(db: Database, events: EventReader): HeadReader {
@@ -31,7 +31,7 @@ export function createHeadReader(db: Database, events: EventReader): HeadReader 
       ORDER BY s.from_revision DESC LIMIT 1)
     WHERE r.room_id = ?2 AND r.snapshot IS NOT NULL`)
   return (roomId, userId) => {
-    const row = read.get(userId, roomId) as (HeadColumns & MemberColumns) | undefined
+    const row = read.get(userId ?? null, roomId) as (HeadColumns & MemberColumns) | undefined
     if (row === undefined) return undefined
     const { version, revision, factsRevision, resident } = row
     const head = { roomId, version, revision, factsRevision, resident: resident === 1 }

@@ -12,7 +12,7 @@ import { createExtremityReader } from './extremity-reader.ts'
 import { createHeadReader } from './head-reader.ts'
 
 export interface RoomReader {
-  room(roomId: RoomId, userId: UserId): UserInRoom | undefined
+  room(roomId: RoomId, userId: UserId | undefined): UserInRoom | undefined
   facts(roomId: RoomId): RoomFactsRecord | undefined
   extremities(roomId: RoomId): ExtremitySelection | undefined
   hasJoinedMember(roomId: RoomId, server: ServerName): boolean

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { knocksPassedOn } from '../../../src/knock/knock-calls.ts'
-import { createKnockPolicy, type KnockLimits } from '../../../src/knock/limits.ts'
+import { type ConfiguredLimits, createKnockLimits } from '../../../src/knock/limits.ts'
 import { createSeenVersions, TELLING_VERSIONS } from '../../../src/knock/pass-on/seen-versions.ts'
 import type { OriginalRequest, UpstreamAnswer } from '../../../src/knock/ports/homeserver.ts'
 import { nativeEd25519 } from '../../../src/matrix/ed25519.ts'
@@ -18,7 +18,7 @@ import { ALICE, type Asked, CAROL, HERE, keyringOf, NOW, REMOTE, THERE, usualRoo
 
 const ROOM_STATE: UpstreamAnswer = { kind: 'answered', body: { knock_room_state: [] } }
 
-function passOn(limits: KnockLimits = {}) {
+function passOn(limits: ConfiguredLimits = {}) {
   const store = createMemoryStore({ clock: () => NOW })
   const asked: Asked[] = []
   const passed: { readonly original: OriginalRequest; readonly deadline: number }[] = []
@@ -31,7 +31,7 @@ function passOn(limits: KnockLimits = {}) {
       },
     },
     versions: createSeenVersions(),
-    policy: createKnockPolicy(limits, () => NOW),
+    limits: createKnockLimits(limits, () => NOW),
     keyring: keyringOf([HERE, THERE, REMOTE], asked),
     ed25519: nativeEd25519,
     store,
