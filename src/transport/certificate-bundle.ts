@@ -23,6 +23,16 @@ export function parseCertificateBundle(text: string): CertificateBundle {
   return { ok: true, certificates: blocks }
 }
 
+/**
+ * The certificates of a PEM file as Node takes `NODE_EXTRA_CA_CERTS`: those before the first that cannot be read.
+ * @returns each as a PEM text of its own
+ */
+export function certificatesBeforeFlaw(text: string): readonly string[] {
+  const blocks = text.match(PEM_BLOCK) ?? []
+  const flaw = blocks.findIndex((block) => !isCertificate(block))
+  return flaw < 0 ? blocks : blocks.slice(0, flaw)
+}
+
 function isCertificate(pem: string): boolean {
   try {
     return new X509Certificate(pem).subject !== undefined

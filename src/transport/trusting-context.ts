@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs'
 import tls from 'node:tls'
-import { parseCertificateBundle } from './certificate-bundle.ts'
+import { certificatesBeforeFlaw } from './certificate-bundle.ts'
 
 /** The part of Node's own context that its `ca` option is made of, and that has no documented name of its own. */
 interface GrowingContext {
@@ -25,12 +25,11 @@ export function trustingContext(authorities: readonly string[]): tls.SecureConte
 /** Node 20 forgets these when another is added. */
 const extraOfNode: readonly string[] = readExtra(process.env.NODE_EXTRA_CA_CERTS)
 
-/** @returns none where the file cannot be taken: Node has warned of it, and goes without */
+/** @returns none where the file cannot be read: Node has warned of it, and goes without */
 function readExtra(path: string | undefined): readonly string[] {
   if (path === undefined) return []
   try {
-    const bundle = parseCertificateBundle(readFileSync(path, 'utf8'))
-    return bundle.ok ? bundle.certificates : []
+    return certificatesBeforeFlaw(readFileSync(path, 'utf8'))
   } catch {
     return []
   }

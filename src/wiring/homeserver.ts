@@ -66,7 +66,11 @@ export function createConfiguredHomeserver(parts: ConfiguredHomeserverParts): Co
   const feed = createFeed(parts, homeserver)
   const { supply, handover: handingOver, templates, witness, marker } = homeserver
   return {
-    ...{ supply, handover: handingOver, templates, witness, marker },
+    supply,
+    handover: handingOver,
+    templates,
+    witness,
+    marker,
     start: async () => feed?.start(),
     async stop() {
       feed?.stop()

@@ -30,9 +30,9 @@ export function createConfiguredUpstream({
   const { url } = config.homeserver
   const { signingKey, caCertificates } = files
   if (signingKey !== undefined || url === undefined) return undefined
-  const whose = { serverName: config.server_name, signingKey, url }
-  const marker = markerOf(whose)
-  const client = createHomeserverClient({ ...whose, marker, caCertificates, ed25519: nativeEd25519, clock })
+  const homeserver = { serverName: config.server_name, signingKey, url }
+  const marker = markerOf(homeserver)
+  const client = createHomeserverClient({ ...homeserver, marker, caCertificates, ed25519: nativeEd25519, clock })
   const withinMs = config.timeouts.handover_seconds * 1000
   const liveness = createLiveness({ client, clock })
   return {

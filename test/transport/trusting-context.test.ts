@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -54,6 +54,13 @@ describe('our connections', () => {
     expect(await asked({ caCertificates: [ours], ports }, [], env)).toEqual([TRUSTED, TRUSTED, STRANGE])
     expect(await asked({ caCertificates: [], ports }, [], env)).toEqual([STRANGE, TRUSTED, STRANGE])
     expect(await asked({ caCertificates: [ours], ports }, [], {})).toEqual([TRUSTED, STRANGE, STRANGE])
+  })
+
+  it('trust what Node could read of a file of which it could not read all', async () => {
+    const { ports, ours, file } = await stage()
+    appendFileSync(file, '\n-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n')
+    const env = { NODE_EXTRA_CA_CERTS: file }
+    expect(await asked({ caCertificates: [ours], ports }, [], env)).toEqual([TRUSTED, TRUSTED, STRANGE])
   })
 
   it('trust those of ca_path beside those of OpenSSL, where Node is told to take these', async () => {
