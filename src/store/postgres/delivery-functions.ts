@@ -1,6 +1,6 @@
 /**
- * The functions in the database that hand out deliveries and take back the answers, one round trip each. Part of a
- * migration: a change of them is a new one. https://spec.matrix.org/latest/server-server-api/#transactions
+ * The functions in the database that hand out deliveries and take back the answers, one round trip each.
+ * https://spec.matrix.org/latest/server-server-api/#transactions
  */
 import { MAX_PDUS, MAX_PDUS_BYTES, SLOW_MS } from '../outgoing-transaction.ts'
 
@@ -15,19 +15,13 @@ export const LIVES = `c.seen_at > clock_timestamp() - interval '${WORKER_EXPIRES
 /** Whether the last delivery to a destination failed or took long, as the index has it. */
 export const LAGS = '(d.attempts > 0 OR d.slow)'
 
-/** Functions of these signatures there were before: what they answer cannot be changed in place. */
-export const FORMER_DELIVERY_FUNCTIONS = `
-DROP FUNCTION IF EXISTS claim_destinations(uuid, uuid, bigint, bigint, bigint);
-DROP FUNCTION IF EXISTS finish_delivery(bytea, text, uuid, bigint);
-`
-
 /**
  * Two callers may find the same destination: the second sees neither the row's lock nor the claim where both went
  * between its look and its lock. The insert tells them apart, because it meets the newest claim whatever was seen before.
  * What the same `attempt` took before is answered again: the answer to that call was lost on its way.
  */
 const CLAIM = `
-CREATE OR REPLACE FUNCTION claim_destinations(
+CREATE FUNCTION claim_destinations(
   the_worker uuid, the_attempt uuid, at_time bigint, most bigint, most_lagging bigint
 ) RETURNS TABLE (destination bytea, txn_id text, txn_at bigint, attempts integer, slow boolean, refusals integer,
   events bigint[], oldest_at bigint)
@@ -81,7 +75,7 @@ END $$;
 
 /** The events at the head of a line, as many as a transaction holds and at least one. */
 const NEXT_EVENTS = `
-CREATE OR REPLACE FUNCTION next_events(the_destination bytea, most bigint) RETURNS bigint[] LANGUAGE sql STABLE AS $$
+CREATE FUNCTION next_events(the_destination bytea, most bigint) RETURNS bigint[] LANGUAGE sql STABLE AS $$
   SELECT array_agg(s.event ORDER BY s.event) FROM (
     SELECT v.event, row_number() OVER line AS at, sum(coalesce(octet_length(e.json), 0) + 1) OVER line AS total
     FROM (SELECT event FROM deliveries WHERE destination = the_destination ORDER BY event LIMIT ${MAX_PDUS}) v
@@ -93,7 +87,7 @@ $$;
 
 /** Counts rows out of a destination, and removes it with the last. Answers whether some are left. */
 const FORGET = `
-CREATE OR REPLACE FUNCTION forget_deliveries(the_destination bytea, how_many bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION forget_deliveries(the_destination bytea, how_many bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
   next_queued bigint;
 BEGIN
@@ -110,7 +104,7 @@ END $$;
 
 /** Who answers slowly is known also while nothing waits for it. */
 const NOTE_PACE = `
-CREATE OR REPLACE FUNCTION note_pace(the_server bytea, is_slow boolean, at_time bigint) RETURNS void
+CREATE FUNCTION note_pace(the_server bytea, is_slow boolean, at_time bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
   IF is_slow THEN
@@ -127,7 +121,7 @@ END $$;
 
 /** A transaction arrived, whoever holds the claim by now. */
 const FINISH = `
-CREATE OR REPLACE FUNCTION finish_delivery(
+CREATE FUNCTION finish_delivery(
   the_destination bytea, the_txn text, the_worker uuid, at_time bigint, is_slow boolean DEFAULT false
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -153,7 +147,7 @@ END $$;
 
 /** A transaction was refused, whoever holds the claim by now: half of it goes out next. */
 const HALVE = `
-CREATE OR REPLACE FUNCTION halve_delivery(
+CREATE FUNCTION halve_delivery(
   the_destination bytea, the_txn text, the_worker uuid, at_time bigint, is_slow boolean, the_reason bytea
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -170,7 +164,7 @@ END $$;
 
 /** Removes the oldest of the events that were enqueued before an instant. */
 const DROP = `
-CREATE OR REPLACE FUNCTION drop_deliveries(the_destination bytea, before bigint, most bigint)
+CREATE FUNCTION drop_deliveries(the_destination bytea, before bigint, most bigint)
 RETURNS TABLE (dropped bigint, some_left boolean) LANGUAGE plpgsql AS $$
 DECLARE
   gone bigint[];
@@ -194,7 +188,7 @@ END $$;
 
 /** Removes one event; whether it waited. */
 const DROP_EVENT = `
-CREATE OR REPLACE FUNCTION drop_delivery(the_destination bytea, the_event_id bytea) RETURNS boolean
+CREATE FUNCTION drop_delivery(the_destination bytea, the_event_id bytea) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
   gone bigint[];
@@ -214,4 +208,4 @@ BEGIN
 END $$;
 `
 
-export const DELIVERY_FUNCTIONS = `${NEXT_EVENTS}${CLAIM}${FORGET}${NOTE_PACE}${FINISH}${HALVE}${DROP}${DROP_EVENT}`
+export const DELIVERY_FUNCTIONS = [NEXT_EVENTS, CLAIM, FORGET, NOTE_PACE, FINISH, HALVE, DROP, DROP_EVENT]

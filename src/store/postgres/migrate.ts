@@ -1,7 +1,11 @@
-/** Brings the tables up to date, one process at a time however many start at once. */
+/** Brings the tables and the functions up to date, one process at a time however many start at once. */
+import { versionFlaw } from '../schema-version.ts'
 import type { Database, Run, Statement } from './database.ts'
 import { DatabaseFailure } from './failures.ts'
-import { MIGRATIONS } from './schema.ts'
+import { areFunctionsCurrent, createFunctions } from './functions.ts'
+import { FIRST_VERSION, MIGRATIONS } from './schema.ts'
+
+const VERSIONS = { first: FIRST_VERSION, newest: FIRST_VERSION + MIGRATIONS.length - 1 }
 
 /** The first half of this store's advisory locks; the second is the schema that its tables are in. */
 export const LOCKS = { migrate: 1_802_396_011, prune: 1_802_396_012 } as const
@@ -26,18 +30,20 @@ const CREATE: Statement = {
 const RAISE: Statement = { name: 'schema-raise', text: 'UPDATE store_schema SET version = $1' }
 
 /**
- * Makes the tables, or changes them to the newest version.
+ * Makes the tables, or changes them to the newest version, and creates the functions that differ.
  * @throws DatabaseFailure where they are of a version that this program does not know, or cannot be made
  */
 export async function migrate(database: Database): Promise<void> {
-  if ((await readVersion(database.run)) === MIGRATIONS.length) return
+  if ((await readVersion(database.run)) === VERSIONS.newest && (await areFunctionsCurrent(database.run))) return
   await database.transaction(async (run) => {
     await run(PATIENCE)
     await run(LOCK, [LOCKS.migrate])
     const found = await readVersion(run)
     if (found === undefined) await run(CREATE)
-    for (const text of MIGRATIONS.slice(found ?? 0)) await run({ text, withinMs: PATIENCE_MS })
-    await run(RAISE, [MIGRATIONS.length])
+    const done = found === undefined ? 0 : found - FIRST_VERSION + 1
+    for (const text of MIGRATIONS.slice(done)) await run({ text, withinMs: PATIENCE_MS })
+    await run(RAISE, [VERSIONS.newest])
+    await createFunctions(run)
   })
 }
 
@@ -46,9 +52,7 @@ async function readVersion(run: Run): Promise<number | undefined> {
   if ((await run(PRESENT)).length === 0) return undefined
   const [row] = await run<{ version: number }>(VERSION)
   const version = row?.version ?? 0
-  if (version <= MIGRATIONS.length) return version
-  throw new DatabaseFailure(
-    'refused',
-    `the store has schema version ${version}, this program knows versions up to ${MIGRATIONS.length}: use a newer program`,
-  )
+  const flaw = versionFlaw(version, VERSIONS)
+  if (flaw !== undefined) throw new DatabaseFailure('refused', flaw)
+  return version
 }

@@ -1,6 +1,6 @@
 /**
  * The function in the database that records knocks, so that a commit is one round trip and the room's row is locked no
- * longer than that. docs/architecture.md, "A commit". It is part of a migration: a change of it is a new one.
+ * longer than that. docs/architecture.md, "A commit".
  *
  * Arguments are arrays with one entry per knock on one room; `prev_ids` holds the ids of all of them one after the
  * other, `prev_counts` how many are whose. Answers one row per knock, in their order. A knock that was recorded before
@@ -10,7 +10,7 @@
  * events themselves. Without `skips` nobody gets a copy from us.
  */
 export const RECORD_KNOCKS = `
-CREATE OR REPLACE FUNCTION record_knocks(
+CREATE FUNCTION record_knocks(
   the_room_id bytea, at_time bigint, attempts uuid[], event_ids bytea[], senders bytea[], jsons bytea[],
   facts_revisions bigint[], memberships bytea[], prev_counts integer[], prev_ids bytea[], decision_jsons bytea[],
   skips bytea[], depths bigint[]

@@ -3,11 +3,8 @@
  * What they hold is described in docs/architecture.md, "What is kept of a room". Every string from outside is bytea: it
  * may hold U+0000, which no text of PostgreSQL can, and bytes have one order whatever the database's locale.
  */
-import { MAX_PDUS_BYTES } from '../outgoing-transaction.ts'
-import { DELIVERY_FUNCTIONS, FORMER_DELIVERY_FUNCTIONS } from './delivery-functions.ts'
-import { RECORD_KNOCKS } from './record-knocks.ts'
 
-/** Version 1. A room's state is a snapshot (one import) and the changes on top of it. */
+/** A room's state is a snapshot (one import) and the changes on top of it. */
 const TABLES = `
 CREATE TABLE rooms (
   room bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -48,13 +45,15 @@ CREATE TABLE events (
   checked smallint NOT NULL,           -- signatures: 0 not yet, 1 yes or not needed, 2 wrong
   json bytea NOT NULL,                 -- canonical JSON
   attempt uuid,                        -- of an accepted knock: the call that recorded it
-  revision bigint                      -- and the revision that it made
+  revision bigint,                     -- and the revision that it made
+  recorded_at bigint                   -- of accepted knocks
 );
 CREATE UNIQUE INDEX events_by_id ON events (room, event_id, snapshot);
 CREATE INDEX events_of_snapshot ON events (snapshot) WHERE snapshot > 0;
 CREATE INDEX events_unchecked ON events (event) WHERE checked = 0;
+CREATE INDEX events_accepted ON events (event) WHERE snapshot = 0;
 
-CREATE TABLE state (
+CREATE TABLE state (                   -- of some types each branch has a value: further ones begin at -1, -2 and so on
   snapshot bigint NOT NULL,
   type bytea NOT NULL,
   state_key bytea NOT NULL,
@@ -66,6 +65,15 @@ CREATE TABLE state (
   PRIMARY KEY (snapshot, type, state_key, from_revision)
 );
 CREATE INDEX state_ended ON state (ended_at) WHERE ended_at IS NOT NULL;
+
+CREATE TABLE flaws (                   -- places whose events cannot be used, until state comes into them
+  snapshot bigint NOT NULL,
+  type bytea NOT NULL,
+  state_key bytea NOT NULL,
+  reason bytea NOT NULL,
+  PRIMARY KEY (snapshot, type, state_key)
+);
+CREATE INDEX flaws_by_type ON flaws (type) WHERE state_key = '';
 
 CREATE TABLE joined_servers (
   snapshot bigint NOT NULL,
@@ -101,11 +109,21 @@ CREATE TABLE decisions (
   refused boolean NOT NULL,
   room_id bytea NOT NULL,
   user_id bytea NOT NULL,
-  json bytea NOT NULL
+  json bytea NOT NULL,
+  recorded_at bigint NOT NULL
 );
+CREATE INDEX decisions_by_age ON decisions (recorded_at);
 CREATE INDEX decisions_of_room ON decisions (room_id, seq);
 CREATE INDEX decisions_of_user ON decisions (user_id, seq);
 CREATE INDEX refusals ON decisions (seq) WHERE refused;
+
+CREATE TABLE knock_attempts (          -- to hand a knock over, whose outcome is not known
+  event_id bytea NOT NULL PRIMARY KEY,
+  begun_at bigint NOT NULL,
+  json bytea NOT NULL,                 -- canonical JSON of the event
+  decision bytea NOT NULL              -- its record if it came into the room
+);
+CREATE INDEX knock_attempts_by_age ON knock_attempts (begun_at, event_id);
 
 CREATE TABLE outbox (                  -- accepted knocks that are not yet rows per destination
   event bigint PRIMARY KEY,
@@ -132,9 +150,18 @@ CREATE TABLE destinations (            -- that wait for something
   not_before bigint,                   -- what the destination asked for then
   txn_id text,
   txn_at bigint,                       -- origin_server_ts of the transaction
-  txn_events bigint[]                  -- its events: events of several rooms become visible in any order
+  txn_events bigint[],                 -- its events: events of several rooms become visible in any order
+  slow boolean NOT NULL DEFAULT false, -- its last answer took long
+  suspects bigint,                     -- so many of its first events were refused together
+  refusals integer NOT NULL DEFAULT 0  -- of the one event of its transaction
 );
-CREATE INDEX destinations_due ON destinations ((attempts > 0), due_at);
+CREATE INDEX destinations_due ON destinations ((attempts > 0 OR slow), due_at);
+
+CREATE TABLE slow_servers (            -- whose last answer to a delivery took long
+  server bytea PRIMARY KEY,
+  noted_at bigint NOT NULL
+);
+CREATE INDEX slow_servers_by_age ON slow_servers (noted_at);
 
 CREATE TABLE claims (                  -- who delivers to whom
   destination bytea PRIMARY KEY,
@@ -153,79 +180,8 @@ CREATE TABLE server_keys (
 CREATE INDEX server_keys_by_age ON server_keys (fetched_at);
 `
 
-/**
- * Version 2: events whose signatures are wrong are found by the snapshot that had them; decisions and accepted events
- * have an age. What was there before begins to age now.
- */
-const AGES = `
-CREATE INDEX events_wrong ON events (snapshot) WHERE checked = 2;
+/** The version of the tables that the first migration makes. Programs before 0.1.0, of which none was released, had others. */
+export const FIRST_VERSION = 7
 
-ALTER TABLE decisions ADD COLUMN recorded_at bigint NOT NULL DEFAULT (extract(epoch FROM now()) * 1000)::bigint;
-ALTER TABLE decisions ALTER COLUMN recorded_at DROP DEFAULT;
-CREATE INDEX decisions_by_age ON decisions (recorded_at);
-
-ALTER TABLE events ADD COLUMN recorded_at bigint; -- of accepted knocks
-UPDATE events SET recorded_at = (extract(epoch FROM now()) * 1000)::bigint WHERE snapshot = 0;
-CREATE INDEX events_accepted ON events (event) WHERE snapshot = 0;
-`
-
-/** Version 3: attempts to hand a knock over whose outcome is not known. */
-const ATTEMPTS = `
-CREATE TABLE knock_attempts (
-  event_id bytea NOT NULL PRIMARY KEY,
-  begun_at bigint NOT NULL,
-  json bytea NOT NULL,                 -- canonical JSON of the event
-  decision bytea NOT NULL              -- its record if it came into the room
-);
-CREATE INDEX knock_attempts_by_age ON knock_attempts (begun_at, event_id);
-`
-
-/**
- * Version 4: what a destination refused, and who answers slowly. A transaction that was begun before and is larger than
- * any may be now is cut anew.
- */
-const REFUSALS = `
-ALTER TABLE destinations ADD COLUMN slow boolean NOT NULL DEFAULT false;  -- its last answer took long
-ALTER TABLE destinations ADD COLUMN suspects bigint;                      -- so many of its first events were refused together
-ALTER TABLE destinations ADD COLUMN refusals integer NOT NULL DEFAULT 0;  -- of the one event of its transaction
-DROP INDEX destinations_due;
-CREATE INDEX destinations_due ON destinations ((attempts > 0 OR slow), due_at);
-UPDATE destinations d SET txn_id = NULL, txn_at = NULL, txn_events = NULL WHERE ${MAX_PDUS_BYTES} < (
-  SELECT sum(octet_length(e.json) + 1) FROM events e WHERE e.event = ANY (d.txn_events));
-
-CREATE TABLE slow_servers (            -- whose last answer to a delivery took long
-  server bytea PRIMARY KEY,
-  noted_at bigint NOT NULL
-);
-CREATE INDEX slow_servers_by_age ON slow_servers (noted_at);
-`
-
-/**
- * Version 5: places in the state whose events cannot be used, and why. Events whose signatures are wrong were found by
- * themselves before. Of some types each branch of a room has a value: further ones begin at revision -1, -2 and so on.
- */
-const FLAWS = `
-CREATE TABLE flaws (                   -- since the snapshot is in use, until state comes into the place
-  snapshot bigint NOT NULL,
-  type bytea NOT NULL,
-  state_key bytea NOT NULL,
-  reason bytea NOT NULL,
-  PRIMARY KEY (snapshot, type, state_key)
-);
-CREATE INDEX flaws_by_type ON flaws (type) WHERE state_key = '';
-INSERT INTO flaws (snapshot, type, state_key, reason)
-SELECT snapshot, convert_to(convert_from(json, 'UTF8')::json ->> 'type', 'UTF8'),
-  convert_to(convert_from(json, 'UTF8')::json ->> 'state_key', 'UTF8'), 'its signature is wrong'::bytea
-FROM events WHERE checked = 2 AND convert_from(json, 'UTF8')::json ->> 'state_key' IS NOT NULL
-ON CONFLICT DO NOTHING;
-DROP INDEX events_wrong;
-`
-
-/** Migration n takes a database from version n - 1 to n. The function that records knocks is replaced by its newest self. */
-export const MIGRATIONS: readonly string[] = [
-  `${TABLES}${RECORD_KNOCKS}${DELIVERY_FUNCTIONS}`,
-  `${AGES}${RECORD_KNOCKS}`,
-  `${ATTEMPTS}${RECORD_KNOCKS}`,
-  `${REFUSALS}${FORMER_DELIVERY_FUNCTIONS}${DELIVERY_FUNCTIONS}`,
-  `${FLAWS}${RECORD_KNOCKS}`,
-]
+/** Migration n (from 0 on) takes a database to version `FIRST_VERSION + n`. Functions are no part of it: functions.ts. */
+export const MIGRATIONS: readonly string[] = [TABLES]

@@ -2,8 +2,9 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from '@photostructure/sqlite'
+import { versionFlaw } from '../schema-version.ts'
 import { createDatabase, type Database } from './database.ts'
-import { MIGRATIONS } from './schema.ts'
+import { FIRST_VERSION, MIGRATIONS } from './schema.ts'
 
 /** How long a writer waits for another process before it gives up, in milliseconds. */
 export const BUSY_DEADLINE_MS = 10_000
@@ -119,18 +120,20 @@ export function beginImmediate(db: Database): void {
   retryWhileBusy(() => db.exec('BEGIN IMMEDIATE'))
 }
 
+/** The version of a new file. */
+const NO_TABLES = 0
+const VERSIONS = { first: FIRST_VERSION, newest: FIRST_VERSION + MIGRATIONS.length - 1 }
+
 function migrate(db: Database): void {
   beginImmediate(db)
   try {
     const version = pragma(db, 'user_version')
-    if (version > MIGRATIONS.length) {
-      throw new Error(
-        `the store has schema version ${version}, this program knows versions up to ${MIGRATIONS.length}: use a newer program`,
-      )
-    }
-    for (const migration of MIGRATIONS.slice(version)) db.exec(migration)
+    const flaw = version === NO_TABLES ? undefined : versionFlaw(version, VERSIONS)
+    if (flaw !== undefined) throw new Error(flaw)
+    const done = version === NO_TABLES ? 0 : version - FIRST_VERSION + 1
+    for (const migration of MIGRATIONS.slice(done)) db.exec(migration)
     db.exec(`PRAGMA application_id = ${APPLICATION_ID}`)
-    db.exec(`PRAGMA user_version = ${MIGRATIONS.length}`)
+    db.exec(`PRAGMA user_version = ${VERSIONS.newest}`)
     db.exec('COMMIT')
   } catch (error) {
     if (db.isTransaction) db.exec('ROLLBACK')

@@ -3,10 +3,8 @@
  * What they hold is described in docs/architecture.md, "What is kept of a room".
  */
 
-import { MAX_PDUS_BYTES } from '../outgoing-transaction.ts'
-
-/** Version 1. A room's state is a snapshot (one import) and the changes on top of it. */
-const FIRST = `
+/** A room's state is a snapshot (one import) and the changes on top of it. */
+const TABLES = `
 CREATE TABLE rooms (
   room INTEGER PRIMARY KEY,
   room_id TEXT NOT NULL UNIQUE,
@@ -42,13 +40,15 @@ CREATE TABLE events (
   snapshot INTEGER NOT NULL,           -- 0: a knock that was accepted here
   event_id TEXT NOT NULL,
   checked INTEGER NOT NULL,            -- signatures: 0 not yet, 1 yes or not needed, 2 wrong
-  json TEXT NOT NULL                   -- canonical JSON
+  json TEXT NOT NULL,                  -- canonical JSON
+  recorded_at INTEGER                  -- of accepted knocks
 ) STRICT;
 CREATE UNIQUE INDEX events_by_id ON events (room, event_id, snapshot);
 CREATE INDEX events_of_snapshot ON events (snapshot) WHERE snapshot > 0;
 CREATE INDEX events_unchecked ON events (event) WHERE checked = 0;
+CREATE INDEX events_accepted ON events (snapshot) WHERE snapshot = 0;
 
-CREATE TABLE state (
+CREATE TABLE state (                   -- of some types each branch has a value: further ones begin at -1, -2 and so on
   snapshot INTEGER NOT NULL,
   type TEXT NOT NULL,
   state_key TEXT NOT NULL,
@@ -60,6 +60,15 @@ CREATE TABLE state (
   PRIMARY KEY (snapshot, type, state_key, from_revision)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX state_ended ON state (ended_at) WHERE ended_at IS NOT NULL;
+
+CREATE TABLE flaws (                   -- places whose events cannot be used, until state comes into them
+  snapshot INTEGER NOT NULL,
+  type TEXT NOT NULL,
+  state_key TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  PRIMARY KEY (snapshot, type, state_key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX flaws_by_type ON flaws (type) WHERE state_key = '';
 
 CREATE TABLE joined_servers (
   snapshot INTEGER NOT NULL,
@@ -95,11 +104,21 @@ CREATE TABLE decisions (
   refused INTEGER NOT NULL,
   room_id TEXT NOT NULL,
   user_id TEXT NOT NULL,
-  json TEXT NOT NULL
+  json TEXT NOT NULL,
+  recorded_at INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX decisions_by_age ON decisions (recorded_at);
 CREATE INDEX decisions_of_room ON decisions (room_id);
 CREATE INDEX decisions_of_user ON decisions (user_id);
 CREATE INDEX refusals ON decisions (seq) WHERE refused = 1;
+
+CREATE TABLE knock_attempts (          -- to hand a knock over, whose outcome is not known
+  event_id TEXT NOT NULL PRIMARY KEY,
+  begun_at INTEGER NOT NULL,
+  json TEXT NOT NULL,                  -- canonical JSON of the event
+  decision TEXT NOT NULL               -- its record if it came into the room
+) STRICT;
+CREATE INDEX knock_attempts_by_age ON knock_attempts (begun_at, event_id);
 
 CREATE TABLE outbox (                  -- accepted knocks that are not yet rows per destination
   event INTEGER PRIMARY KEY,
@@ -126,9 +145,18 @@ CREATE TABLE destinations (            -- that wait for something
   not_before INTEGER,                  -- what the destination asked for then
   txn_id TEXT,
   txn_at INTEGER,                      -- origin_server_ts of the transaction
-  txn_last INTEGER                     -- its last event
+  txn_last INTEGER,                    -- its last event
+  slow INTEGER NOT NULL DEFAULT 0,     -- its last answer took long
+  suspects INTEGER,                    -- so many of its first events were refused together
+  refusals INTEGER NOT NULL DEFAULT 0  -- of the one event of its transaction
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX destinations_due ON destinations (attempts > 0, due_at);
+CREATE INDEX destinations_due ON destinations ((attempts > 0 OR slow > 0), due_at);
+
+CREATE TABLE slow_servers (            -- whose last answer to a delivery took long
+  server TEXT PRIMARY KEY,
+  noted_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX slow_servers_by_age ON slow_servers (noted_at);
 
 CREATE TABLE server_keys (
   server TEXT PRIMARY KEY,
@@ -138,55 +166,7 @@ CREATE TABLE server_keys (
 CREATE INDEX server_keys_by_age ON server_keys (fetched_at);
 `
 
-/**
- * Version 2: events whose signatures are wrong are found by the snapshot that had them; decisions and accepted events
- * have an age. What was there before begins to age now.
- */
-const SECOND = `
-CREATE INDEX events_wrong ON events (snapshot) WHERE checked = 2;
-
-ALTER TABLE decisions ADD COLUMN recorded_at INTEGER NOT NULL DEFAULT 0;
-UPDATE decisions SET recorded_at = strftime('%s', 'now') * 1000;
-CREATE INDEX decisions_by_age ON decisions (recorded_at);
-
-ALTER TABLE events ADD COLUMN recorded_at INTEGER; -- of accepted knocks
-UPDATE events SET recorded_at = strftime('%s', 'now') * 1000 WHERE snapshot = 0;
-CREATE INDEX events_accepted ON events (snapshot) WHERE snapshot = 0;
-`
-
-/** Version 3: attempts to hand a knock over whose outcome is not known. */
-const THIRD = `
-CREATE TABLE knock_attempts (
-  event_id TEXT NOT NULL PRIMARY KEY,
-  begun_at INTEGER NOT NULL,
-  json TEXT NOT NULL,                  -- canonical JSON of the event
-  decision TEXT NOT NULL               -- its record if it came into the room
-) STRICT;
-CREATE INDEX knock_attempts_by_age ON knock_attempts (begun_at, event_id);
-`
-
-/**
- * Version 4: what a destination refused, and who answers slowly. A transaction that was begun before and is larger than
- * any may be now is cut anew.
- */
-const FOURTH = `
-ALTER TABLE destinations ADD COLUMN slow INTEGER NOT NULL DEFAULT 0;     -- its last answer took long
-ALTER TABLE destinations ADD COLUMN suspects INTEGER;                    -- so many of its first events were refused together
-ALTER TABLE destinations ADD COLUMN refusals INTEGER NOT NULL DEFAULT 0; -- of the one event of its transaction
-DROP INDEX destinations_due;
-CREATE INDEX destinations_due ON destinations ((attempts > 0 OR slow > 0), due_at);
-UPDATE destinations SET txn_id = NULL, txn_at = NULL, txn_last = NULL WHERE txn_last IS NOT NULL AND ${MAX_PDUS_BYTES} < (
-  SELECT sum(octet_length(e.json) + 1) FROM deliveries v JOIN events e ON e.event = v.event
-  WHERE v.destination = destinations.destination AND v.event <= txn_last);
-
-CREATE TABLE slow_servers (            -- whose last answer to a delivery took long
-  server TEXT PRIMARY KEY,
-  noted_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX slow_servers_by_age ON slow_servers (noted_at);
-`
-
-/** What is counted since version 5. Both conditions are SQL over `row`. */
+/** What is counted. Both conditions are SQL over `row`. */
 export const HELD = [
   { name: 'rooms', table: 'rooms', condition: 'true', bytes: 'octet_length(row.room_id)' },
   { name: 'events', table: 'events', condition: 'true', bytes: 'octet_length(row.json)' },
@@ -223,8 +203,8 @@ END;`
   return trigger('INSERT', 'new', '+') + trigger('DELETE', 'old', '-')
 }
 
-/** Version 5: what the store holds, so that it can be said and bounded without counting. */
-const FIFTH = `
+/** What the store holds, so that it can be said and bounded without counting. */
+const HOLDINGS = `
 CREATE TABLE holdings (
   name TEXT NOT NULL PRIMARY KEY,
   row_count INTEGER NOT NULL,
@@ -245,24 +225,8 @@ END;`,
   .join('')}
 `
 
-/**
- * Version 6: places in the state whose events cannot be used, and why. Events whose signatures are wrong were found by
- * themselves before. Of some types each branch of a room has a value: further ones begin at revision -1, -2 and so on.
- */
-const SIXTH = `
-CREATE TABLE flaws (                   -- since the snapshot is in use, until state comes into the place
-  snapshot INTEGER NOT NULL,
-  type TEXT NOT NULL,
-  state_key TEXT NOT NULL,
-  reason TEXT NOT NULL,
-  PRIMARY KEY (snapshot, type, state_key)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX flaws_by_type ON flaws (type) WHERE state_key = '';
-INSERT OR IGNORE INTO flaws (snapshot, type, state_key, reason)
-SELECT snapshot, json_extract(json, '$.type'), json_extract(json, '$.state_key'), 'its signature is wrong'
-FROM events WHERE checked = 2 AND json_extract(json, '$.state_key') IS NOT NULL;
-DROP INDEX events_wrong;
-`
+/** The version of the tables that the first migration makes. Programs before 0.1.0, of which none was released, had others. */
+export const FIRST_VERSION = 7
 
-/** Migration n takes a database from version n - 1 to n. */
-export const MIGRATIONS: readonly string[] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH]
+/** Migration n (from 0 on) takes a database to version `FIRST_VERSION + n`. */
+export const MIGRATIONS: readonly string[] = [`${TABLES}${HOLDINGS}`]

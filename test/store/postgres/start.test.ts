@@ -1,17 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openPostgresStore } from '../../../src/store/postgres/postgres-store.ts'
-import { MIGRATIONS } from '../../../src/store/postgres/schema.ts'
+import { FIRST_VERSION, MIGRATIONS } from '../../../src/store/postgres/schema.ts'
 import { POSTGRES_PASSWORD, type PostgresServer, startPostgres } from '../../support/postgres-server.ts'
 import { accept, CAROL, HERE, importRoom, knock } from '../sample-room.ts'
 import { temporaryStore } from './temporary-store.ts'
 
+const NEWEST = FIRST_VERSION + MIGRATIONS.length - 1
 const SECRETS = [POSTGRES_PASSWORD, encodeURIComponent(POSTGRES_PASSWORD), '127.0.0.1', 'localhost']
 
 describe('the tables', () => {
   it('are made once where several processes start at once', async () => {
     const schema = await temporaryStore()
     const stores = await Promise.all([1, 2, 3, 4].map(() => schema.open()))
-    expect(await schema.query('SELECT version FROM store_schema')).toEqual([{ version: MIGRATIONS.length }])
+    expect(await schema.query('SELECT version FROM store_schema')).toEqual([{ version: NEWEST }])
     const [first, second] = stores
     if (first === undefined || second === undefined) throw new Error('no stores')
     await importRoom(first)
@@ -21,11 +22,21 @@ describe('the tables', () => {
   it('of a newer version are refused with a remedy, and left alone', async () => {
     const schema = await temporaryStore()
     await schema.open()
-    await schema.query(`UPDATE store_schema SET version = ${MIGRATIONS.length + 1}`)
+    await schema.query(`UPDATE store_schema SET version = ${NEWEST + 1}`)
     await expect(schema.open()).rejects.toThrow(
-      `the store has schema version ${MIGRATIONS.length + 1}, this program knows versions up to ${MIGRATIONS.length}: use a newer program`,
+      `the store has schema version ${NEWEST + 1}, this program knows versions up to ${NEWEST}: use a newer program`,
     )
-    expect(await schema.query('SELECT version FROM store_schema')).toEqual([{ version: MIGRATIONS.length + 1 }])
+    expect(await schema.query('SELECT version FROM store_schema')).toEqual([{ version: NEWEST + 1 }])
+  })
+
+  it('of a program before 0.1.0 are refused with a remedy, and left alone', async () => {
+    const schema = await temporaryStore()
+    await schema.open()
+    await schema.query('UPDATE store_schema SET version = 5')
+    await expect(schema.open()).rejects.toThrow(
+      'the store has schema version 5, of a program before 0.1.0: start with a new store, and import its rooms',
+    )
+    expect(await schema.query('SELECT version FROM store_schema')).toEqual([{ version: 5 }])
   })
 
   it('that cannot be made leave nothing half done', async () => {
@@ -35,6 +46,48 @@ describe('the tables', () => {
     expect(Object.keys(await schema.rows())).toEqual(['server_keys'])
     await schema.query('DROP TABLE server_keys')
     expect(await (await schema.open()).check()).toEqual({ ok: true })
+  })
+})
+
+describe('the functions in the database', () => {
+  const bodies = `SELECT proname AS name, prosrc AS body, pg_get_function_arguments(oid) AS takes FROM pg_proc
+    WHERE pronamespace = current_schema()::regnamespace ORDER BY proname`
+
+  it.each([
+    ['with another text', 'record_knocks', 'CREATE OR REPLACE'],
+    ['that are gone', 'drop_delivery', 'DROP'],
+  ])('%s are created anew at the next start', async (_what, name, how) => {
+    const schema = await temporaryStore()
+    const store = await schema.open()
+    await importRoom(store)
+    const before = await schema.query(bodies)
+    const [{ text }] = (await schema.query(
+      `SELECT pg_get_functiondef(oid) AS text FROM pg_proc
+       WHERE pronamespace = current_schema()::regnamespace AND proname = '${name}'`,
+    )) as unknown as [{ text: string }]
+    await schema.query(
+      how === 'DROP'
+        ? `DROP FUNCTION ${name}`
+        : text.replace('#variable_conflict use_column', '$&\n-- of another program'),
+    )
+    expect(await schema.query(bodies)).not.toEqual(before)
+    const again = await Promise.all([1, 2, 3].map(() => schema.open()))
+    expect(await schema.query(bodies)).toEqual(before)
+    const [first] = again
+    if (first === undefined) throw new Error('no store')
+    expect((await accept(first, knock('k', CAROL, ['bob']))).kind).toBe('committed')
+  })
+
+  it('that take something else leave no other of their name behind', async () => {
+    const schema = await temporaryStore()
+    await schema.open()
+    const before = await schema.query(bodies)
+    await schema.query(`
+      DROP FUNCTION next_events;
+      CREATE FUNCTION next_events(a text, b text) RETURNS text LANGUAGE sql AS $$ SELECT 'former' $$;
+      CREATE FUNCTION next_events(a text) RETURNS text LANGUAGE sql AS $$ SELECT 'former' $$`)
+    await schema.open()
+    expect(await schema.query(bodies)).toEqual(before)
   })
 })
 

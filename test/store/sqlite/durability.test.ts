@@ -3,7 +3,7 @@ import { DatabaseSync } from '@photostructure/sqlite'
 import { describe, expect, it } from 'vitest'
 import type { ServerName } from '../../../src/matrix/identifiers.ts'
 import { assertDurable, openWriter } from '../../../src/store/sqlite/connection.ts'
-import { MIGRATIONS } from '../../../src/store/sqlite/schema.ts'
+import { FIRST_VERSION, MIGRATIONS } from '../../../src/store/sqlite/schema.ts'
 import { claimFor, dueAt } from '../claiming.ts'
 import { accept, CAROL, DAVE, extremityNames, importRoom, knock, membershipOf } from '../sample-room.ts'
 import { temporaryStore } from './temporary-store.ts'
@@ -69,9 +69,18 @@ describe('the SQLite file', () => {
     const file = await temporaryStore()
     await (await file.open()).close()
     const db = new DatabaseSync(file.path)
-    db.exec(`PRAGMA user_version = ${MIGRATIONS.length + 1}`)
+    db.exec(`PRAGMA user_version = ${FIRST_VERSION + MIGRATIONS.length}`)
     db.close()
     await expect(file.open()).rejects.toThrow(/schema version \d+.*use a newer program/)
+  })
+
+  it('of a program before 0.1.0 is refused', async () => {
+    const file = await temporaryStore()
+    await (await file.open()).close()
+    const db = new DatabaseSync(file.path)
+    db.exec('PRAGMA user_version = 6')
+    db.close()
+    await expect(file.open()).rejects.toThrow(/schema version 6, of a program before 0\.1\.0: start with a new store/)
   })
 
   it('that is no database is refused', async () => {
