@@ -9,7 +9,6 @@ import type { Store } from '../knock/ports/store.ts'
 import { type Log, type OpenLog, openLog } from '../observability/log.ts'
 import type { Service } from '../wiring/service.ts'
 import { openConfiguredStore } from '../wiring/store.ts'
-import { attemptImport, warningsOf } from './import-room.ts'
 import { type ExitCode, misconfigured } from './outcome.ts'
 import { type CommandContext, type ConfigOption, storeProblem, withConfig } from './with-config.ts'
 
@@ -54,11 +53,6 @@ async function serve(
     context.output.err(line(storeProblem(config, error)))
     return 1
   }
-  const flaw = await importAll(context, config, files, store, log)
-  if (flaw !== undefined) {
-    await store.close()
-    return misconfigured(context.output, [line({ key: 'store.import', what: flaw })])
-  }
   let service: Service
   try {
     const { startService } = await loading
@@ -73,24 +67,6 @@ async function serve(
   flush()
   await stopped
   return 0
-}
-
-/** Reads the room files of a memory store. @returns why one was refused */
-async function importAll(
-  context: CommandContext,
-  config: Config,
-  files: OperatorFiles,
-  store: Store,
-  log: Log,
-): Promise<string | undefined> {
-  if (config.store.import.length === 0) return undefined
-  for (const file of config.store.import) {
-    const order = { config, files, store, clock: context.clock, file, discardKnocks: false, tolerance: 'warn' } as const
-    const outcome = await attemptImport(order)
-    if (outcome.kind === 'refused') return `${file}: ${outcome.reason}`
-    for (const warning of warningsOf(outcome)) log.warn({ file }, warning)
-  }
-  return undefined
 }
 
 function announce(log: Log, config: Config, { signingKey }: OperatorFiles, { address, adminAddress }: Service): void {

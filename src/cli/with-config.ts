@@ -37,10 +37,6 @@ export function withStore(
   ) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   return withConfig(context, option, async (config, line, warnings) => {
-    if (config.store.kind === 'memory') {
-      const what = '"memory" keeps rooms inside the running service; expected sqlite or postgres for this command'
-      return misconfigured(context.output, [line({ key: 'store.kind', what })])
-    }
     const store = await open(context, config, line)
     if (store === undefined) return 1
     try {

@@ -65,10 +65,10 @@ const admin = z.strictObject({
 
 const store = z
   .strictObject({
-    kind: setting(z.enum(['sqlite', 'postgres', 'memory']).default('sqlite'), {
+    kind: setting(z.enum(['sqlite', 'postgres']).default('sqlite'), {
       description:
-        'Where rooms, decisions, keys and deliveries are kept: a file, a database for several processes at once, or memory, where all is gone when the service ends.',
-      allowed: 'sqlite, postgres or memory',
+        'Where rooms, decisions, keys and deliveries are kept: a file, or a database for several processes at once.',
+      allowed: 'sqlite or postgres',
     }),
     path: setting(text.default('./data/knock.db'), {
       description: 'The SQLite file; it is created in an existing directory.',
@@ -90,11 +90,6 @@ const store = z
       allowed: 'an integer from 1 to 1000',
     }),
     statement_timeout_seconds: seconds(10, 'Longest time for one statement on PostgreSQL, with its waits for locks.'),
-    import: setting(z.array(text).default([]), {
-      description: 'Room files that the memory store reads at start.',
-      allowed: 'a list of paths, for the memory store only',
-      example: '[./data/room.json]',
-    }),
     history_days: setting(z.number().min(0.01).max(3650).default(7), {
       description:
         'How long former state and former ends of a room are kept; knocks that build on older ones are refused.',
@@ -119,12 +114,11 @@ const store = z
       example: '365',
     }),
   })
-  .superRefine(({ kind, import: rooms, url, url_path: path }, context) => {
+  .superRefine(({ kind, url, url_path: path }, context) => {
     const urls = [url, path].filter((given) => given !== undefined).length
     if (kind === 'postgres' && urls !== 1) {
       context.addIssue({ code: 'custom', path: [urls === 0 ? 'url' : 'url_path'], input: path })
     }
-    if (kind !== 'memory' && rooms.length > 0) context.addIssue({ code: 'custom', path: ['import'], input: rooms })
   })
 
 const federation = z.strictObject({

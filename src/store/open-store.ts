@@ -1,13 +1,11 @@
 /** The store that the configuration names. */
 import type { Clock } from '../knock/ports/rooms.ts'
 import type { Store } from '../knock/ports/store.ts'
-import { createMemoryStore } from './memory/memory-store.ts'
 import type { Retention } from './retention.ts'
 import { openSqliteStore } from './sqlite/sqlite-store.ts'
 
 /** Where rooms, keys, decisions and deliveries are kept. */
 export type StoreLocation =
-  | { readonly kind: 'memory' }
   | { readonly kind: 'sqlite'; readonly path: string }
   | {
       readonly kind: 'postgres'
@@ -29,7 +27,6 @@ export interface StoreOptions extends Partial<Retention> {
  * @throws Error with a reason for the operator where it cannot be opened
  */
 export async function openStore(location: StoreLocation, options: StoreOptions): Promise<Store> {
-  if (location.kind === 'memory') return createMemoryStore(options)
   if (location.kind === 'sqlite') return openSqliteStore({ ...options, path: location.path })
   // Who keeps rooms in a file does not wait for the driver.
   const { openPostgresStore } = await import('./postgres/postgres-store.ts')

@@ -38,7 +38,6 @@ export async function moveStore(order: MigrationOrder): Promise<Migration> {
 async function locationOf(config: Config): Promise<StoreLocation> {
   const { store } = config
   if (store.kind === 'sqlite') return { kind: store.kind, path: store.path }
-  if (store.kind === 'memory') return { kind: store.kind }
   const loaded = await loadStoreUrl(config)
   if (!loaded.ok) throw new Error(loaded.problems.map(({ what }) => what).join('; '))
   return {

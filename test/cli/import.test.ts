@@ -115,7 +115,7 @@ describe('rooms import', () => {
     expect(JSON.parse((await work.run('rooms', 'list', '--json', '-c', config)).out)).toHaveLength(2)
   })
 
-  it('exits with 1 for a file that is not there, 2 without one, 78 without a key or on the memory store', async () => {
+  it('exits with 1 for a file that is not there, 2 without one, 78 without a key or with a store in memory', async () => {
     expect(await work.run('rooms', 'import', work.at('none.json'), '-c', config)).toMatchObject({
       code: 1,
       err: expect.stringMatching(/none\.json/),

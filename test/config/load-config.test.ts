@@ -44,7 +44,6 @@ describe('what is read', () => {
         path: './data/knock.db',
         pool_size: 10,
         statement_timeout_seconds: 10,
-        import: [],
         history_days: 7,
         decision_days: 90,
         refusal_megabytes: 128,
@@ -263,11 +262,7 @@ describe('what is refused', () => {
       'listen: { tls: { cert_path: a } }',
       'listen.tls.key_path is missing; expected { cert_path: FILE, key_path',
     ],
-    [
-      'another store',
-      'store: { kind: mariadb, host: x }',
-      'store.kind is "mariadb"; expected sqlite, postgres or memory',
-    ],
+    ['another store', 'store: { kind: mariadb, host: x }', 'store.kind is "mariadb"; expected sqlite or postgres'],
     [
       'PostgreSQL without a database',
       'store: { kind: postgres }',
@@ -294,11 +289,8 @@ describe('what is refused', () => {
       'config.yaml: store is ["postgres://u:***@db/knock"]; expected the keys kind, path',
     ],
     ['a pool of none', 'store: { pool_size: 0 }', 'store.pool_size is 0; expected an integer from 1 to 1000'],
-    [
-      'rooms for sqlite',
-      'store: { import: [a.json] }',
-      'store.import is ["a.json"]; expected a list of paths, for the memory',
-    ],
+    ['a store in memory', 'store: { kind: memory }', 'store.kind is "memory"; expected sqlite or postgres'],
+    ['rooms that are read at start', 'store: { import: [a.json] }', 'store.import'],
     [
       'a short key',
       'federation: { key_denylist: [AAAA] }',

@@ -66,7 +66,7 @@ describe('the package', { timeout: 60_000 }, () => {
   it('serves with its own dependencies alone', async () => {
     const files = {
       'config.yaml': JSON.stringify({
-        ...{ server_name: 'here.test', signing_key_path: './signing.key', store: { kind: 'memory' } },
+        ...{ server_name: 'here.test', signing_key_path: './signing.key', store: { path: './knock.db' } },
         ...{ listen: { port: 0 }, admin: { port: 0 }, homeserver: { handover: 'none' } },
       }),
       'serve.mjs': `

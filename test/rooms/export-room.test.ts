@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { exportRoom } from '../../src/rooms/export-room.ts'
-import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
 import { id, importRoom, ROOM, sampleState, state } from '../store/sample-room.ts'
+import { createMemoryStore } from '../support/memory-store/memory-store.ts'
 
 describe('the export of a room', () => {
   it('is refused where an event that keeps others out had to be left out: the file would let them in', async () => {

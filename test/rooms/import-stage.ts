@@ -5,8 +5,8 @@ import type { Store } from '../../src/knock/ports/store.ts'
 import { nativeEd25519 } from '../../src/matrix/ed25519.ts'
 import type { ServerName } from '../../src/matrix/identifiers.ts'
 import { importRoom, type RoomImportReport } from '../../src/rooms/import-room.ts'
-import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
 import { type Asked, HERE, keyringOf, NOW, REMOTE, THERE } from '../knock/stage.ts'
+import { createMemoryStore } from '../support/memory-store/memory-store.ts'
 import type { Identity, JsonRecord } from '../support/signing.ts'
 
 /** A room file as an object, free to be changed. */

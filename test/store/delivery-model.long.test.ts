@@ -1,6 +1,6 @@
 /** Whatever happens to an outbox in whatever order, every event reaches its servers in order, unless it was dropped. */
 import { afterAll, describe, it } from 'vitest'
-import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
+import { createMemoryStore } from '../support/memory-store/memory-store.ts'
 import { type DeliverySubject, walkOutbox } from './delivery-histories.ts'
 import { type CrashingStore, crashingStore } from './sqlite/crash.ts'
 

@@ -1,4 +1,4 @@
-import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
+import { createMemoryStore } from '../support/memory-store/memory-store.ts'
 import { DAY, MAX_REFUSALS, REFUSAL_BYTES, storeContract } from './contract.ts'
 
 storeContract({

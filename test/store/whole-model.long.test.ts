@@ -1,6 +1,6 @@
 /** Whatever happens to a store in whatever order: who knocked is a knocker until answered, and every server hears of it. */
 import { afterAll, describe, it } from 'vitest'
-import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
+import { createMemoryStore } from '../support/memory-store/memory-store.ts'
 import type { DeliverySubject } from './delivery-histories.ts'
 import { type CrashingStore, crashingStore } from './sqlite/crash.ts'
 import { walkWhole } from './whole-histories.ts'

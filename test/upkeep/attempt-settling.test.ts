@@ -1,9 +1,9 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
 import type { KnockAttempt } from '../../src/knock/ports/rooms.ts'
 import type { EventId, ServerName } from '../../src/matrix/identifiers.ts'
-import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
 import { type AttemptSettlingPorts, createAttemptSettling } from '../../src/upkeep/attempt-settling.ts'
 import { CAROL, decision, HERE, id, importRoom, knock } from '../store/sample-room.ts'
+import { createMemoryStore } from '../support/memory-store/memory-store.ts'
 
 const UNDER_WAY_MS = 6_000
 const QUICK = { gapMs: 1, pauseMs: 5, longestPauseMs: 20 }

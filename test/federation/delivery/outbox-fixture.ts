@@ -3,7 +3,7 @@
 import type { DeliveryQueue } from '../../../src/knock/ports/deliveries.ts'
 import type { Clock, RoomEvent } from '../../../src/knock/ports/rooms.ts'
 import type { EventId, ServerName } from '../../../src/matrix/identifiers.ts'
-import { createOutbox } from '../../../src/store/memory/outbox.ts'
+import { createOutbox } from '../../support/memory-store/outbox.ts'
 
 export interface TestOutbox extends DeliveryQueue {
   /** Enqueues an event for these servers. @returns its id */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { createOutboxLimit } from '../../../src/federation/delivery/outbox-limit.ts'
 import type { EventId, ServerName } from '../../../src/matrix/identifiers.ts'
-import { createOutbox } from '../../../src/store/memory/outbox.ts'
 import { pduOf } from '../../matrix/given.ts'
+import { createOutbox } from '../../support/memory-store/outbox.ts'
 
 const [AWAY, GONE, HERE] = ['away.test', 'gone.test', 'here.test'] as ServerName[] as [
   ServerName,

@@ -7,10 +7,10 @@ import type { TransactionSender } from '../../../src/federation/delivery/transac
 import { createDeliveryWorker, type DeliveryWorker } from '../../../src/federation/delivery/worker.ts'
 import type { Store } from '../../../src/knock/ports/store.ts'
 import type { UserId } from '../../../src/matrix/identifiers.ts'
-import { createMemoryStore } from '../../../src/store/memory/memory-store.ts'
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts'
 import { namesIn } from '../../store/claiming.ts'
 import { accept, importRoom, knock, member, sampleState } from '../../store/sample-room.ts'
+import { createMemoryStore } from '../../support/memory-store/memory-store.ts'
 
 const DESTINATIONS = Array.from({ length: 12 }, (_, at) => `s${at}.test`)
 const KNOCKS = 40

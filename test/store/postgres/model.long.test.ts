@@ -1,5 +1,5 @@
 import { describe, it } from 'vitest'
-import { createMemoryStore } from '../../../src/store/memory/memory-store.ts'
+import { createMemoryStore } from '../../support/memory-store/memory-store.ts'
 import { startTcpProxy } from '../../support/tcp-proxy.ts'
 import { DAY } from '../contract.ts'
 import { type DeliverySubject, walkOutbox } from '../delivery-histories.ts'

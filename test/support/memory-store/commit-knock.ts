@@ -1,7 +1,7 @@
 /** Records a knock in memory: one synchronous step, so nothing comes between. docs/architecture.md, "A commit". */
-import type { CommitOutcome, KnockCommit } from '../../knock/ports/rooms.ts'
-import { membershipOf } from '../../matrix/auth/knock-rules.ts'
-import { prevEventIds } from '../../matrix/pdu.ts'
+import type { CommitOutcome, KnockCommit } from '../../../src/knock/ports/rooms.ts'
+import { membershipOf } from '../../../src/matrix/auth/knock-rules.ts'
+import { prevEventIds } from '../../../src/matrix/pdu.ts'
 import { headOf, holds, inUse, type MemoryRoom, removeJoined, stateAt, stateKeyOf } from './room-state.ts'
 
 /** The newest that the room knows of an event that is or was an extremity. */

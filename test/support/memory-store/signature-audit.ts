@@ -1,8 +1,8 @@
 /** Late signature checks on rooms in memory. */
-import type { SignatureAudit } from '../../knock/ports/store.ts'
-import type { RoomId } from '../../matrix/identifiers.ts'
-import type { RoomEvent } from '../../matrix/pdu.ts'
-import { WRONGLY_SIGNED } from '../flaw-reasons.ts'
+import type { SignatureAudit } from '../../../src/knock/ports/store.ts'
+import type { RoomId } from '../../../src/matrix/identifiers.ts'
+import type { RoomEvent } from '../../../src/matrix/pdu.ts'
+import { WRONGLY_SIGNED } from '../../../src/store/flaw-reasons.ts'
 import { inUse, type MemoryRoom, removeJoined, type Snapshot, stateKeyOf } from './room-state.ts'
 
 export function createSignatureAudit(rooms: ReadonlyMap<RoomId, MemoryRoom>): SignatureAudit {

@@ -2,10 +2,10 @@
  * A room in memory: a snapshot (one import) and the changes on top of it, with the revision at which each began.
  * docs/architecture.md, "What is kept of a room".
  */
-import type { Extremity, Membership, RoomHead } from '../../knock/ports/rooms.ts'
-import type { SlotFlaw } from '../../knock/ports/store.ts'
-import type { EventId, RoomId, ServerName } from '../../matrix/identifiers.ts'
-import type { RoomEvent } from '../../matrix/pdu.ts'
+import type { Extremity, Membership, RoomHead } from '../../../src/knock/ports/rooms.ts'
+import type { SlotFlaw } from '../../../src/knock/ports/store.ts'
+import type { EventId, RoomId, ServerName } from '../../../src/matrix/identifiers.ts'
+import type { RoomEvent } from '../../../src/matrix/pdu.ts'
 import { createExtremitySet, type ExtremitySet } from './extremity-set.ts'
 
 /** A value of one state key, from a revision on. Revision 0: since the snapshot is in use. */

@@ -1,10 +1,10 @@
 /** An import into memory: a snapshot filled beside the one in use, and the swap. docs/architecture.md, "What is kept of a room". */
-import type { Clock, RoomEvent } from '../../knock/ports/rooms.ts'
-import type { ImportHeader, ImportOutcome, RoomImport, StagedEvent } from '../../knock/ports/store.ts'
-import { membershipOf } from '../../matrix/auth/knock-rules.ts'
-import type { EventId, RoomId, ServerName, UserId } from '../../matrix/identifiers.ts'
-import { answerNow, createKnockJudge, shallowestOf } from '../knock-fate.ts'
-import { stateClash } from '../state-clash.ts'
+import type { Clock, RoomEvent } from '../../../src/knock/ports/rooms.ts'
+import type { ImportHeader, ImportOutcome, RoomImport, StagedEvent } from '../../../src/knock/ports/store.ts'
+import { membershipOf } from '../../../src/matrix/auth/knock-rules.ts'
+import type { EventId, RoomId, ServerName, UserId } from '../../../src/matrix/identifiers.ts'
+import { answerNow, createKnockJudge, shallowestOf } from '../../../src/store/knock-fate.ts'
+import { stateClash } from '../../../src/store/state-clash.ts'
 import {
   createSnapshot,
   inUse,

@@ -1,10 +1,10 @@
 /** The outbox in memory: the same order and the same transactions as on disk, for as long as the process lives. */
-import type { DeliveryAdministration, DeliveryQueue } from '../../knock/ports/deliveries.ts'
-import type { Clock, Held } from '../../knock/ports/rooms.ts'
-import { canonicalJson } from '../../matrix/canonical-json.ts'
-import type { RoomId, ServerName } from '../../matrix/identifiers.ts'
-import type { RoomEvent } from '../../matrix/pdu.ts'
-import { EXPANDED_SERVERS } from '../outgoing-transaction.ts'
+import type { DeliveryAdministration, DeliveryQueue } from '../../../src/knock/ports/deliveries.ts'
+import type { Clock, Held } from '../../../src/knock/ports/rooms.ts'
+import { canonicalJson } from '../../../src/matrix/canonical-json.ts'
+import type { RoomId, ServerName } from '../../../src/matrix/identifiers.ts'
+import type { RoomEvent } from '../../../src/matrix/pdu.ts'
+import { EXPANDED_SERVERS } from '../../../src/store/outgoing-transaction.ts'
 import { addRow, createTransactions, type Destinations, type Waiting } from './outbox-transactions.ts'
 
 interface Enqueued extends Waiting {

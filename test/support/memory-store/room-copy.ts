@@ -1,7 +1,7 @@
 /** A room as it is at one instant. */
-import type { RoomCopy } from '../../knock/ports/store.ts'
-import type { EventId } from '../../matrix/identifiers.ts'
-import type { RoomEvent } from '../../matrix/pdu.ts'
+import type { RoomCopy } from '../../../src/knock/ports/store.ts'
+import type { EventId } from '../../../src/matrix/identifiers.ts'
+import type { RoomEvent } from '../../../src/matrix/pdu.ts'
 import { inUse, type MemoryRoom, stateAt } from './room-state.ts'
 
 export function copyOf(room: MemoryRoom): RoomCopy {

@@ -1,7 +1,7 @@
 /** What goes out next to each destination, in memory, and what became of it. */
-import type { DeliveryQueue, OutgoingEvent, OutgoingTransaction, Pace } from '../../knock/ports/deliveries.ts'
-import type { Clock } from '../../knock/ports/rooms.ts'
-import type { RoomId, ServerName } from '../../matrix/identifiers.ts'
+import type { DeliveryQueue, OutgoingEvent, OutgoingTransaction, Pace } from '../../../src/knock/ports/deliveries.ts'
+import type { Clock } from '../../../src/knock/ports/rooms.ts'
+import type { RoomId, ServerName } from '../../../src/matrix/identifiers.ts'
 import {
   MAX_PDUS,
   mostPdus,
@@ -9,7 +9,7 @@ import {
   SLOW_MS,
   suspectsAfter,
   transactionLength,
-} from '../outgoing-transaction.ts'
+} from '../../../src/store/outgoing-transaction.ts'
 
 export interface Waiting {
   readonly event: OutgoingEvent

@@ -1,7 +1,7 @@
 /** Extremities in two orders, by age and by depth, so that a template finds the ends of both at once. */
-import type { Extremity } from '../../knock/ports/rooms.ts'
-import type { EventId } from '../../matrix/identifiers.ts'
-import { MOST_EXTREMITIES } from '../extremity-selection.ts'
+import type { Extremity } from '../../../src/knock/ports/rooms.ts'
+import type { EventId } from '../../../src/matrix/identifiers.ts'
+import { MOST_EXTREMITIES } from '../../../src/store/extremity-selection.ts'
 
 export interface ExtremitySet {
   readonly size: number

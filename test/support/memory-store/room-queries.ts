@@ -1,10 +1,10 @@
 /** Rooms in memory as the use cases and the room commands read them. */
-import { FACT_TYPES } from '../../knock/fact-types.ts'
-import type { Branch, Clock, FactFlaw, KnockContext, KnockQuestion, RoomStore } from '../../knock/ports/rooms.ts'
-import type { FlawFilter, RoomFlaw, RoomSummary } from '../../knock/ports/store.ts'
-import type { EventId, RoomId } from '../../matrix/identifiers.ts'
-import type { RoomEvent } from '../../matrix/pdu.ts'
-import { selectExtremities } from '../extremity-selection.ts'
+import { FACT_TYPES } from '../../../src/knock/fact-types.ts'
+import type { Branch, Clock, FactFlaw, KnockContext, KnockQuestion, RoomStore } from '../../../src/knock/ports/rooms.ts'
+import type { FlawFilter, RoomFlaw, RoomSummary } from '../../../src/knock/ports/store.ts'
+import type { EventId, RoomId } from '../../../src/matrix/identifiers.ts'
+import type { RoomEvent } from '../../../src/matrix/pdu.ts'
+import { selectExtremities } from '../../../src/store/extremity-selection.ts'
 import { headOf, holds, inUse, type MemoryRoom, membershipAt, stateAt, stateKeyOf } from './room-state.ts'
 
 export type RoomQueries = Pick<

@@ -1,9 +1,9 @@
 /** Attempts of unknown outcome in memory. */
-import type { AttemptStore, Held, KnockAttempt } from '../../knock/ports/rooms.ts'
-import { canonicalJsonText } from '../../matrix/canonical-json.ts'
-import type { EventId } from '../../matrix/identifiers.ts'
-import { MAX_ATTEMPT_BYTES, MAX_ATTEMPTS } from '../attempts.ts'
-import { encodeDecision } from '../stored-decision.ts'
+import type { AttemptStore, Held, KnockAttempt } from '../../../src/knock/ports/rooms.ts'
+import { canonicalJsonText } from '../../../src/matrix/canonical-json.ts'
+import type { EventId } from '../../../src/matrix/identifiers.ts'
+import { MAX_ATTEMPT_BYTES, MAX_ATTEMPTS } from '../../../src/store/attempts.ts'
+import { encodeDecision } from '../../../src/store/stored-decision.ts'
 
 export interface MemoryAttempts extends AttemptStore {
   /** The same as `endAttempt`, at once. */
