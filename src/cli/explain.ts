@@ -1,7 +1,7 @@
 /** `explain`: whether a user could knock on a room now, by which rule, and on which facts. */
 import { loadSigningKey } from '../config/operator-files.ts'
 import type { Config } from '../config/schema.ts'
-import { compileAdmission, OWN_SERVER, SERVER_DENIED } from '../knock/allowed-servers.ts'
+import { compileAllowedServers, OWN_SERVER, SERVER_DENIED } from '../knock/allowed-servers.ts'
 import { explainKnock, type KnockExplanation } from '../knock/explain-knock.ts'
 import { createRooms } from '../knock/open-room.ts'
 import type { Store } from '../knock/ports/store.ts'
@@ -43,7 +43,9 @@ async function explainFor(store: Store, config: Config, roomId: RoomId, userId: 
   const { allow_servers: allow, deny_servers: deny } = config.federation
   const server = serverNameOf(userId)
   if (server === config.server_name) return { ...explanation, verdict: OWN_SERVER }
-  return compileAdmission({ allow, deny }).allows(server) ? explanation : { ...explanation, verdict: SERVER_DENIED }
+  return compileAllowedServers({ allow, deny }).allows(server)
+    ? explanation
+    : { ...explanation, verdict: SERVER_DENIED }
 }
 
 function told(roomId: RoomId, userId: UserId, { verdict, facts }: KnockExplanation): readonly string[] {

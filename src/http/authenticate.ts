@@ -47,7 +47,7 @@ export interface AuthenticationPorts {
   readonly ed25519: Ed25519
   readonly clock: Clock
   /** Servers that the operator lets in at all. */
-  readonly admission: ServerAcl
+  readonly allowedServers: ServerAcl
 }
 
 /** Who a request claims to come from. Nothing of it is proved. */
@@ -82,7 +82,7 @@ const MAX_CLAIMS = 5
  * @param rawHeaders name, value, name, value as received, so that no line is merged or lost
  */
 export function readClaim(
-  { serverName, admission }: AuthenticationPorts,
+  { serverName, allowedServers }: AuthenticationPorts,
   rawHeaders: readonly string[],
 ): Claim | NotAuthentic {
   const claims = readClaims(rawHeaders)
@@ -93,7 +93,7 @@ export function readClaim(
     return unauthorized('malformed_header', 'The X-Matrix authorizations contradict one another', origin)
   }
   if (destination !== undefined && destination !== serverName) return wrongDestination(serverName, origin)
-  if (!admission.allows(origin)) {
+  if (!allowedServers.allows(origin)) {
     return { ok: false, refusal: SERVER_DENIED, failure: 'denied_server', claimed: origin, detail: undefined }
   }
   return { ok: true, origin, signatures: claims }

@@ -24,11 +24,11 @@ import type { Body } from './read-body.ts'
 import { decodeSegment, type KnockTarget, readVersions } from './request-target.ts'
 
 export interface KnockHandlerOptions {
-  readonly ports: Omit<AuthenticationPorts, 'admission'>
+  readonly ports: Omit<AuthenticationPorts, 'allowedServers'>
   /** What is asked once it is known who asks. */
   readonly knocks: KnockCalls
   /** Servers that the operator lets in at all. */
-  readonly admission: ServerAcl
+  readonly allowedServers: ServerAcl
   /** Longest wait for keys, in milliseconds. */
   readonly keyLookupMs: number
   /** Longest time for a request, in milliseconds. */
@@ -60,9 +60,9 @@ export interface KnockHandlers {
 }
 
 export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers {
-  const { ports, knocks, admission, keyLookupMs, requestMs, heardFrom } = options
+  const { ports, knocks, allowedServers, keyLookupMs, requestMs, heardFrom } = options
   const { clock } = ports
-  const authentication = { ...ports, admission }
+  const authentication = { ...ports, allowedServers }
 
   /** Everything is given up a little before the request is, so that the answer says what was waited for. */
   const deadlineFrom = (start: number): number => start + Math.max(requestMs - ANSWER_MARGIN_MS, requestMs / 2)

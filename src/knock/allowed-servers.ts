@@ -4,14 +4,14 @@ import type { ServerAcl } from '../matrix/server-acl.ts'
 import { compileServerList } from '../matrix/server-list.ts'
 
 /** Names and globs as in server ACLs; an entry with a port means that port alone. */
-export interface AdmittedServers {
+export interface ServerLists {
   /** null: all. */
   readonly allow: readonly string[] | null
   /** Wins over `allow`. */
   readonly deny: readonly string[]
 }
 
-export function compileAdmission({ allow, deny }: AdmittedServers): ServerAcl {
+export function compileAllowedServers({ allow, deny }: ServerLists): ServerAcl {
   const allowed = allow === null ? undefined : compileServerList(allow)
   const denied = compileServerList(deny)
   return { allows: (server) => !denied.has(server) && allowed?.has(server) !== false }

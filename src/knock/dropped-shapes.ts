@@ -26,11 +26,22 @@ const sticky = fields({ duration_ms: integer })
 
 /** Of the event itself: what gomatrixserverlib reads of every event, the rest of which the format check has seen. */
 const OF_EVENT = {
-  ...{ room_id: text, sender: text, type: text, state_key: text, redacts: text },
-  ...{ content: object, unsigned: fields({ knock_room_state: list, invite_room_state: list }) },
-  ...{ depth: integer, origin_server_ts: integer },
-  ...{ event_id: text, prev_events: list, auth_events: list },
-  ...{ hashes: mapOf(text), signatures: mapOf(mapOf(text)), sticky, msc4354_sticky: sticky },
+  room_id: text,
+  sender: text,
+  type: text,
+  state_key: text,
+  redacts: text,
+  content: object,
+  unsigned: fields({ knock_room_state: list, invite_room_state: list }),
+  depth: integer,
+  origin_server_ts: integer,
+  event_id: text,
+  prev_events: list,
+  auth_events: list,
+  hashes: mapOf(text),
+  signatures: mapOf(mapOf(text)),
+  sticky,
+  msc4354_sticky: sticky,
 }
 
 /** Of the content: what it reads of a membership although it can do without names and reasons. */

@@ -11,7 +11,7 @@ import { createAdminServer } from '../http/admin-server.ts'
 import { createDrain } from '../http/drain.ts'
 import { createFederationApp } from '../http/federation-app.ts'
 import { listen, type Place } from '../http/listen.ts'
-import { compileAdmission } from '../knock/allowed-servers.ts'
+import { compileAllowedServers } from '../knock/allowed-servers.ts'
 import type { Clock } from '../knock/ports/rooms.ts'
 import type { Store } from '../knock/ports/store.ts'
 import { nativeEd25519 } from '../matrix/ed25519.ts'
@@ -243,7 +243,7 @@ function createInbound(
       homeserver,
       upstream: upstream?.upstream,
     }),
-    admission: compileAdmission({ allow: federation.allow_servers, deny: federation.deny_servers }),
+    allowedServers: compileAllowedServers({ allow: federation.allow_servers, deny: federation.deny_servers }),
     keyLookupMs: timeouts.key_lookup_seconds * 1000,
     requestMs: timeouts.request_seconds * 1000,
     trustProxy: listening.trust_proxy,

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { compileAdmission } from '../../src/knock/allowed-servers.ts'
+import { compileAllowedServers } from '../../src/knock/allowed-servers.ts'
 import type { Answer } from '../support/http-client.ts'
 import { makeKnockPath } from '../support/remote-knocker.ts'
 import { base64, createIdentity, requestSignature } from '../support/signing.ts'
@@ -157,11 +157,11 @@ describe('who is not', () => {
   })
 
   it('a server that the operator denies is 403, and its keys are not asked for', async () => {
-    await open({ admission: compileAdmission({ allow: ['*'], deny: ['REMOTE.*'] }) })
+    await open({ allowedServers: compileAllowedServers({ allow: ['*'], deny: ['REMOTE.*'] }) })
     expect(await ask((p) => [usual(p)])).toMatchObject(forbidden)
     expect([listener.keys.asked, lastFailure()]).toEqual([[], 'denied_server'])
     await listener.close()
-    await open({ admission: compileAdmission({ allow: ['other.example'], deny: [] }) })
+    await open({ allowedServers: compileAllowedServers({ allow: ['other.example'], deny: [] }) })
     expect(await ask((p) => [usual(p)])).toMatchObject(forbidden)
   })
 
@@ -179,11 +179,11 @@ describe('who is not', () => {
     ['1.2.3.4', '[::FFFF:1.2.3.4]', true],
     ['[::1]', '[::2]', false],
   ])('lists mean servers, not spellings: %s on %s: %s', async (entry, origin, meant) => {
-    await open({ admission: compileAdmission({ allow: null, deny: [entry] }) })
+    await open({ allowedServers: compileAllowedServers({ allow: null, deny: [entry] }) })
     expect((await ask((p) => [usual({ ...p, origin })])).status).toBe(meant ? 403 : 401)
     expect(listener.keys.asked).toEqual(meant ? [] : [origin])
     await listener.close()
-    await open({ admission: compileAdmission({ allow: [entry], deny: [] }) })
+    await open({ allowedServers: compileAllowedServers({ allow: [entry], deny: [] }) })
     expect((await ask((p) => [usual({ ...p, origin })])).status).toBe(meant ? 401 : 403)
     expect(listener.keys.asked).toEqual(meant ? [origin] : [])
   })

@@ -140,7 +140,7 @@ describe('a body whose sender is nobody', () => {
   const unauthorized = { status: 401, errcode: 'M_UNAUTHORIZED' }
 
   it('A3 is not parsed: the head is answered first', async () => {
-    listener = await openListener({ admission: compileServerAcl({ allow: ['*'], deny: ['denied.example'] }) })
+    listener = await openListener({ allowedServers: compileServerAcl({ allow: ['*'], deny: ['denied.example'] }) })
     expect(await answerTo([])).toEqual(unauthorized)
     expect(await answerTo(['X-Matrix x'])).toEqual(unauthorized)
     expect(await answerTo([claim('remote.example', 'other.example')])).toEqual(unauthorized)

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { AnsweredRequest } from '../../src/http/answered-request.ts'
 import { createFederationApp, type FederationAppOptions } from '../../src/http/federation-app.ts'
-import { compileAdmission } from '../../src/knock/allowed-servers.ts'
+import { compileAllowedServers } from '../../src/knock/allowed-servers.ts'
 import { knocksOnKnownRooms } from '../../src/knock/knock-calls.ts'
 import { createKnockLimits } from '../../src/knock/limits.ts'
 import type { Clock, KeyLookup, Keyring, VerifyKey } from '../../src/knock/ports/rooms.ts'
@@ -72,7 +72,7 @@ export async function openListener(changes: ListenerChanges = {}): Promise<Liste
   const app = await createFederationApp({
     ports,
     knocks: knocksOnKnownRooms(createKnockPorts({ ...ports, store, limits }, undefined)),
-    admission: compileAdmission({ allow: null, deny: [] }),
+    allowedServers: compileAllowedServers({ allow: null, deny: [] }),
     keyLookupMs: 10_000,
     requestMs: 25_000,
     trustProxy: [],

@@ -120,9 +120,12 @@ export interface SignatureAudit {
 }
 
 /** Whether a store can serve. */
+/** Whether a store can be read and written now; if not, why, for the operator. */
+export type StoreCheck = { readonly ok: true } | { readonly ok: false; readonly reason: string }
+
 export interface StoreHealth {
   /** For `/ready`. */
-  check(): Promise<{ readonly ok: true } | { readonly ok: false; readonly reason: string }>
+  check(): Promise<StoreCheck>
   /** What is wrong with what is stored, a sentence each: the first of each kind. Reads all of it. */
   flaws(): Promise<readonly string[]>
   /**

@@ -20,6 +20,8 @@ export interface Database {
 }
 
 type Connection = InstanceType<typeof DatabaseSync>
+/** A statement as the library prepares it. */
+type Prepared = ReturnType<Connection['prepare']>
 type Row = Record<string, unknown>
 
 export function createDatabase(connection: Connection): Database {
@@ -36,7 +38,7 @@ export function createDatabase(connection: Connection): Database {
   }
 }
 
-function createStatement(statement: ReturnType<Connection['prepare']>): Statement {
+function createStatement(statement: Prepared): Statement {
   return {
     run: (...parameters) => statement.run(...parameters.map(bound)),
     get(...parameters) {

@@ -1,6 +1,6 @@
 /** The embedded store: one file, one writing thread, reads on the caller's thread. docs/architecture.md, "A commit". */
 import type { Clock, CommitOutcome, KnockCommit } from '../../knock/ports/rooms.ts'
-import type { Store } from '../../knock/ports/store.ts'
+import type { Store, StoreCheck } from '../../knock/ports/store.ts'
 import { canonicalJsonText } from '../../matrix/canonical-json.ts'
 import { prevEventIds } from '../../matrix/pdu.ts'
 import { createAttempts } from '../attempts.ts'
@@ -148,11 +148,7 @@ async function record(writer: WriterClient, commit: KnockCommit, now: number): P
 }
 
 /** Looks at the file, reads, and while the last transaction failed, tries whether another one does. */
-async function check(
-  db: Database,
-  writer: WriterClient,
-  fileFlaw: () => string | undefined,
-): ReturnType<Store['check']> {
+async function check(db: Database, writer: WriterClient, fileFlaw: () => string | undefined): Promise<StoreCheck> {
   const flaw = fileFlaw()
   if (flaw !== undefined) {
     // The writer looks too before it writes, and ends: waiting for the next knock would only cost that one.
