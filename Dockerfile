@@ -1,4 +1,4 @@
-# The same program as `npm run build` makes, on the current LTS of Node, without npm's development packages.
+# The same program as `npm run build` makes, on an LTS of Node that the tests run on, without npm's development packages.
 #   docker build -t matrix-knock .
 #   docker run --read-only --user 1000 -v /srv/knock:/data -p 127.0.0.1:8450:8450 matrix-knock
 ARG NODE_VERSION=24
