@@ -5,14 +5,12 @@
  */
 import { OWN_SERVER, SERVER_DENIED } from '../knock/allowed-servers.ts'
 import type { Clock, Keyring } from '../knock/ports/rooms.ts'
-import { canonicalJson } from '../matrix/canonical-json.ts'
 import type { Ed25519 } from '../matrix/ed25519.ts'
 import { type KeyId, parseKeyId, type ServerName } from '../matrix/identifiers.ts'
-import type { JsonObject } from '../matrix/json.ts'
 import { type Refusal, refusal } from '../matrix/refusal.ts'
 import type { ServerAcl } from '../matrix/server-acl.ts'
 import { allVerify, type SignatureWithKey } from '../matrix/signed-json.ts'
-import { isXMatrix, parseXMatrix, requestObject, type XMatrix } from '../matrix/x-matrix.ts'
+import { isXMatrix, parseXMatrix, requestBytes, type XMatrix } from '../matrix/x-matrix.ts'
 import { OWN_LACK } from './error-body.ts'
 
 /** Why a request was not let in, for metrics: a remote that meets 401 may back off from the whole homeserver. */
@@ -68,8 +66,8 @@ export interface KeyedClaim {
 export interface SignedParts {
   readonly method: string
   readonly uri: string
-  /** The parsed body of a request that has one. */
-  readonly content?: JsonObject
+  /** The body of a request that has one, as canonical JSON. */
+  readonly content?: string
 }
 
 export type NotAuthentic = Extract<Authentication, { ok: false }>
@@ -155,9 +153,7 @@ export async function verify(
   { origin, signatures }: KeyedClaim,
   { method, uri, content }: SignedParts,
 ): Promise<Authentication> {
-  const signed = canonicalJson(
-    requestObject({ method, uri, origin, destination: serverName, ...(content && { content }) }),
-  )
+  const signed = requestBytes({ method, uri, origin, destination: serverName }, content)
   if (!(await allVerify(signatures, signed, ed25519))) {
     return unauthorized('wrong_signature', 'The signature of the request is wrong', origin)
   }

@@ -1,5 +1,5 @@
 /** The body of a send_knock as the event that it should be, or why it is none. Its sender may still be anybody. */
-import { canonicalJson } from '../matrix/canonical-json.ts'
+import { type CanonicalMembers, canonicalMembers, canonicalObject } from '../matrix/canonical-json.ts'
 import { MAX_PDU_BYTES } from '../matrix/event-format.ts'
 import { isJsonObject, type JsonObject, parseJson } from '../matrix/json.ts'
 import { isLongerThan } from '../matrix/json-length.ts'
@@ -11,11 +11,13 @@ import type { Body } from './read-body.ts'
 export interface Content {
   readonly ok: true
   readonly object: JsonObject
+  readonly members: CanonicalMembers
 }
 
 /** The content of an authentic request, for as long as it takes to answer it. */
 export interface KeptContent {
   readonly object: JsonObject
+  readonly members: CanonicalMembers
   /** What was sent, or the canonical form of it where that was longer than any event. */
   readonly bytes: Uint8Array
 }
@@ -42,16 +44,18 @@ export function readContent(bytes: Buffer): Content | Refusal {
   if (isLongerThan(MOST_BYTES, bytes)) return NOT_WHOLE['too large']
   const json = parseJson(bytes)
   if (!json.ok) return refusal(json.errcode, `The request body cannot be taken: ${json.reason}`, 'request body')
-  return isJsonObject(json.value) ? { ok: true, object: json.value } : NO_OBJECT
+  if (!isJsonObject(json.value)) return NO_OBJECT
+  return { ok: true, object: json.value, members: canonicalMembers(json.value) }
 }
 
 /**
  * What is kept of a body that turned out to be authentic: nothing of what is around its event.
  * @param bytes what the content was read from; they may be overwritten afterwards
  */
-export function keepContent(object: JsonObject, bytes: Buffer): KeptContent {
-  if (bytes.length <= MAX_PDU_BYTES) return { object, bytes: Buffer.from(bytes) }
-  const canonical = canonicalJson(object)
+export function keepContent({ object, members }: Content, bytes: Buffer): KeptContent {
+  if (bytes.length <= MAX_PDU_BYTES) return { object, members, bytes: Buffer.from(bytes) }
+  const canonical = Buffer.from(canonicalObject(members))
   const json = parseJson(canonical)
-  return { object: json.ok && isJsonObject(json.value) ? json.value : object, bytes: canonical }
+  const kept = json.ok && isJsonObject(json.value) ? json.value : object
+  return { object: kept, members: canonicalMembers(kept), bytes: canonical }
 }

@@ -4,6 +4,7 @@
  */
 import type { KnockCalls } from '../knock/knock-calls.ts'
 import { MARKER_HEADER, markersIn, type OriginalRequest } from '../knock/ports/homeserver.ts'
+import { canonicalObject } from '../matrix/canonical-json.ts'
 import { parseEventId, parseRoomId, parseUserId, type RoomId, type ServerName } from '../matrix/identifiers.ts'
 import { type Refusal, refusal } from '../matrix/refusal.ts'
 import type { ServerAcl } from '../matrix/server-acl.ts'
@@ -112,8 +113,9 @@ export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers
         if (arrived.kind !== 'whole') return refused(NOT_WHOLE[arrived.kind], origin)
         const read = readContent(arrived.bytes)
         if (!read.ok) return refused(read, origin)
-        const forged = await refuseForged(claim, { method: 'PUT', uri: request.target.uri, content: read.object })
-        return forged ?? keepContent(read.object, arrived.bytes)
+        const content = canonicalObject(read.members)
+        const forged = await refuseForged(claim, { method: 'PUT', uri: request.target.uri, content })
+        return forged ?? keepContent(read, arrived.bytes)
       })
       if (content === undefined) return notAuthentic({ ...NO_TURN, claimed: origin })
       if ('outcome' in content) return content
@@ -124,7 +126,16 @@ export function createKnockHandlers(options: KnockHandlerOptions): KnockHandlers
       if (eventId === undefined) return refused(INVALID_EVENT_ID, origin, roomId)
       const keyDeadline = Math.min(deadline, clock() + keyLookupMs)
       const original = originalOf('PUT', request, content.bytes)
-      const submitted = { origin, roomId, eventId, body: content.object, keyDeadline, deadline, original }
+      const submitted = {
+        origin,
+        roomId,
+        eventId,
+        body: content.object,
+        members: content.members,
+        keyDeadline,
+        deadline,
+        original,
+      }
       const outcome = await knocks.sendKnock(submitted)
       return outcome.ok ? accepted(outcome.body, origin, roomId) : refused(outcome, origin, roomId)
     },

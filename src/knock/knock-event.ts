@@ -2,6 +2,7 @@
  * What a submitted knock must be before any rule of the room is asked: its format, its shape, its ids.
  * https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv1send_knockroomideventid
  */
+import type { CanonicalMembers } from '../matrix/canonical-json.ts'
 import { checkPduFormat } from '../matrix/event-format.ts'
 import { type EventTexts, eventIdOfSignedForm } from '../matrix/event-hashes.ts'
 import {
@@ -35,11 +36,13 @@ export interface Submission {
   /** The event id of the path. */
   readonly eventId: EventId
   readonly body: JsonObject
+  /** The body taken apart, where that was done before. */
+  readonly members?: CanonicalMembers
 }
 
 /** Checks the body of a send_knock. Structural faults are 400 whatever the rules of the room would say. */
 export function checkSubmittedKnock(submission: Submission, version: RoomVersion): SubmittedKnock | Refusal {
-  const format = checkPduFormat(submission.body, version)
+  const format = checkPduFormat(submission.body, version, submission.members)
   if (!format.ok) return format
   const { pdu, texts } = format
   const sender = parseUserId(pdu.sender)

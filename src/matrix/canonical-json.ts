@@ -3,7 +3,7 @@
  * https://spec.matrix.org/latest/appendices/#canonical-json
  */
 import { walk } from 'canonical-json'
-import type { JsonValue } from './json.ts'
+import type { JsonObject, JsonValue } from './json.ts'
 
 /**
  * The canonical form of a value, as text.
@@ -24,6 +24,29 @@ export function canonicalJsonText(value: JsonValue): string {
 /** The canonical form of a value, in UTF-8. */
 export function canonicalJson(value: JsonValue): Buffer {
   return Buffer.from(canonicalJsonText(value), 'utf8')
+}
+
+/** The members of an object in their canonical order: each key, and the canonical text of key and value. */
+export type CanonicalMembers = readonly (readonly [key: string, text: string])[]
+
+/** An object taken apart, so that several texts can be made of it without walking its values again. */
+export function canonicalMembers(object: JsonObject): CanonicalMembers {
+  const keys = Object.keys(object).sort(compareCodePoints)
+  return keys.map((key) => [key, canonicalMember(key, object[key] ?? null)] as const)
+}
+
+/** The canonical text of one member. */
+export function canonicalMember(key: string, value: JsonValue): string {
+  return `${canonicalJsonText(key)}:${canonicalJsonText(value)}`
+}
+
+/** The canonical text of an object of these members, but for some. */
+export function canonicalObject(members: CanonicalMembers, without: readonly string[] = []): string {
+  let text = ''
+  for (const [key, member] of members) {
+    if (!without.includes(key)) text += text === '' ? member : `,${member}`
+  }
+  return `{${text}}`
 }
 
 /**

@@ -2,6 +2,7 @@
  * The format of events, as each room version has it, and their size limits.
  * https://spec.matrix.org/latest/server-server-api/#pdus
  */
+import type { CanonicalMembers } from './canonical-json.ts'
 import { type EventTexts, eventTexts } from './event-hashes.ts'
 import { isJsonObject, type JsonObject, type JsonValue } from './json.ts'
 import type { Pdu } from './pdu.ts'
@@ -18,14 +19,19 @@ const MAX_FIELD_BYTES = 255
 
 /**
  * Whether an object is an event in the format of a room version. Says nothing about signatures, hashes or rules.
+ * @param members the object taken apart, where that was done before
  * @returns the object itself as a Pdu with its texts, or `M_BAD_JSON` naming the key, or `M_TOO_LARGE`
  * @see https://spec.matrix.org/latest/rooms/v4/#event-format and its sisters
  */
-export function checkPduFormat(object: JsonObject, version: RoomVersion): WellFormedPdu | Refusal {
+export function checkPduFormat(
+  object: JsonObject,
+  version: RoomVersion,
+  members?: CanonicalMembers,
+): WellFormedPdu | Refusal {
   const flaw = pduFormatFlaw(object, version)
   if (flaw !== undefined) return refusal('M_BAD_JSON', flaw, `event format v${version.id}`)
   const pdu = object as Pdu
-  const texts = eventTexts(pdu, version)
+  const texts = eventTexts(pdu, version, members)
   if (Buffer.byteLength(texts.whole) > MAX_PDU_BYTES) {
     return refusal('M_TOO_LARGE', `The event is larger than ${MAX_PDU_BYTES} bytes`, 'size limits')
   }

@@ -4,7 +4,13 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { decodeBase64, encodeBase64, encodeBase64Url } from './base64.ts'
-import { canonicalJson, canonicalJsonText, compareCodePoints } from './canonical-json.ts'
+import {
+  type CanonicalMembers,
+  canonicalJson,
+  canonicalMember,
+  canonicalMembers,
+  canonicalObject,
+} from './canonical-json.ts'
 import type { EventId } from './identifiers.ts'
 import type { JsonObject } from './json.ts'
 import type { Pdu } from './pdu.ts'
@@ -64,34 +70,25 @@ export interface EventTexts {
   readonly contentHash: Buffer
 }
 
-/** The whole event, what is kept of it, what its signatures and its id cover, and its content hash, in one walk. */
-export function eventTexts(pdu: Pdu, version: RoomVersion): EventTexts {
+/**
+ * The whole event, what is kept of it, what its signatures and its id cover, and its content hash, in one walk.
+ * @param members the event taken apart, where that was done before
+ */
+export function eventTexts(pdu: Pdu, version: RoomVersion, members = canonicalMembers(pdu)): EventTexts {
   const redacted = redact(pdu, version)
-  const keys = Object.keys(pdu).sort(compareCodePoints)
-  const members = keys.map((key) => [key, memberText(key, pdu)] as const)
-  const kept = members
+  const kept: CanonicalMembers = members
     .filter(([key]) => redacted[key] !== undefined)
-    .map(([key, text]) => [key, redacted[key] === pdu[key] ? text : memberText(key, redacted)] as const)
-  const whole = objectText(members, [])
+    .map(
+      ([key, text]) => [key, redacted[key] === pdu[key] ? text : canonicalMember(key, redacted[key] ?? null)] as const,
+    )
+  const whole = canonicalObject(members)
   return {
     whole,
-    json: pdu.unsigned === undefined ? whole : objectText(members, ['unsigned']),
-    redactedJson: objectText(kept, []),
-    signedBytes: Buffer.from(objectText(kept, ['signatures', 'unsigned'])),
+    json: pdu.unsigned === undefined ? whole : canonicalObject(members, ['unsigned']),
+    redactedJson: canonicalObject(kept),
+    signedBytes: Buffer.from(canonicalObject(kept, ['signatures', 'unsigned'])),
     contentHash: createHash('sha256')
-      .update(objectText(members, ['signatures', 'hashes', 'unsigned']))
+      .update(canonicalObject(members, ['signatures', 'hashes', 'unsigned']))
       .digest(),
   }
-}
-
-function memberText(key: string, object: Pdu): string {
-  return `${canonicalJsonText(key)}:${canonicalJsonText(object[key] ?? null)}`
-}
-
-function objectText(members: readonly (readonly [string, string])[], without: readonly string[]): string {
-  let text = ''
-  for (const [key, member] of members) {
-    if (!without.includes(key)) text += text === '' ? member : `,${member}`
-  }
-  return `{${text}}`
 }

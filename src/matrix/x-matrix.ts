@@ -117,6 +117,17 @@ export function requestObject(request: SignedRequest): JsonObject {
 }
 
 /**
+ * The bytes that authenticate a request: the canonical form of its object.
+ * @param content the body as canonical JSON, where the request has one
+ */
+export function requestBytes(request: Omit<SignedRequest, 'content'>, content?: string): Buffer {
+  const { method, uri, origin, destination } = request
+  const text = canonicalJsonText({ method, uri, origin, destination })
+  // `content` is the first key in their order.
+  return Buffer.from(content === undefined ? text : `{"content":${content},${text.slice(1)}`)
+}
+
+/**
  * The Authorization header of a request in our name whose content is canonical JSON already: it is signed as it stands.
  * @param content in pieces, with their length in all
  */

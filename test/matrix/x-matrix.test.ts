@@ -4,7 +4,7 @@ import { canonicalJsonText } from '../../src/matrix/canonical-json.ts'
 import { nativeEd25519 } from '../../src/matrix/ed25519.ts'
 import type { ServerName } from '../../src/matrix/identifiers.ts'
 import { signedBytes } from '../../src/matrix/signed-json.ts'
-import { isXMatrix, parseXMatrix, requestObject, writeXMatrix } from '../../src/matrix/x-matrix.ts'
+import { isXMatrix, parseXMatrix, requestBytes, requestObject, writeXMatrix } from '../../src/matrix/x-matrix.ts'
 import type { OracleObject } from '../oracle/json-value.ts'
 import { objectOfText, vectors } from './given.ts'
 
@@ -198,5 +198,10 @@ describe('X-Matrix header', () => {
       '{"destination":"b","method":"GET","origin":"a","uri":"/_matrix/x?a=%21"}',
     )
     expect(canonicalJsonText(requestObject({ ...request, content: {} }))).toContain('"content":{}')
+    for (const content of [undefined, {}, { b: [1, { d: null, c: '\u{1f600}' }], a: 'x' }]) {
+      const object = requestObject({ ...request, ...(content && { content }) })
+      const bytes = requestBytes(request, content && canonicalJsonText(content))
+      expect(bytes.toString()).toBe(canonicalJsonText(object))
+    }
   })
 })
