@@ -266,7 +266,7 @@ describe.each<[string, Character]>([
   })
 
   it('records how old its facts were', async () => {
-    const { stdout } = await world.service.command('knocks', 'list', '--json')
+    const { stdout } = await world.service.command('knocks', 'list', '--json', '--limit', '10000')
     const knocks = JSON.parse(stdout) as readonly { outcome: string; facts: { age_ms: number | null } }[]
     const accepted = knocks.filter(({ outcome }) => outcome === 'accepted')
     expect(accepted.length).toBeGreaterThan(20)
