@@ -78,6 +78,17 @@ describe('the functions in the database', () => {
     expect((await accept(first, knock('k', CAROL, ['bob']))).kind).toBe('committed')
   })
 
+  it('whose head alone is another are created anew too', async () => {
+    const schema = await temporaryStore()
+    await schema.open()
+    const heads = `SELECT proname, provolatile::text FROM pg_proc WHERE pronamespace = current_schema()::regnamespace ORDER BY 1`
+    const before = await schema.query(heads)
+    await schema.query('ALTER FUNCTION next_events IMMUTABLE')
+    expect(await schema.query(heads)).not.toEqual(before)
+    await schema.open()
+    expect(await schema.query(heads)).toEqual(before)
+  })
+
   it('that take something else leave no other of their name behind', async () => {
     const schema = await temporaryStore()
     await schema.open()
