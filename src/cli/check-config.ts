@@ -29,6 +29,6 @@ function summary({ listen, admin, store }: Config): readonly (readonly [string, 
       listen.fd === undefined ? `${scheme}://${listen.host}:${listen.port}` : `${scheme} on fd ${listen.fd}`,
     ],
     ['admin     ', `http://${admin.host}:${admin.port}`],
-    ['rooms     ', store.kind === 'sqlite' ? store.path : store.kind === 'postgres' ? 'in PostgreSQL' : 'in memory'],
+    ['rooms     ', store.kind === 'sqlite' ? store.path : 'in PostgreSQL'],
   ]
 }
