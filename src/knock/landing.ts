@@ -34,10 +34,7 @@ export function byForwarding(handover: Handover): Landing {
   return {
     ...bySeeing,
     deliveredBy: 'homeserver',
-    async land(knock) {
-      const outcome = await handover.handOver(knock)
-      return outcome.kind === 'refused' ? outcome.refusal : unseen(outcome)
-    },
+    land: async (knock) => whyNot(await handover.handOver(knock)),
   }
 }
 
@@ -54,7 +51,7 @@ export function byInjecting(handover: Handover, store: Pick<AttemptStore, 'begin
       if (!(await store.beginAttempt({ event, decision }))) return notRecorded()
       const outcome = await handover.handOver(knock)
       if (outcome.kind === 'refused' || outcome.kind === 'overtaken') await store.endAttempt(event.eventId)
-      return outcome.kind === 'refused' ? outcome.refusal : unseen(outcome)
+      return whyNot(outcome)
     },
   }
 }
@@ -64,10 +61,9 @@ const bySeeing: Pick<Landing, 'restsOn' | 'waitsForRecord'> = {
   waitsForRecord: ({ recorded, member }) => !recorded && membershipOf(member) === 'knock',
 }
 
-type NotRefused = Exclude<HandoverOutcome, { kind: 'refused' }>
-
-function unseen(outcome: NotRefused): Refusal | 'overtaken' | undefined {
+function whyNot(outcome: HandoverOutcome): Refusal | 'overtaken' | undefined {
   if (outcome.kind === 'accepted') return undefined
+  if (outcome.kind === 'refused') return outcome.refusal
   if (outcome.kind === 'unknown') return unknownOutcome(TAKING, outcome.reason)
   if (outcome.kind === 'out of order') return outOfOrder(TAKING, outcome.reason)
   return 'overtaken'

@@ -3,7 +3,7 @@
  * https://spec.matrix.org/latest/server-server-api/#request-authentication
  */
 import { encodeBase64 } from './base64.ts'
-import { canonicalJsonText } from './canonical-json.ts'
+import { canonicalJson, canonicalJsonText } from './canonical-json.ts'
 import type { Ed25519, SigningKey } from './ed25519.ts'
 import { parseServerName, type ServerName } from './identifiers.ts'
 import type { JsonObject } from './json.ts'
@@ -121,10 +121,15 @@ export function requestObject(request: SignedRequest): JsonObject {
  * @param content the body as canonical JSON, where the request has one
  */
 export function requestBytes(request: Omit<SignedRequest, 'content'>, content?: string): Buffer {
+  if (content === undefined) return canonicalJson(requestObject(request))
+  const { head, tail } = aroundContent(request)
+  return Buffer.from(head + content + tail)
+}
+
+/** What stands before and behind the content of a request: `content` is the first key in their order. */
+function aroundContent(request: Omit<SignedRequest, 'content'>): { readonly head: string; readonly tail: string } {
   const { method, uri, origin, destination } = request
-  const text = canonicalJsonText({ method, uri, origin, destination })
-  // `content` is the first key in their order.
-  return Buffer.from(content === undefined ? text : `{"content":${content},${text.slice(1)}`)
+  return { head: '{"content":', tail: `,${canonicalJsonText({ method, uri, origin, destination }).slice(1)}` }
 }
 
 /**
@@ -137,11 +142,9 @@ export function authorizationOfCanonical(
   key: SigningKey,
   ed25519: Ed25519,
 ): string {
-  const { method, uri, origin, destination } = request
-  // `content` is the first key in their order.
-  const head = Buffer.from('{"content":')
-  const tail = Buffer.from(`,${canonicalJsonText({ method, uri, origin, destination }).slice(1)}`)
-  const signed = Buffer.concat([head, ...content, tail])
+  const { origin, destination } = request
+  const { head, tail } = aroundContent(request)
+  const signed = Buffer.concat([Buffer.from(head), ...content, Buffer.from(tail)])
   return writeXMatrix({ origin, destination, keyId: key.keyId, signature: encodeBase64(ed25519.sign(key, signed)) })
 }
 

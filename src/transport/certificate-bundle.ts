@@ -18,9 +18,9 @@ const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/
 export function parseCertificateBundle(text: string): CertificateBundle {
   const blocks = text.match(PEM_BLOCK) ?? []
   if (blocks.length === 0) return { ok: false, reason: 'holds no PEM certificate' }
-  const unreadable = blocks.findIndex((block) => !isCertificate(block))
-  if (unreadable >= 0) return { ok: false, reason: `certificate ${unreadable + 1} cannot be read` }
-  return { ok: true, certificates: blocks }
+  const certificates = certificatesBeforeFlaw(text)
+  if (certificates.length === blocks.length) return { ok: true, certificates }
+  return { ok: false, reason: `certificate ${certificates.length + 1} cannot be read` }
 }
 
 /**

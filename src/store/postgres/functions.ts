@@ -48,13 +48,18 @@ export async function areFunctionsCurrent(run: Run): Promise<boolean> {
 /** Creates anew what differs: what a function takes and answers may differ too, so the one that is there goes first. */
 export async function createFunctions(run: Run): Promise<void> {
   const present = await presentIn(run)
-  for (const { name, text, hash } of differing(present)) {
+  const wanted = differing(present)
+  for (const { name, text } of wanted) {
     for (const { signature } of present.filter((one) => one.name === name)) {
       await run({ text: `DROP FUNCTION ${signature}` })
     }
     await run({ text })
-    const [made] = (await presentIn(run)).filter((one) => one.name === name)
-    if (made !== undefined) await run({ text: `COMMENT ON FUNCTION ${made.signature} IS '${markOf(hash, made)}'` })
+  }
+  const made = await presentIn(run)
+  for (const { name, hash } of wanted) {
+    for (const one of made.filter((candidate) => candidate.name === name)) {
+      await run({ text: `COMMENT ON FUNCTION ${one.signature} IS '${markOf(hash, one)}'` })
+    }
   }
 }
 

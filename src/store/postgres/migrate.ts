@@ -1,11 +1,11 @@
 /** Brings the tables and the functions up to date, one process at a time however many start at once. */
-import { versionFlaw } from '../schema-version.ts'
+import { schemaVersions } from '../schema-version.ts'
 import type { Database, Run, Statement } from './database.ts'
 import { DatabaseFailure } from './failures.ts'
 import { areFunctionsCurrent, createFunctions } from './functions.ts'
 import { FIRST_VERSION, MIGRATIONS } from './schema.ts'
 
-const VERSIONS = { first: FIRST_VERSION, newest: FIRST_VERSION + MIGRATIONS.length - 1 }
+const VERSIONS = schemaVersions(FIRST_VERSION, MIGRATIONS)
 
 /** The first half of this store's advisory locks; the second is the schema that its tables are in. */
 export const LOCKS = { migrate: 1_802_396_011, prune: 1_802_396_012 } as const
@@ -40,8 +40,7 @@ export async function migrate(database: Database): Promise<void> {
     await run(LOCK, [LOCKS.migrate])
     const found = await readVersion(run)
     if (found === undefined) await run(CREATE)
-    const done = found === undefined ? 0 : found - FIRST_VERSION + 1
-    for (const text of MIGRATIONS.slice(done)) await run({ text, withinMs: PATIENCE_MS })
+    for (const text of VERSIONS.missing(found)) await run({ text, withinMs: PATIENCE_MS })
     await run(RAISE, [VERSIONS.newest])
     await createFunctions(run)
   })
@@ -52,7 +51,7 @@ async function readVersion(run: Run): Promise<number | undefined> {
   if ((await run(PRESENT)).length === 0) return undefined
   const [row] = await run<{ version: number }>(VERSION)
   const version = row?.version ?? 0
-  const flaw = versionFlaw(version, VERSIONS)
+  const flaw = VERSIONS.flaw(version)
   if (flaw !== undefined) throw new DatabaseFailure('refused', flaw)
   return version
 }

@@ -2,7 +2,7 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from '@photostructure/sqlite'
-import { versionFlaw } from '../schema-version.ts'
+import { schemaVersions } from '../schema-version.ts'
 import { createDatabase, type Database } from './database.ts'
 import { FIRST_VERSION, MIGRATIONS } from './schema.ts'
 
@@ -120,18 +120,16 @@ export function beginImmediate(db: Database): void {
   retryWhileBusy(() => db.exec('BEGIN IMMEDIATE'))
 }
 
-/** The version of a new file. */
-const NO_TABLES = 0
-const VERSIONS = { first: FIRST_VERSION, newest: FIRST_VERSION + MIGRATIONS.length - 1 }
+const VERSIONS = schemaVersions(FIRST_VERSION, MIGRATIONS)
 
 function migrate(db: Database): void {
   beginImmediate(db)
   try {
-    const version = pragma(db, 'user_version')
-    const flaw = version === NO_TABLES ? undefined : versionFlaw(version, VERSIONS)
+    // A new file has version 0.
+    const version = pragma(db, 'user_version') || undefined
+    const flaw = version === undefined ? undefined : VERSIONS.flaw(version)
     if (flaw !== undefined) throw new Error(flaw)
-    const done = version === NO_TABLES ? 0 : version - FIRST_VERSION + 1
-    for (const migration of MIGRATIONS.slice(done)) db.exec(migration)
+    for (const migration of VERSIONS.missing(version)) db.exec(migration)
     db.exec(`PRAGMA application_id = ${APPLICATION_ID}`)
     db.exec(`PRAGMA user_version = ${VERSIONS.newest}`)
     db.exec('COMMIT')
